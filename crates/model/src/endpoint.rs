@@ -1,0 +1,270 @@
+//! Endpoints: addresses in the one form in which they are stored and compared.
+
+use std::fmt;
+
+use rlibphonenumber::{PhoneNumber, Region};
+
+use crate::Medium;
+
+/// A normalised address: an E.164 number (`+12025550100`), a short code (`12345`), an alphanumeric sender id
+/// (`ACME`) or an email address. `Debug` shows no more than its ends: endpoints are personal.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint(String);
+
+impl Endpoint {
+    /// An endpoint that was normalised before, as it comes out of the database.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The form in which participants are compared: an address of email in lower case.
+    pub fn grouping_key(&self) -> String {
+        if self.0.contains('@') { self.0.to_lowercase() } else { self.0.clone() }
+    }
+
+    pub fn is_e164(&self) -> bool {
+        self.0.starts_with('+')
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint(…)")
+    }
+}
+
+/// Why a text is no endpoint. Its sentences name the rule, never the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    #[error("is empty")]
+    Empty,
+    #[error(
+        "is not a phone number; write it with a plus and country code (E.164), e.g. +12025550100, \
+         or set [addresses] default_region"
+    )]
+    NotAPhoneNumber,
+    #[error("is an email address; this channel takes phone numbers")]
+    EmailForPhone,
+    #[error("is not an email address, e.g. ann@example.com")]
+    NotAnEmailAddress,
+    #[error("has the wrong number of digits for its country")]
+    ImpossibleNumber,
+    #[error("carries an extension, which messages cannot be sent to")]
+    Extension,
+    #[error("is not a country such as US or DE (ISO 3166-1 alpha-2)")]
+    NotARegion,
+}
+
+impl EndpointError {
+    /// The stable `code` of a validation error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "required",
+            Self::NotAPhoneNumber | Self::ImpossibleNumber | Self::Extension => "invalid_phone_number",
+            Self::EmailForPhone => "wrong_medium",
+            Self::NotAnEmailAddress => "invalid_email_address",
+            Self::NotARegion => "invalid_region",
+        }
+    }
+}
+
+/// How texts become endpoints. Configuration section `[addresses]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Addressing {
+    default_region: Option<Region>,
+}
+
+const EMAIL_BYTES_MAX: usize = 254;
+const EMAIL_LOCAL_BYTES_MAX: usize = 64;
+const PHONE_TEXT_BYTES_MAX: usize = 64;
+
+impl Addressing {
+    /// Numbers without a plus are taken as dialled in this country (ISO 3166-1 alpha-2). Without one, only
+    /// international numbers are understood.
+    ///
+    /// # Errors
+    /// [`EndpointError::NotARegion`] where the text names no country.
+    pub fn with_default_region(region: &str) -> Result<Self, EndpointError> {
+        let region = region.to_ascii_uppercase().parse().map_err(|_| EndpointError::NotARegion)?;
+        Ok(Self { default_region: Some(region) })
+    }
+
+    /// Who a message goes to: a phone number or an email address.
+    ///
+    /// # Errors
+    /// An [`EndpointError`] that says what is wrong with it.
+    pub fn recipient(&self, medium: Medium, text: &str) -> Result<Endpoint, EndpointError> {
+        match medium {
+            Medium::Phone => self.phone_number(text),
+            Medium::Email => email_address(text),
+        }
+    }
+
+    /// Who a message comes from, and either end of an inbound one: a recipient's forms, or on the phone also a
+    /// short code (3 to 8 digits) or an alphanumeric sender id (up to 11 characters with a letter among them).
+    ///
+    /// # Errors
+    /// An [`EndpointError`] that says what is wrong with it.
+    pub fn sender(&self, medium: Medium, text: &str) -> Result<Endpoint, EndpointError> {
+        let trimmed = text.trim();
+        if medium == Medium::Phone && (is_short_code(trimmed) || is_alphanumeric_sender_id(trimmed)) {
+            return Ok(Endpoint(trimmed.to_owned()));
+        }
+        self.recipient(medium, text)
+    }
+
+    /// A *possible* number is taken, not only a valid one: numbering plans change faster than metadata.
+    fn phone_number(&self, text: &str) -> Result<Endpoint, EndpointError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(EndpointError::Empty);
+        }
+        if text.contains('@') {
+            return Err(EndpointError::EmailForPhone);
+        }
+        // The reference parser finds numbers inside prose and reads letters as keypad digits. An address field
+        // that holds either is a mistake, and guessing would text a stranger.
+        let written_as_number = text.len() <= PHONE_TEXT_BYTES_MAX
+            && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}'));
+        if !written_as_number {
+            return Err(EndpointError::NotAPhoneNumber);
+        }
+        let number =
+            PhoneNumber::parse(text, self.default_region).map_err(|_| EndpointError::NotAPhoneNumber)?;
+        if number.extension.is_some() {
+            return Err(EndpointError::Extension);
+        }
+        number.is_possible_with_reason().map_err(|_| EndpointError::ImpossibleNumber)?;
+        Ok(Endpoint(number.to_string()))
+    }
+}
+
+fn is_short_code(text: &str) -> bool {
+    (3..=8).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn is_alphanumeric_sender_id(text: &str) -> bool {
+    (1..=11).contains(&text.len())
+        && text.bytes().any(|b| b.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-' | b'_' | b'&' | b'+' | b'.'))
+}
+
+/// RFC 5321 section 4.1.2 without quoted local parts, address literals and comments; RFC 6531 lets both sides be
+/// Unicode. The domain is lower-cased, the local part kept as it was written: it is the receiving host's.
+fn email_address(text: &str) -> Result<Endpoint, EndpointError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(EndpointError::Empty);
+    }
+    let wrong = Err(EndpointError::NotAnEmailAddress);
+    let Some((local, domain)) = text.rsplit_once('@') else { return wrong };
+    let domain = domain.to_lowercase();
+    let local_fits = !local.is_empty()
+        && local.len() <= EMAIL_LOCAL_BYTES_MAX
+        && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_char));
+    let label_fits = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c == '-' || c.is_alphanumeric())
+    };
+    let domain_fits = domain.contains('.') && domain.split('.').all(label_fits);
+    if !local_fits || !domain_fits || text.len() > EMAIL_BYTES_MAX {
+        return wrong;
+    }
+    Ok(Endpoint(format!("{local}@{domain}")))
+}
+
+fn is_atom_char(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || (!c.is_ascii() && !c.is_control() && !c.is_whitespace())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn us() -> Addressing {
+        Addressing::with_default_region("us").unwrap()
+    }
+
+    #[test]
+    fn phone_numbers_become_e164() {
+        for (text, e164) in [
+            ("+1 (202) 555-0100", "+12025550100"),
+            (" +12025550100 ", "+12025550100"),
+            ("+49 30 1234567", "+49301234567"),
+            ("(202) 555-0100", "+12025550100"),
+        ] {
+            assert_eq!(us().recipient(Medium::Phone, text).unwrap().as_str(), e164, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_national_number_without_a_region_is_refused_with_advice() {
+        let error = Addressing::default().recipient(Medium::Phone, "2025550100").unwrap_err();
+        assert_eq!(error, EndpointError::NotAPhoneNumber);
+        assert!(error.to_string().contains("default_region"));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        use EndpointError::*;
+        for (text, error) in [
+            ("", Empty),
+            ("  ", Empty),
+            ("hello", NotAPhoneNumber),
+            ("ann@example.com", EmailForPhone),
+            ("+1202555010", ImpossibleNumber),
+            ("+1202555010000000", ImpossibleNumber),
+            ("1-800-FLOWERS", NotAPhoneNumber),
+            ("+12025550100 ext. 5", NotAPhoneNumber),
+            ("+1202\u{0}5550100", NotAPhoneNumber),
+            ("+999123456", NotAPhoneNumber),
+        ] {
+            assert_eq!(us().recipient(Medium::Phone, text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn short_codes_and_alphanumeric_ids_are_senders_only() {
+        for text in ["12345", "ACME", "My Shop 24"] {
+            assert_eq!(us().sender(Medium::Phone, text).unwrap().as_str(), text);
+            assert!(us().recipient(Medium::Phone, text).is_err(), "{text}");
+        }
+        assert!(us().sender(Medium::Phone, "twelve chars").is_err());
+    }
+
+    #[test]
+    fn an_email_keeps_its_local_part_and_lower_cases_its_domain() {
+        let endpoint = us().recipient(Medium::Email, " Ann.O'Neil+x@Example.COM ").unwrap();
+        assert_eq!(endpoint.as_str(), "Ann.O'Neil+x@example.com");
+        assert_eq!(endpoint.grouping_key(), "ann.o'neil+x@example.com");
+        assert!(us().recipient(Medium::Email, "用户@例え.jp").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_email_address_is_refused() {
+        for text in [
+            "ann", "@example.com", "ann@", "ann@host", "a b@example.com", "ann@exa mple.com", ".ann@example.com",
+            "ann..b@example.com", "ann@-x.com", "ann@x..com", "+12025550100", "ann@example.com\r\nBcc: x@y.z",
+            "a\u{0}@example.com", "Ann <ann@example.com>",
+        ] {
+            let result = us().recipient(Medium::Email, text);
+            assert_eq!(result, Err(EndpointError::NotAnEmailAddress), "{text:?}");
+        }
+        assert!(us().recipient(Medium::Email, &format!("{}@example.com", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn debug_output_hides_the_address() {
+        let endpoint = us().recipient(Medium::Phone, "+12025550100").unwrap();
+        assert!(!format!("{endpoint:?}").contains("0100"));
+    }
+}

@@ -1,0 +1,24 @@
+//! Nouns and rules of the platform. Nothing here reads a clock, a socket or a database: time and randomness
+//! come in as arguments, so every rule is tested as a function.
+
+pub mod backoff;
+pub mod channel;
+pub mod endpoint;
+pub mod id;
+pub mod message;
+pub mod outcome;
+pub mod participants;
+pub mod reason;
+pub mod route;
+pub mod transition;
+
+pub use backoff::RetryPolicy;
+pub use channel::{Channel, Medium};
+pub use endpoint::{Addressing, Endpoint, EndpointError};
+pub use id::{Bucket, IdGenerator};
+pub use message::{Delivery, Direction, Message, NewMessage, Priority, Status, StatusPayload};
+pub use outcome::{OnUnknown, Outcome};
+pub use participants::Participants;
+pub use reason::Reason;
+pub use route::{Route, Routes};
+pub use transition::{Next, Transition};

@@ -1,0 +1,294 @@
+//! The state machine: what an outcome does to a message. One pure function per cause; app-db writes what they say.
+
+use std::time::Duration;
+
+use crate::{Delivery, OnUnknown, Outcome, Reason, RetryPolicy, Status, StatusPayload};
+
+/// What becomes of the outbox row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Settled: the row goes.
+    Gone,
+    /// Due again after this.
+    After(Duration),
+    /// Held: the row stays and is never due.
+    Never,
+}
+
+/// A row of `message_events`: what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Accepted,
+    Sent,
+    Retrying,
+    Failed,
+    Canceled,
+    OutcomeUnknown,
+    Held,
+    Requeued,
+    Receipt,
+    Received,
+}
+
+impl EventKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::Held => "held",
+            Self::Requeued => "requeued",
+            Self::Receipt => "receipt",
+            Self::Received => "received",
+        }
+    }
+}
+
+/// One step of a message, ready to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub status: Status,
+    pub delivery: Delivery,
+    pub payload: Option<StatusPayload>,
+    pub next: Next,
+    /// The message's attempt count after this step.
+    pub attempt: u32,
+    pub event: EventKind,
+    pub provider_message_id: Option<String>,
+}
+
+/// What the rules need to know of the message in hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried {
+    /// Attempts counted before this one.
+    pub attempt: u32,
+    /// Since it was due first.
+    pub age: Duration,
+    /// How often it was claimed (its lease number): drives the backoff of waits that cost no attempt.
+    pub claims: u32,
+    /// `jitter` in [0, 1) spreads the retries.
+    pub jitter: f64,
+}
+
+/// The step that an outcome asks for.
+pub fn after_outcome(
+    outcome: &Outcome,
+    tried: Tried,
+    policy: &RetryPolicy,
+    on_unknown: OnUnknown,
+    reconcile_wait: Duration,
+) -> Transition {
+    let counted = tried.attempt + 1;
+    match outcome {
+        Outcome::Accepted { provider_message_id } => Transition {
+            status: Status::Ok,
+            delivery: Delivery::Pending,
+            payload: None,
+            next: Next::Gone,
+            attempt: counted,
+            event: EventKind::Sent,
+            provider_message_id: provider_message_id.clone(),
+        },
+        Outcome::Rejected { reason, provider_code, detail } => {
+            failed(*reason, provider_code.clone(), Some(detail.clone()), counted)
+        }
+        Outcome::Unavailable { retry_after, provider_code, detail } => {
+            let wait = policy.delay(counted, *retry_after, tried.jitter);
+            let detail = Some(detail.clone());
+            retry_or_give_up(Reason::Unavailable, provider_code.clone(), detail, wait, counted, tried, policy)
+        }
+        Outcome::Throttled { retry_after, provider_code } => {
+            let wait = policy.delay(tried.claims, *retry_after, tried.jitter);
+            wait_at_no_cost(Reason::Throttled, provider_code.clone(), None, wait, tried, policy)
+        }
+        Outcome::Unreachable { detail } => {
+            let wait = policy.delay(tried.claims, None, tried.jitter);
+            wait_at_no_cost(Reason::Unreachable, None, Some(detail.clone()), wait, tried, policy)
+        }
+        Outcome::Halted { provider_code, detail } => {
+            let wait = policy.delay(tried.claims, None, tried.jitter);
+            wait_at_no_cost(Reason::Halted, provider_code.clone(), Some(detail.clone()), wait, tried, policy)
+        }
+        Outcome::Uncertain { reason, detail } => {
+            after_unknown(*reason, Some(detail.clone()), tried, policy, on_unknown, reconcile_wait)
+        }
+    }
+}
+
+/// The step after an attempt of which nobody knows whether the provider has the message: an uncertain answer, or
+/// a lease that lapsed. The attempt counts.
+pub fn after_unknown(
+    reason: Reason,
+    detail: Option<String>,
+    tried: Tried,
+    policy: &RetryPolicy,
+    on_unknown: OnUnknown,
+    reconcile_wait: Duration,
+) -> Transition {
+    let counted = tried.attempt + 1;
+    match on_unknown {
+        OnUnknown::Retry => {
+            let wait = policy.delay(counted, None, tried.jitter);
+            let step = retry_or_give_up(reason, None, detail, wait, counted, tried, policy);
+            Transition { event: EventKind::OutcomeUnknown, ..step }
+        }
+        OnUnknown::Hold => {
+            Transition { event: EventKind::OutcomeUnknown, ..held(reason, detail, counted, Next::Never) }
+        }
+        OnUnknown::Reconcile => {
+            let next = Next::After(reconcile_wait);
+            Transition { event: EventKind::OutcomeUnknown, ..held(reason, detail, counted, next) }
+        }
+    }
+}
+
+/// The step when no receipt came while a message waited to be reconciled.
+pub fn after_reconcile_wait(attempt: u32) -> Transition {
+    held(Reason::OutcomeUnknown, Some("no receipt came in time".to_owned()), attempt, Next::Never)
+}
+
+/// The step of a message that outlived its time before it could be sent.
+pub fn expired(attempt: u32) -> Transition {
+    failed(Reason::Expired, None, None, attempt)
+}
+
+fn held(reason: Reason, detail: Option<String>, attempt: u32, next: Next) -> Transition {
+    let detail = Some(match detail {
+        Some(detail) => format!("{reason}: {detail}"),
+        None => reason.to_string(),
+    });
+    Transition {
+        status: Status::Retry,
+        delivery: Delivery::Unknown,
+        payload: Some(StatusPayload { detail, ..StatusPayload::new(Reason::OutcomeUnknown) }),
+        next,
+        attempt,
+        event: EventKind::Held,
+        provider_message_id: None,
+    }
+}
+
+fn failed(reason: Reason, provider_code: Option<String>, detail: Option<String>, attempt: u32) -> Transition {
+    Transition {
+        status: Status::Failed,
+        delivery: Delivery::None,
+        payload: Some(StatusPayload { code: reason.as_str().to_owned(), provider_code, detail }),
+        next: Next::Gone,
+        attempt,
+        event: EventKind::Failed,
+        provider_message_id: None,
+    }
+}
+
+fn retry_or_give_up(
+    reason: Reason,
+    provider_code: Option<String>,
+    detail: Option<String>,
+    wait: Duration,
+    attempt: u32,
+    tried: Tried,
+    policy: &RetryPolicy,
+) -> Transition {
+    if attempt >= policy.max_attempts {
+        let detail = Some(format!("{attempt} attempts, the last: {reason}"));
+        return failed(Reason::Exhausted, provider_code, detail, attempt);
+    }
+    let step = wait_at_no_cost(reason, provider_code, detail, wait, tried, policy);
+    Transition { attempt, ..step }
+}
+
+fn wait_at_no_cost(
+    reason: Reason,
+    provider_code: Option<String>,
+    detail: Option<String>,
+    wait: Duration,
+    tried: Tried,
+    policy: &RetryPolicy,
+) -> Transition {
+    if tried.age >= policy.max_age {
+        let detail = Some(format!("the last: {reason}"));
+        return failed(Reason::Expired, provider_code, detail, tried.attempt);
+    }
+    Transition {
+        status: Status::Retry,
+        delivery: Delivery::None,
+        payload: Some(StatusPayload { code: reason.as_str().to_owned(), provider_code, detail }),
+        next: Next::After(wait),
+        attempt: tried.attempt,
+        event: EventKind::Retrying,
+        provider_message_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(300);
+
+    fn tried(attempt: u32) -> Tried {
+        Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5 }
+    }
+
+    fn step(outcome: &Outcome, tried: Tried) -> Transition {
+        after_outcome(outcome, tried, &RetryPolicy::default(), OnUnknown::Hold, WAIT)
+    }
+
+    fn unavailable() -> Outcome {
+        Outcome::Unavailable { retry_after: None, provider_code: None, detail: "503".to_owned() }
+    }
+
+    #[test]
+    fn accepted_settles_as_ok_and_pending() {
+        let step = step(&Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) }, tried(0));
+        assert_eq!((step.status, step.delivery, step.next), (Status::Ok, Delivery::Pending, Next::Gone));
+        assert_eq!((step.attempt, step.provider_message_id.as_deref()), (1, Some("SM1")));
+    }
+
+    #[test]
+    fn an_answered_5xx_costs_an_attempt_and_the_last_one_fails() {
+        let policy = RetryPolicy::default();
+        let again = step(&unavailable(), tried(policy.max_attempts - 2));
+        assert_eq!((again.status, again.attempt), (Status::Retry, policy.max_attempts - 1));
+        let last = step(&unavailable(), tried(policy.max_attempts - 1));
+        assert_eq!((last.status, last.next), (Status::Failed, Next::Gone));
+        assert_eq!(last.payload.unwrap().code, "exhausted");
+    }
+
+    #[test]
+    fn waiting_costs_no_attempt_and_keeps_to_the_floor() {
+        let floor = Duration::from_secs(40);
+        let throttled = Outcome::Throttled { retry_after: Some(floor), provider_code: None };
+        let step = step(&throttled, tried(3));
+        assert_eq!((step.status, step.attempt), (Status::Retry, 3));
+        assert!(matches!(step.next, Next::After(wait) if wait >= floor));
+    }
+
+    #[test]
+    fn a_message_past_its_age_fails_as_expired_instead_of_waiting() {
+        let old = Tried { age: Duration::from_secs(300_000), ..tried(1) };
+        let step = step(&Outcome::Unreachable { detail: "refused".to_owned() }, old);
+        assert_eq!(step.status, Status::Failed);
+        assert_eq!(step.payload.unwrap().code, "expired");
+    }
+
+    #[test]
+    fn an_unknown_outcome_follows_the_policy() {
+        let step = |on_unknown| {
+            let policy = RetryPolicy::default();
+            after_unknown(Reason::LeaseLapsed, None, tried(0), &policy, on_unknown, WAIT)
+        };
+        let retry = step(OnUnknown::Retry);
+        assert!(matches!(retry.next, Next::After(_)));
+        assert_eq!((retry.delivery, retry.attempt), (Delivery::None, 1));
+        let hold = step(OnUnknown::Hold);
+        assert_eq!((hold.next, hold.delivery, hold.status), (Next::Never, Delivery::Unknown, Status::Retry));
+        assert_eq!(hold.payload.unwrap().code, "outcome_unknown");
+        let reconcile = step(OnUnknown::Reconcile);
+        assert_eq!((reconcile.next, reconcile.delivery), (Next::After(WAIT), Delivery::Unknown));
+        assert!([retry.event, hold.event, reconcile.event].iter().all(|&e| e == EventKind::OutcomeUnknown));
+    }
+}

@@ -1,0 +1,23 @@
+//! Provider kinds: pure functions over bytes. Nothing here opens a socket, reads a clock or waits; what it needs
+//! comes in, what it wants done goes out. So an adapter is total, fuzzable, and tested from files.
+//!
+//! Adding a kind: one source file, one line in [`KINDS`], one folder of fixtures, one page in `docs/providers/`.
+
+mod kind;
+mod sendgrid;
+mod settings;
+mod twilio;
+mod wait;
+mod webhook;
+
+pub use kind::{Kind, Outgoing, Provider};
+pub use settings::{Settings, SettingsError};
+pub use webhook::{File, InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest};
+
+/// Every kind that the platform speaks.
+pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];
+
+/// The kind of that name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}

@@ -1,0 +1,90 @@
+//! What comes in from a provider: inbound messages and receipts, in our words.
+
+use http::{HeaderMap, Method};
+use jiff::Timestamp;
+use model::{Channel, Delivery};
+use uuid::Uuid;
+
+/// A webhook as it arrived.
+#[derive(Clone, Debug)]
+pub struct WebhookRequest<'a> {
+    pub method: &'a Method,
+    /// The whole URL as the provider was told it, query included: built from the configured public URL, never
+    /// from a proxy's headers.
+    pub url: &'a str,
+    pub headers: &'a HeaderMap,
+    pub body: &'a [u8],
+    pub now: Timestamp,
+}
+
+/// What a verified webhook says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Webhook {
+    pub inbound: Vec<InboundMessage>,
+    pub receipts: Vec<Receipt>,
+    pub reply: WebhookReply,
+}
+
+/// The 200 that the provider wants to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebhookReply {
+    /// Empty: no body.
+    pub content_type: &'static str,
+    pub body: &'static str,
+}
+
+/// A message that somebody sent us. Addresses are as the provider wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundMessage {
+    /// Unique at this provider: deliveries of the same id are the same message.
+    pub provider_message_id: String,
+    pub channel: Channel,
+    pub from: String,
+    pub to: String,
+    pub subject: Option<String>,
+    pub body: String,
+    /// http(s) URLs at the provider.
+    pub attachments: Vec<String>,
+    /// Attachments whose bytes came along.
+    pub files: Vec<File>,
+    pub timestamp: Option<Timestamp>,
+}
+
+/// An attachment's bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// No folder, never empty.
+    pub filename: String,
+    pub content_type: String,
+    pub bytes: Vec<u8>,
+}
+
+/// The provider's later word about a message that we sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Ours, where the receipt brings it back.
+    pub message_id: Option<Uuid>,
+    /// The attempt that it belongs to, where the receipt brings it back.
+    pub attempt: Option<u32>,
+    pub provider_message_id: Option<String>,
+    /// Pending, Sent, Undelivered, Delivered or Read.
+    pub delivery: Delivery,
+    /// The provider's own code or word, as it gave it.
+    pub provider_code: Option<String>,
+    /// For people; no address, no text of the message.
+    pub detail: Option<String>,
+    /// Whether an undelivered message might be delivered on another try.
+    pub temporary: bool,
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Why a webhook is not taken. The sentences say what the operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WebhookError {
+    /// It does not prove that the provider sent it.
+    #[error("not verified: {0}")]
+    Unverified(String),
+    /// The provider sent it, or may have, but it cannot be understood.
+    #[error("not understood: {0}")]
+    Unparsable(String),
+}

@@ -1,0 +1,10 @@
+//! What every binary needs around its work: configuration, logs, metrics, the clock, an orderly end.
+
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;
+
+pub use clock::Clock;
+pub use config::{Config, ConfigError, ProviderConfig};
