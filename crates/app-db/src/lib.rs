@@ -1,0 +1,27 @@
+//! app-db: everything that is SQL. Plain async functions that take the connection, so that the caller owns the
+//! transaction. Must not know of HTTP, of providers, or of policies: what a step does is decided in `model`.
+
+pub mod accept;
+pub mod cancel;
+pub mod claim;
+pub mod conversations;
+pub mod embedded;
+mod error;
+pub mod gauges;
+mod group;
+pub mod housekeeping;
+pub mod keys;
+pub mod media;
+pub mod messages;
+pub mod migrate;
+pub mod partitions;
+pub mod pool;
+pub mod quarantine;
+pub mod receipts;
+pub mod receive;
+pub mod requeue;
+pub mod settle;
+pub mod wake;
+
+pub use error::Error;
+pub use pool::{Client, Pool, connect};

@@ -129,7 +129,9 @@ impl Addressing {
         // The reference parser finds numbers inside prose and reads letters as keypad digits. An address field
         // that holds either is a mistake, and guessing would text a stranger.
         let written_as_number = text.len() <= PHONE_TEXT_BYTES_MAX
-            && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}'));
+            && text.chars().all(|c| {
+                c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}')
+            });
         if !written_as_number {
             return Err(EndpointError::NotAPhoneNumber);
         }
@@ -150,7 +152,9 @@ fn is_short_code(text: &str) -> bool {
 fn is_alphanumeric_sender_id(text: &str) -> bool {
     (1..=11).contains(&text.len())
         && text.bytes().any(|b| b.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-' | b'_' | b'&' | b'+' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b' ' | b'-' | b'_' | b'&' | b'+' | b'.'))
 }
 
 /// RFC 5321 section 4.1.2 without quoted local parts, address literals and comments; RFC 6531 lets both sides be
@@ -252,9 +256,20 @@ mod tests {
     #[test]
     fn what_is_no_email_address_is_refused() {
         for text in [
-            "ann", "@example.com", "ann@", "ann@host", "a b@example.com", "ann@exa mple.com", ".ann@example.com",
-            "ann..b@example.com", "ann@-x.com", "ann@x..com", "+12025550100", "ann@example.com\r\nBcc: x@y.z",
-            "a\u{0}@example.com", "Ann <ann@example.com>",
+            "ann",
+            "@example.com",
+            "ann@",
+            "ann@host",
+            "a b@example.com",
+            "ann@exa mple.com",
+            ".ann@example.com",
+            "ann..b@example.com",
+            "ann@-x.com",
+            "ann@x..com",
+            "+12025550100",
+            "ann@example.com\r\nBcc: x@y.z",
+            "a\u{0}@example.com",
+            "Ann <ann@example.com>",
         ] {
             let result = us().recipient(Medium::Email, text);
             assert_eq!(result, Err(EndpointError::NotAnEmailAddress), "{text:?}");

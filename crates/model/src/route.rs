@@ -58,7 +58,8 @@ mod tests {
             route("any", Channel::Sms, None),
             route("mail", Channel::Email, None),
         ]);
-        let name = |channel, to| routes.matching(channel, &Endpoint::stored(to)).map(|route| route.name.as_str());
+        let name =
+            |channel, to| routes.matching(channel, &Endpoint::stored(to)).map(|route| route.name.as_str());
         assert_eq!(name(Channel::Sms, "+12025550100"), Some("us"));
         assert_eq!(name(Channel::Sms, "+493012345678"), Some("any"));
         assert_eq!(name(Channel::Email, "ann@example.com"), Some("mail"));

@@ -155,6 +155,43 @@ pub fn expired(attempt: u32) -> Transition {
     failed(Reason::Expired, None, None, attempt)
 }
 
+/// What is known of a message when a receipt about it comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub status: Status,
+    pub delivery: Delivery,
+    /// The attempt that is under way or was the last: counted ones, and one more while a lease runs.
+    pub attempt: u32,
+    /// Whether a processor holds it, or nobody knows what became of it: the receipt is then the answer.
+    pub unanswered: bool,
+}
+
+/// A provider's later word, in the terms of the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub delivery: Delivery,
+    /// The attempt that it names, if it names one.
+    pub attempt: Option<u32>,
+}
+
+/// Whether a receipt changes the message, which then is `ok` with the receipt's `delivery`. It never regresses: a
+/// settled message moves up its rank only. One that is not settled is settled by any proof that the provider has
+/// it, of whichever attempt; and by a refusal only of the attempt that waits for its answer.
+pub fn receipt_applies(standing: Standing, report: Report) -> bool {
+    match standing.status {
+        Status::Ok => report.delivery.rank() > standing.delivery.rank(),
+        // A refused or canceled message stays failed unless it turns out to have been delivered after all.
+        Status::Failed => report.delivery.rank() >= Delivery::Delivered.rank(),
+        Status::Outbox | Status::Retry => {
+            if report.delivery == Delivery::Undelivered {
+                standing.unanswered && report.attempt.is_none_or(|attempt| attempt == standing.attempt)
+            } else {
+                true
+            }
+        }
+    }
+}
+
 fn held(reason: Reason, detail: Option<String>, attempt: u32, next: Next) -> Transition {
     let detail = Some(match detail {
         Some(detail) => format!("{reason}: {detail}"),
@@ -290,5 +327,40 @@ mod tests {
         let reconcile = step(OnUnknown::Reconcile);
         assert_eq!((reconcile.next, reconcile.delivery), (Next::After(WAIT), Delivery::Unknown));
         assert!([retry.event, hold.event, reconcile.event].iter().all(|&e| e == EventKind::OutcomeUnknown));
+    }
+
+    #[test]
+    fn a_receipt_never_makes_delivery_regress() {
+        for &before in Delivery::ALL {
+            for &reported in Delivery::ALL {
+                let standing =
+                    Standing { status: Status::Ok, delivery: before, attempt: 1, unanswered: false };
+                if receipt_applies(standing, Report { delivery: reported, attempt: Some(1) }) {
+                    assert!(reported.rank() > before.rank(), "{before} -> {reported}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_receipt_settles_what_waits_for_an_answer() {
+        let waiting =
+            Standing { status: Status::Retry, delivery: Delivery::Unknown, attempt: 2, unanswered: true };
+        let applies = |delivery, attempt| receipt_applies(waiting, Report { delivery, attempt });
+        assert!(applies(Delivery::Sent, Some(2)));
+        assert!(applies(Delivery::Delivered, Some(1)), "the first attempt did get there");
+        assert!(applies(Delivery::Undelivered, Some(2)));
+        assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
+        let again = Standing { unanswered: false, ..waiting };
+        assert!(!receipt_applies(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
+    }
+
+    #[test]
+    fn a_failed_message_is_corrected_only_by_a_delivery() {
+        let failed =
+            Standing { status: Status::Failed, delivery: Delivery::None, attempt: 1, unanswered: false };
+        let applies = |delivery| receipt_applies(failed, Report { delivery, attempt: Some(1) });
+        assert!(applies(Delivery::Delivered));
+        assert!(!applies(Delivery::Sent) && !applies(Delivery::Undelivered));
     }
 }

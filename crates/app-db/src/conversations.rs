@@ -1,0 +1,207 @@
+//! Conversations: one per participant set under any concurrency; their lists.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use model::{Bucket, Channel, Direction, Endpoint, IdGenerator, Participants};
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::{Client, Error};
+
+/// A stored conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversation {
+    pub id: Uuid,
+    /// `phone` or `email`.
+    pub medium: String,
+    pub participants: Vec<String>,
+    pub created_at: Timestamp,
+    pub last_message_at: Timestamp,
+}
+
+/// Which conversation belongs to which participants, by their hash.
+pub(crate) type Known = HashMap<[u8; 32], Uuid>;
+
+/// The conversations of these participants: known ones selected, missing ones inserted, in the order of their keys,
+/// so that two groups never wait for each other in a circle.
+pub(crate) async fn resolve(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    wanted: impl Iterator<Item = &Participants>,
+    ids: &IdGenerator,
+    now: Timestamp,
+) -> Result<Known, Error> {
+    let by_hash: BTreeMap<[u8; 32], &Participants> =
+        wanted.map(|participants| (participants.hash(), participants)).collect();
+    let mut known = Known::with_capacity(by_hash.len());
+    select(transaction, by_hash.keys(), &mut known).await?;
+    let missing: Vec<(&[u8; 32], &Participants)> =
+        by_hash.iter().filter(|(hash, _)| !known.contains_key(*hash)).map(|(hash, p)| (hash, *p)).collect();
+    if missing.is_empty() {
+        return Ok(known);
+    }
+    insert(transaction, &missing, ids, now, &mut known).await?;
+    let raced = missing.iter().map(|(hash, _)| *hash).filter(|hash| !known.contains_key(*hash));
+    let raced: Vec<&[u8; 32]> = raced.collect();
+    if !raced.is_empty() {
+        // Somebody else inserted them first, and committed: ON CONFLICT waited for that.
+        select(transaction, raced.into_iter(), &mut known).await?;
+    }
+    Ok(known)
+}
+
+async fn select(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    hashes: impl Iterator<Item = &[u8; 32]>,
+    known: &mut Known,
+) -> Result<(), Error> {
+    let hashes: Vec<&[u8]> = hashes.map(|hash| hash.as_slice()).collect();
+    let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
+    let statement = transaction
+        .prepare_cached(
+            "select c.participants_hash, c.id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join conversations c on c.bucket = k.bucket and c.participants_hash = k.hash",
+        )
+        .await?;
+    for row in transaction.query(&statement, &[&buckets, &hashes]).await? {
+        remember(&row, known);
+    }
+    Ok(())
+}
+
+async fn insert(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    missing: &[(&[u8; 32], &Participants)],
+    ids: &IdGenerator,
+    now: Timestamp,
+    known: &mut Known,
+) -> Result<(), Error> {
+    let hashes: Vec<&[u8]> = missing.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
+    let new_ids: Vec<Uuid> = missing.iter().map(|(hash, _)| ids.next(now, Bucket::of_hash(hash))).collect();
+    let media: Vec<&str> = missing.iter().map(|(_, participants)| participants.medium().as_str()).collect();
+    let lists: Vec<Json<&[String]>> =
+        missing.iter().map(|(_, participants)| Json(participants.endpoints())).collect();
+    let statement = transaction
+        .prepare_cached(
+            "insert into conversations (bucket, id, participants_hash, medium, participants)
+             select bucket, id, hash, medium, array(select jsonb_array_elements_text(participants))
+             from unnest($1::smallint[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[])
+                 as k(bucket, id, hash, medium, participants)
+             on conflict (bucket, participants_hash) do nothing
+             returning participants_hash, id",
+        )
+        .await?;
+    for row in transaction.query(&statement, &[&buckets, &new_ids, &hashes, &media, &lists]).await? {
+        remember(&row, known);
+    }
+    Ok(())
+}
+
+fn remember(row: &tokio_postgres::Row, known: &mut Known) {
+    if let Ok(hash) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) {
+        known.insert(hash, row.get(1));
+    }
+}
+
+/// Notes that something happened in these conversations. A transaction of its own, skipping rows that others are
+/// at, and at most once a second each: activity orders a list, nothing depends on it.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let statement = client
+        .prepare_cached(
+            "update conversations c set last_message_at = now()
+             from (
+                 select c.bucket, c.id from unnest($1::smallint[], $2::uuid[]) as k(bucket, id)
+                 join conversations c on c.bucket = k.bucket and c.id = k.id
+                 where c.last_message_at < now() - interval '1 second'
+                 for update of c skip locked
+             ) as stale
+             where c.bucket = stale.bucket and c.id = stale.id",
+        )
+        .await?;
+    client.execute(&statement, &[&buckets, &ids]).await?;
+    Ok(())
+}
+
+const COLUMNS: &str = "id, medium, participants, created_at, last_message_at";
+
+fn from_row(row: &tokio_postgres::Row) -> Conversation {
+    Conversation {
+        id: row.get("id"),
+        medium: row.get("medium"),
+        participants: row.get("participants"),
+        created_at: row.get("created_at"),
+        last_message_at: row.get("last_message_at"),
+    }
+}
+
+/// One conversation.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<Conversation>, Error> {
+    let statement = client
+        .prepare_cached(&format!("select {COLUMNS} from conversations where bucket = $1 and id = $2"))
+        .await?;
+    Ok(client.query_opt(&statement, &[&Bucket::of(id).as_i16(), &id]).await?.as_ref().map(from_row))
+}
+
+/// Conversations, the newest activity first, after `after` (its activity and id).
+///
+/// # Errors
+/// As the database gives them.
+pub async fn list(
+    client: &Client,
+    after: Option<(Timestamp, Uuid)>,
+    limit: i64,
+) -> Result<Vec<Conversation>, Error> {
+    let statement = client.prepare_cached(&list_sql()).await?;
+    let (activity, id) = after.unwrap_or((Timestamp::MAX, Uuid::max()));
+    let activity = activity.min(FAR_FUTURE);
+    Ok(client.query(&statement, &[&activity, &id, &limit]).await?.iter().map(from_row).collect())
+}
+
+/// 9999-12-31: above every stored time, and below what PostgreSQL can hold.
+const FAR_FUTURE: Timestamp = Timestamp::MAX;
+
+pub(crate) fn list_sql() -> String {
+    format!(
+        "select {COLUMNS} from conversations where (last_message_at, id) < ($1, $2)
+         order by last_message_at desc, id desc limit $3"
+    )
+}
+
+/// How to answer in a conversation: the ends and the channel of its newest message, turned round if that was
+/// inbound.
+#[derive(Clone, Debug)]
+pub struct ReplyEnds {
+    pub channel: Channel,
+    pub source: Endpoint,
+    pub target: Endpoint,
+    /// Of the newest message that has one.
+    pub subject: Option<String>,
+}
+
+/// Nothing where the conversation has no messages (any more).
+///
+/// # Errors
+/// As the database gives them.
+pub async fn reply_ends(client: &Client, id: Uuid) -> Result<Option<ReplyEnds>, Error> {
+    let statement = client
+        .prepare_cached(
+            "select channel, inbound_or_outbound, endpoint_source, endpoint_target, subject from messages
+             where conversation_id = $1 and bucket = $2 order by id desc limit 1",
+        )
+        .await?;
+    let Some(row) = client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await? else {
+        return Ok(None);
+    };
+    let (source, target) = (Endpoint::stored(row.get(2)), Endpoint::stored(row.get(3)));
+    let inbound = row.get::<_, &str>(1).parse::<Direction>()? == Direction::Inbound;
+    let (source, target) = if inbound { (target, source) } else { (source, target) };
+    Ok(Some(ReplyEnds { channel: row.get::<_, &str>(0).parse()?, source, target, subject: row.get(4) }))
+}

@@ -1,0 +1,174 @@
+//! What grows is cut back, in small batches: old keys, idle conversations, messages that outlived their time
+//! unsent, rows whose route is gone.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use model::{Channel, Endpoint};
+use uuid::Uuid;
+
+use crate::claim::{Claimed, Lease};
+use crate::{Client, Error, messages};
+
+const BATCH: i64 = 5_000;
+/// Idempotency keys are promised for 24 hours.
+const IDEMPOTENCY_HOURS: f64 = 48.0;
+/// No provider retries a webhook for longer than three days.
+const INBOUND_HOURS: f64 = 14.0 * 24.0;
+const REFERENCE_HOURS: f64 = 14.0 * 24.0;
+
+/// Deletes one batch of old keys from each table of keys. Returns how many went.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn delete_old_keys(client: &Client) -> Result<u64, Error> {
+    let mut deleted = 0;
+    for (table, hours) in [
+        ("idempotency_keys", IDEMPOTENCY_HOURS),
+        ("inbound_keys", INBOUND_HOURS),
+        ("provider_refs", REFERENCE_HOURS),
+    ] {
+        let sql = format!(
+            "delete from {table} where ctid = any(array(
+                 select ctid from {table} where created_at < now() - $1 * interval '1 hour' limit $2))"
+        );
+        deleted += client.execute(&sql, &[&hours, &BATCH]).await?;
+    }
+    Ok(deleted)
+}
+
+/// Deletes one batch of conversations that have been idle for `keep` and have no messages left.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn delete_idle_conversations(client: &Client, keep: Duration) -> Result<u64, Error> {
+    let sql = "
+        delete from conversations c using (
+            select bucket, id from conversations i
+            where last_message_at < now() - $1 * interval '1 second'
+              and not exists (select from messages m where m.conversation_id = i.id)
+            order by last_message_at limit $2 for update skip locked
+        ) as idle
+        where c.bucket = idle.bucket and c.id = idle.id";
+    Ok(client.execute(sql, &[&keep.as_secs_f64(), &BATCH]).await?)
+}
+
+/// Takes unsent messages that outlived their `expires_at` or the maximum age, under a lease, for the caller to
+/// settle as expired. Due long enough that a processor had its chance, or without any provider to claim for it.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn claim_expired(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    owner: Uuid,
+    now: Timestamp,
+    max_age: Duration,
+) -> Result<Vec<Claimed>, Error> {
+    let born_before = model::id::first_id_at(now.checked_sub(max_age).unwrap_or(Timestamp::UNIX_EPOCH));
+    let sql = format!(
+        "with old as (
+             (select message_id, bucket from outbox
+              where expires_at < now() and leased_by is null and next_attempt_at < 'infinity'
+              order by expires_at limit $4)
+             union
+             (select o.message_id, o.bucket from outbox o
+              join messages m on m.id = o.message_id and m.bucket = o.bucket
+              where o.message_id < $1 and o.leased_by is null
+                and o.next_attempt_at < now() - interval '1 minute'
+                and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'
+              order by o.message_id limit $4)
+         ), due as (
+             select o.message_id, o.bucket, o.next_attempt_at from outbox o
+             join old on old.message_id = o.message_id and old.bucket = o.bucket
+             where o.leased_by is null
+             order by o.message_id for update of o skip locked
+         ), o as (
+             update outbox o set lease_no = o.lease_no + 1, leased_by = $3, leased_provider = '',
+                 next_attempt_at = now() + interval '10 seconds'
+             from due where o.message_id = due.message_id and o.bucket = due.bucket
+             returning o.message_id, o.bucket, o.lease_no, o.attempt as tries, o.next_attempt_at,
+                 due.next_attempt_at as due_at
+         )
+         select {}, o.lease_no, o.tries, o.due_at, now() as claimed_at
+         from o join messages m on m.id = o.message_id and m.bucket = o.bucket",
+        messages::COLUMNS
+    );
+    let rows = transaction.query(&sql, &[&born_before, &max_age.as_secs_f64(), &owner, &BATCH]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Claimed {
+                message: messages::from_row(row)?,
+                lease_no: row.get("lease_no"),
+                attempt: u32::try_from(row.get::<_, i32>("tries")).unwrap_or(0),
+                due_at: row.get("due_at"),
+                claimed_at: row.get("claimed_at"),
+                lapsed_provider: None,
+                reconciling: false,
+            })
+        })
+        .collect()
+}
+
+/// A row whose route is not in the configuration.
+#[derive(Clone, Debug)]
+pub struct Stranded {
+    pub lease: Lease,
+    pub bucket: i16,
+    pub channel: Channel,
+    pub target: Endpoint,
+}
+
+/// The routes that rows name: one step in the index for each, however many rows.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
+    let sql = "
+        with recursive used as (
+            (select route from outbox order by route limit 1)
+            union all
+            select (select o.route from outbox o where o.route > used.route order by o.route limit 1)
+            from used where used.route is not null
+        )
+        select route from used where route is not null";
+    Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// A batch of rows of that route, after the message `after`.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<Vec<Stranded>, Error> {
+    let sql = "
+        select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target from outbox o
+        join messages m on m.id = o.message_id and m.bucket = o.bucket
+        where o.route = $1 and o.message_id > $2 order by o.message_id limit $3";
+    client
+        .query(sql, &[&route, &after, &BATCH])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Stranded {
+                lease: Lease { message_id: row.get(0), lease_no: row.get(2) },
+                bucket: row.get(1),
+                channel: row.get::<_, &str>(3).parse()?,
+                target: Endpoint::stored(row.get(4)),
+            })
+        })
+        .collect()
+}
+
+/// Moves rows to the routes that they match now. Due times and leases stay.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn reroute(client: &Client, moves: &[(Stranded, String)]) -> Result<u64, Error> {
+    let ids: Vec<Uuid> = moves.iter().map(|(row, _)| row.lease.message_id).collect();
+    let buckets: Vec<i16> = moves.iter().map(|(row, _)| row.bucket).collect();
+    let routes: Vec<&str> = moves.iter().map(|(_, route)| route.as_str()).collect();
+    let sql = "
+        update outbox o set route = k.route
+        from unnest($1::uuid[], $2::smallint[], $3::text[]) as k(message_id, bucket, route)
+        where o.message_id = k.message_id and o.bucket = k.bucket and o.route <> k.route";
+    Ok(client.execute(sql, &[&ids, &buckets, &routes]).await?)
+}

@@ -1,0 +1,154 @@
+//! API keys: `app_` and 43 characters, the last six a checksum, so that a mistyped or truncated key is told from a
+//! revoked one without a look-up, and secret scanners can be sure. Shown once; only SHA-256 of it is stored (a
+//! random key of 220 bits needs no slow hash).
+
+use jiff::Timestamp;
+use model::{Bucket, IdGenerator};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{Client, Error};
+
+/// A stored key, without its secret.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ApiKey {
+    pub id: Uuid,
+    pub name: String,
+    /// The key's first characters.
+    pub prefix: String,
+    pub created_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+const PREFIX: &str = "app_";
+const SECRET_CHARS: usize = 37;
+const CHECKSUM_CHARS: usize = 6;
+const SHOWN_CHARS: usize = 10;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Why a text is no key of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the key is mistyped or truncated: it begins with app_ and has {} characters", PREFIX.len() + SECRET_CHARS + CHECKSUM_CHARS)]
+pub struct Malformed;
+
+/// The stored form of a key, if its checksum is right.
+///
+/// # Errors
+/// [`Malformed`] without a look-up.
+pub fn hash(key: &str) -> Result<[u8; 32], Malformed> {
+    let rest = key.strip_prefix(PREFIX).filter(|rest| rest.is_ascii()).ok_or(Malformed)?;
+    if rest.len() != SECRET_CHARS + CHECKSUM_CHARS {
+        return Err(Malformed);
+    }
+    let (secret, given) = rest.split_at(SECRET_CHARS);
+    if checksum(secret) == given { Ok(Sha256::digest(key).into()) } else { Err(Malformed) }
+}
+
+fn checksum(secret: &str) -> String {
+    let digest: [u8; 32] = Sha256::digest(format!("{PREFIX}{secret}")).into();
+    digest.iter().take(CHECKSUM_CHARS).map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])).collect()
+}
+
+/// Makes a key from randomness of the operating system's; it is never shown again. 62 does not divide 256: bytes above 247
+/// are skipped, so that every character is as likely.
+fn generate(random: &mut dyn FnMut() -> u8) -> String {
+    let mut secret = String::with_capacity(SECRET_CHARS);
+    while secret.len() < SECRET_CHARS {
+        let byte = random();
+        if byte < 248 {
+            secret.push(char::from(ALPHABET[usize::from(byte) % 62]));
+        }
+    }
+    format!("{PREFIX}{secret}{}", checksum(&secret))
+}
+
+/// Stores a new key and returns it with its row.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn create(
+    client: &Client,
+    ids: &IdGenerator,
+    now: Timestamp,
+    name: &str,
+    random: &mut dyn FnMut() -> u8,
+) -> Result<(String, ApiKey), Error> {
+    let key = generate(random);
+    let key_hash: [u8; 32] = Sha256::digest(&key).into();
+    let id = ids.next(now, Bucket::of_hash(&key_hash));
+    let row = client
+        .query_one(
+            "insert into api_keys (id, name, prefix, key_hash) values ($1, $2, $3, $4)
+             returning id, name, prefix, created_at, revoked_at",
+            &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice()],
+        )
+        .await?;
+    Ok((key, from_row(&row)))
+}
+
+/// All keys, the newest first.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn list(client: &Client) -> Result<Vec<ApiKey>, Error> {
+    let sql = "select id, name, prefix, created_at, revoked_at from api_keys order by id desc";
+    Ok(client.query(sql, &[]).await?.iter().map(from_row).collect())
+}
+
+/// Whether there was such a key that was not revoked yet.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn revoke(client: &Client, id: Uuid) -> Result<bool, Error> {
+    let sql = "update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
+    Ok(client.execute(sql, &[&id]).await? > 0)
+}
+
+/// The keys that are valid: hash and id. A server keeps them in memory and reads them again now and then.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn valid(client: &Client) -> Result<Vec<([u8; 32], Uuid)>, Error> {
+    let rows = client.query("select key_hash, id from api_keys where revoked_at is null", &[]).await?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| Some((<[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok()?, row.get(1))))
+        .collect())
+}
+
+fn from_row(row: &tokio_postgres::Row) -> ApiKey {
+    ApiKey {
+        id: row.get(0),
+        name: row.get(1),
+        prefix: row.get(2),
+        created_at: row.get(3),
+        revoked_at: row.get(4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> String {
+        let mut state = 0_u8;
+        generate(&mut || {
+            state = state.wrapping_mul(73).wrapping_add(41);
+            state
+        })
+    }
+
+    #[test]
+    fn a_key_has_its_form_and_its_checksum_is_checked() {
+        let key = key();
+        assert_eq!(key.len(), 47);
+        assert!(hash(&key).is_ok());
+        for position in 0..key.len() {
+            let mut mistyped: Vec<u8> = key.clone().into_bytes();
+            mistyped[position] = if mistyped[position] == b'x' { b'y' } else { b'x' };
+            assert_eq!(hash(std::str::from_utf8(&mistyped).unwrap()), Err(Malformed), "{position}");
+        }
+        assert_eq!(hash(&key[..46]), Err(Malformed));
+        assert_eq!(hash(""), Err(Malformed));
+    }
+}

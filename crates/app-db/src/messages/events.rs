@@ -1,0 +1,70 @@
+//! What happened to a message, oldest first.
+
+use jiff::Timestamp;
+use model::{Bucket, Message};
+use uuid::Uuid;
+
+use crate::{Client, Error};
+
+/// A row of `message_events`.
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub id: Uuid,
+    pub kind: String,
+    pub status: String,
+    pub delivery: String,
+    pub attempt: i32,
+    pub provider_id: Option<String>,
+    pub code: Option<String>,
+    pub provider_code: Option<String>,
+    pub detail: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// The first event of every message is its own row: accepting writes none.
+pub fn first_of(message: &Message) -> Event {
+    let (kind, status, delivery) = match message.direction {
+        model::Direction::Inbound => ("received", "ok", "received"),
+        model::Direction::Outbound => ("accepted", "outbox", "none"),
+    };
+    Event {
+        id: message.id,
+        kind: kind.to_owned(),
+        status: status.to_owned(),
+        delivery: delivery.to_owned(),
+        attempt: 0,
+        provider_id: message.provider_id.clone().filter(|_| message.direction == model::Direction::Inbound),
+        code: None,
+        provider_code: None,
+        detail: None,
+        created_at: message.created_at,
+    }
+}
+
+/// The events of a message after the event `after`.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn list(client: &Client, message_id: Uuid, after: Uuid, limit: i64) -> Result<Vec<Event>, Error> {
+    let statement = client
+        .prepare_cached(
+            "select id, kind, status_tag, delivery_tag, attempt, provider_id, code, provider_code, detail, created_at
+             from message_events where message_id = $1 and bucket = $2 and id > $3 order by id limit $4",
+        )
+        .await?;
+    let rows =
+        client.query(&statement, &[&message_id, &Bucket::of(message_id).as_i16(), &after, &limit]).await?;
+    let event = |row: &tokio_postgres::Row| Event {
+        id: row.get(0),
+        kind: row.get(1),
+        status: row.get(2),
+        delivery: row.get(3),
+        attempt: row.get(4),
+        provider_id: row.get(5),
+        code: row.get(6),
+        provider_code: row.get(7),
+        detail: row.get(8),
+        created_at: row.get(9),
+    };
+    Ok(rows.iter().map(event).collect())
+}

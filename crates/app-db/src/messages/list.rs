@@ -1,0 +1,229 @@
+//! Lists of messages: keyset pages by id, read from the index that fits the filter, in windows of bounded size.
+//!
+//! No index holds what settles change (they stay HOT for it), so a filter may match next to nothing of what it
+//! walks. A page therefore looks at a bounded number of rows: it may come out short, or empty, with a cursor that
+//! goes on. Only a page without a cursor is the last.
+
+use jiff::Timestamp;
+use model::{Channel, Delivery, Direction, Message, Status};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::{Client, Error, messages};
+
+/// What a list is narrowed to. Addresses are normalised.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub delivery: Option<Delivery>,
+    pub channel: Option<Channel>,
+    pub direction: Option<Direction>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub conversation_id: Option<Uuid>,
+    /// Held, failed and undelivered messages only.
+    pub problem: bool,
+    /// Created at or after.
+    pub since: Option<Timestamp>,
+    /// Created before.
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    NewestFirst,
+    OldestFirst,
+}
+
+/// A page, and where the next begins.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub messages: Vec<Message>,
+    pub next: Option<Uuid>,
+}
+
+/// The first window is as large as the page, each next one eight times the last, up to this many rows.
+const WINDOW_ROWS_MAX: i64 = 10_000;
+const WINDOW_GROWTH: i64 = 8;
+const WINDOWS: usize = 8;
+/// An address with more conversations than this is common enough to be met while walking everything.
+const CONVERSATIONS_MAX: usize = 100;
+
+/// Where the rows of a list come from. Each is walked in the order of ids.
+enum Source {
+    All,
+    Conversations(Vec<Uuid>),
+    Problems,
+    Outbox,
+}
+
+/// The page after the message `after`.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn list(
+    client: &Client,
+    filter: &Filter,
+    order: Order,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Page, Error> {
+    let source = source(client, filter).await?;
+    let mut found: Vec<Message> = Vec::with_capacity(limit);
+    let mut start = after.unwrap_or(match order {
+        Order::NewestFirst => Uuid::max(),
+        Order::OldestFirst => Uuid::nil(),
+    });
+    let mut rows = i64::try_from(limit).unwrap_or(WINDOW_ROWS_MAX);
+    for _ in 0..WINDOWS {
+        let missing = limit - found.len();
+        let window = Window { start, rows, wanted: i64::try_from(missing).unwrap_or(i64::MAX) };
+        let (matching, end) = look_through(client, &source, filter, order, window).await?;
+        let page_is_full = matching.len() == missing;
+        found.extend(matching);
+        let Some(end) = end else {
+            // The window was the last. A full page may still have left some of it unread.
+            let last = found
+                .last()
+                .map(|message| message.id)
+                .filter(|_| page_is_full && missing > 0 && rows > window.wanted);
+            return Ok(Page { messages: found, next: last });
+        };
+        if page_is_full {
+            return Ok(Page { next: found.last().map(|message| message.id), messages: found });
+        }
+        start = end;
+        rows = (rows * WINDOW_GROWTH).min(WINDOW_ROWS_MAX);
+    }
+    Ok(Page { messages: found, next: Some(start) })
+}
+
+async fn source(client: &Client, filter: &Filter) -> Result<Source, Error> {
+    let unsettled = matches!(filter.status, Some(Status::Outbox | Status::Retry));
+    let failed = filter.status == Some(Status::Failed) || filter.delivery == Some(Delivery::Undelivered);
+    if let Some(id) = filter.conversation_id {
+        Ok(Source::Conversations(vec![id]))
+    } else if filter.problem || failed {
+        Ok(Source::Problems)
+    } else if unsettled {
+        Ok(Source::Outbox)
+    } else if let Some(address) = filter.from.as_ref().or(filter.to.as_ref()) {
+        let conversations = conversations_of(client, address).await?;
+        Ok(if conversations.len() > CONVERSATIONS_MAX {
+            Source::All
+        } else {
+            Source::Conversations(conversations)
+        })
+    } else {
+        Ok(Source::All)
+    }
+}
+
+async fn conversations_of(client: &Client, address: &str) -> Result<Vec<Uuid>, Error> {
+    let statement = client
+        .prepare_cached("select id from conversations where participants @> array[$1] limit $2")
+        .await?;
+    let key = model::Endpoint::stored(address).grouping_key();
+    let limit = i64::try_from(CONVERSATIONS_MAX + 1).unwrap_or(i64::MAX);
+    Ok(client.query(&statement, &[&key, &limit]).await?.iter().map(|row| row.get(0)).collect())
+}
+
+/// The ids of a window, walked in order from an index: at most $2 of them past $1, within [$4, $5); $3 are
+/// conversations, where the source has some.
+fn walk_sql(source: &Source, order: Order) -> String {
+    let (past, direction) = match order {
+        Order::NewestFirst => ("<", "desc"),
+        Order::OldestFirst => (">", "asc"),
+    };
+    let bounds =
+        |id: &str| format!("{id} {past} $1 and {id} >= $4 and {id} < $5 order by {id} {direction} limit $2");
+    match source {
+        Source::All => {
+            format!("select id, bucket from messages where $3::uuid[] is null and {}", bounds("id"))
+        }
+        Source::Conversations(_) => format!(
+            "select w.id, w.bucket from unnest($3::uuid[]) as c(id) cross join lateral (
+                 select id, bucket from messages where conversation_id = c.id and {}
+             ) as w order by w.id {direction} limit $2",
+            bounds("id")
+        ),
+        Source::Problems | Source::Outbox => {
+            let table = if matches!(source, Source::Problems) { "problems" } else { "outbox" };
+            format!(
+                "select message_id as id, bucket from {table} where $3::uuid[] is null and {}",
+                bounds("message_id")
+            )
+        }
+    }
+}
+
+/// The rows of a window that pass the filter.
+fn window_sql(source: &Source, order: Order) -> String {
+    let direction = match order {
+        Order::NewestFirst => "desc",
+        Order::OldestFirst => "asc",
+    };
+    format!(
+        "with walked as materialized ({walk})
+         select {columns} from walked w
+         join messages m on m.id = w.id and m.bucket = w.bucket
+         left join outbox o on o.message_id = m.id and o.bucket = m.bucket
+         where ($6::text is null or m.status_tag = $6) and ($7::text is null or m.delivery_tag = $7)
+           and ($8::text is null or m.channel = $8) and ($9::text is null or m.inbound_or_outbound = $9)
+           and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
+         order by w.id {direction} limit $12",
+        walk = walk_sql(source, order),
+        columns = messages::COLUMNS
+    )
+}
+
+/// Where a window begins, how many rows it looks at, and how many of them are wanted.
+#[derive(Clone, Copy)]
+struct Window {
+    start: Uuid,
+    rows: i64,
+    wanted: i64,
+}
+
+/// The matching rows of one window, and the id at its end where there may be more beyond.
+async fn look_through(
+    client: &Client,
+    source: &Source,
+    filter: &Filter,
+    order: Order,
+    window: Window,
+) -> Result<(Vec<Message>, Option<Uuid>), Error> {
+    let conversations = match source {
+        Source::Conversations(ids) => Some(ids.as_slice()),
+        Source::All | Source::Problems | Source::Outbox => None,
+    };
+    let since = filter.since.map_or(Uuid::nil(), model::id::first_id_at);
+    let until = filter.until.map_or(Uuid::max(), model::id::first_id_at);
+    let statement = client.prepare_cached(&window_sql(source, order)).await?;
+    let rows = client
+        .query(
+            &statement,
+            &[
+                &window.start,
+                &window.rows,
+                &conversations,
+                &since,
+                &until,
+                &filter.status.map(Status::as_str),
+                &filter.delivery.map(Delivery::as_str),
+                &filter.channel.map(Channel::as_str),
+                &filter.direction.map(Direction::as_str),
+                &filter.from,
+                &filter.to,
+                &window.wanted,
+            ],
+        )
+        .await?;
+    let found: Vec<Message> = rows.iter().map(messages::from_row).collect::<Result<_, _>>()?;
+    let last = format!("select id from ({}) as walked offset $2 - 1", walk_sql(source, order));
+    let statement = client.prepare_cached(&last).await?;
+    let values: [&(dyn ToSql + Sync); 5] = [&window.start, &window.rows, &conversations, &since, &until];
+    let end = client.query_opt(&statement, &values).await?.map(|row| row.get(0));
+    Ok((found, end))
+}

@@ -1,0 +1,111 @@
+//! The schema's version: brings it up to date, and refuses to work on another.
+
+use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
+
+use crate::{Client, Error, partitions};
+
+mod embedded {
+    refinery::embed_migrations!("migrations");
+}
+
+/// Hint only: keeps two `app migrate` from running into each other.
+const ADVISORY_LOCK: i64 = 0x6170_7064_6200_0001;
+
+/// Why the schema cannot be used, or not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error(
+        "the database's schema is at version {found}, this version of app needs {needed}: run `app migrate`"
+    )]
+    Older { found: u32, needed: u32 },
+    #[error(
+        "the database's schema is at version {found}, newer than the {known} that this version of app knows: \
+         start the version that migrated it, or a newer one"
+    )]
+    Newer { found: u32, known: u32 },
+    #[error("a migration failed: {0}")]
+    Failed(#[from] refinery::Error),
+    #[error(transparent)]
+    Database(#[from] Error),
+    #[error("PostgreSQL {0} is too old: 15 is the oldest supported")]
+    ServerTooOld(String),
+}
+
+impl From<tokio_postgres::Error> for MigrateError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// The version that this binary was made for.
+pub fn newest_version() -> u32 {
+    let migrations = embedded::migrations::runner();
+    migrations.get_migrations().iter().map(|m| u32::try_from(m.version()).unwrap_or(0)).max().unwrap_or(0)
+}
+
+/// Brings the schema up to date and makes the partitions that are needed next. Returns the names of what it
+/// applied; running it again applies nothing.
+///
+/// # Errors
+/// [`MigrateError::Newer`] before anything is touched; a failed migration leaves the ones before it.
+pub async fn run(client: &mut Client, now: Timestamp) -> Result<Vec<String>, MigrateError> {
+    let version: String = client.query_one("show server_version_num", &[]).await?.get(0);
+    if version.parse::<u32>().unwrap_or(0) < 150_000 {
+        return Err(MigrateError::ServerTooOld(version));
+    }
+    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await?;
+    let applied = apply(client, now).await;
+    client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
+    applied
+}
+
+async fn apply(client: &mut Client, now: Timestamp) -> Result<Vec<String>, MigrateError> {
+    if let Err(error @ MigrateError::Newer { .. }) = check(client).await {
+        return Err(error);
+    }
+    let runner = embedded::migrations::runner();
+    let report = runner.run_async(&mut ***client).await?;
+    partitions::ensure(client, now).await?;
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Whether this binary can work on the schema as it is.
+///
+/// # Errors
+/// [`MigrateError::Older`] or [`MigrateError::Newer`].
+pub async fn check(client: &Client) -> Result<(), MigrateError> {
+    let known = newest_version();
+    let found = match client.query_one("select max(version) from refinery_schema_history", &[]).await {
+        Ok(row) => row.get::<_, Option<i32>>(0).and_then(|version| u32::try_from(version).ok()).unwrap_or(0),
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    match found {
+        found if found < known => Err(MigrateError::Older { found, needed: known }),
+        found if found > known => Err(MigrateError::Newer { found, known }),
+        _ => Ok(()),
+    }
+}
+
+/// What this server does not promise although "accepted" needs it: a sentence for each setting that is off.
+///
+/// # Errors
+/// When the settings cannot be read.
+pub async fn durability_warnings(client: &Client) -> Result<Vec<String>, Error> {
+    let consequences = [
+        ("fsync", "a crash of the machine can lose or corrupt everything accepted"),
+        ("full_page_writes", "a crash of the machine can corrupt what was accepted"),
+        ("synchronous_commit", "other sessions' commits can be lost by a crash; ours ask for it themselves"),
+    ];
+    let rows = client
+        .query(
+            "select name, reset_val from pg_settings where name = any($1)",
+            &[&consequences.map(|(n, _)| n).to_vec()],
+        )
+        .await?;
+    let off =
+        rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))).filter(|(_, v)| v == "off");
+    let consequence = |name: &str| consequences.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text);
+    Ok(off.map(|(name, _)| format!("PostgreSQL runs with {name} = off: {}", consequence(&name))).collect())
+}

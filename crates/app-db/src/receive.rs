@@ -1,0 +1,146 @@
+//! Receiving: inbound messages that arrive together share a transaction. The same provider message, any number of
+//! times and concurrently, is one message. Lock order as in `accept`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use model::{IdGenerator, NewMessage};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::media::NewFile;
+use crate::messages::{self, Insert};
+use crate::{Client, Error, Pool, conversations, group, media};
+
+/// An inbound message, normalised.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    pub message: NewMessage,
+    pub provider_id: String,
+    pub provider_message_id: String,
+    pub files: Vec<NewFile>,
+}
+
+/// What became of an inbound message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    pub message_id: Uuid,
+    /// Whether this delivery stored it; otherwise an earlier one had.
+    pub new: bool,
+    /// The conversation, where this delivery stored it.
+    pub conversation_id: Option<Uuid>,
+}
+
+/// The key of a provider's message: SHA-256 over provider and id.
+pub fn key_hash(provider_id: &str, provider_message_id: &str) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    sha.update(provider_id);
+    sha.update("\n");
+    sha.update(provider_message_id);
+    sha.finalize().into()
+}
+
+/// Stores a group of inbound messages; the results are in its order. One that the database refuses fails alone.
+pub async fn receive(
+    pool: &Pool,
+    ids: &IdGenerator,
+    now: Timestamp,
+    group: &[Inbound],
+) -> Vec<Result<Received, Error>> {
+    group::run(group, async |members| receive_together(pool, ids, now, members).await).await
+}
+
+async fn receive_together(
+    pool: &Pool,
+    ids: &IdGenerator,
+    now: Timestamp,
+    group: &[Inbound],
+) -> Result<Vec<Received>, Error> {
+    let hashes: Vec<[u8; 32]> =
+        group.iter().map(|inbound| key_hash(&inbound.provider_id, &inbound.provider_message_id)).collect();
+    let mut client: Client = pool.get().await?;
+    let transaction = client.transaction().await?;
+    let owners = take_keys(&transaction, group, &hashes).await?;
+    let owner = |position: usize| owners.get(&hashes[position]).copied();
+    let is_new = |position: usize| owner(position) == Some(group[position].message.id);
+
+    let mut fresh: Vec<&Inbound> = group
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| is_new(*position))
+        .map(|(_, inbound)| inbound)
+        .collect();
+    fresh.sort_by_key(|inbound| inbound.message.id);
+    let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
+    if !fresh.is_empty() {
+        let participants = fresh.iter().map(|inbound| &inbound.message.participants);
+        let known = conversations::resolve(&transaction, participants, ids, now).await?;
+        let mut inserts = Vec::with_capacity(fresh.len());
+        for inbound in &fresh {
+            let Some(&conversation_id) = known.get(&inbound.message.participants.hash()) else {
+                return Err(Error::Unreadable(
+                    "a conversation vanished while a message was added to it".to_owned(),
+                ));
+            };
+            conversation_ids.insert(inbound.message.id, conversation_id);
+            inserts.push(Insert {
+                message: &inbound.message,
+                conversation_id,
+                provider_id: Some(&inbound.provider_id),
+                provider_message_id: Some(&inbound.provider_message_id),
+            });
+        }
+        messages::insert(&transaction, &inserts).await?;
+        media::insert(
+            &transaction,
+            fresh.iter().flat_map(|i| i.files.iter().map(|file| (i.message.id, file))),
+        )
+        .await?;
+    }
+    transaction.commit().await?;
+    let received = |position: usize| {
+        let message_id = owner(position).unwrap_or(group[position].message.id);
+        let conversation_id = conversation_ids.get(&message_id).copied();
+        Received { message_id, new: is_new(position), conversation_id }
+    };
+    Ok((0..group.len()).map(received).collect())
+}
+
+/// Which message each key stands for: this group's, or the one that was there before.
+async fn take_keys(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    group: &[Inbound],
+    hashes: &[[u8; 32]],
+) -> Result<BTreeMap<[u8; 32], Uuid>, Error> {
+    let mut owners: BTreeMap<[u8; 32], Uuid> = BTreeMap::new();
+    for (inbound, hash) in group.iter().zip(hashes) {
+        owners.entry(*hash).or_insert(inbound.message.id);
+    }
+    let hashes: Vec<&[u8]> = owners.keys().map(|hash| hash.as_slice()).collect();
+    let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
+    let message_ids: Vec<Uuid> = owners.values().copied().collect();
+    let statement = transaction
+        .prepare_cached(
+            "insert into inbound_keys (bucket, key_hash, message_id)
+             select * from unnest($1::smallint[], $2::bytea[], $3::uuid[])
+             on conflict (bucket, key_hash) do nothing returning key_hash",
+        )
+        .await?;
+    let taken = transaction.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
+    if taken.len() == owners.len() {
+        return Ok(owners);
+    }
+    let statement = transaction
+        .prepare_cached(
+            "select i.key_hash, i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
+             join inbound_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
+        )
+        .await?;
+    let existing = transaction.query(&statement, &[&buckets, &hashes]).await?;
+    for row in existing {
+        if let Ok(hash) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) {
+            owners.insert(hash, row.get(1));
+        }
+    }
+    Ok(owners)
+}

@@ -1,0 +1,63 @@
+//! Another try, asked for by a person: failed and held messages go back into the outbox.
+
+use model::{Bucket, Reason, StatusPayload};
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::{Client, Error};
+
+/// Whether the message was failed or held; it is due now. The attempt count goes on, and so does the fence: the
+/// lease number continues above the last one, so that a worker that slept through the failure cannot settle it.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn requeue(
+    client: &mut Client,
+    message_id: Uuid,
+    route: &str,
+    event_id: Uuid,
+) -> Result<bool, Error> {
+    let bucket = Bucket::of(message_id).as_i16();
+    let transaction = client.transaction().await?;
+    let freed = transaction
+        .execute(
+            "update outbox set next_attempt_at = now(), reconciling = false
+             where message_id = $1 and bucket = $2 and leased_by is null
+               and (next_attempt_at = 'infinity' or reconciling)",
+            &[&message_id, &bucket],
+        )
+        .await?;
+    let inserted = transaction
+        .execute(
+            "insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at,
+                 lease_no, attempt)
+             select m.bucket, m.id, m.conversation_id, m.channel, $3, m.priority, now(), m.lease_no, m.attempt
+             from messages m
+             where m.id = $1 and m.bucket = $2 and m.status_tag = 'failed'
+             on conflict (message_id, bucket) do nothing",
+            &[&message_id, &bucket, &route],
+        )
+        .await?;
+    if freed + inserted == 0 {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
+    let payload = StatusPayload::new(Reason::RetryRequested);
+    transaction
+        .execute(
+            "with changed as (
+                 update messages set status_tag = 'retry', delivery_tag = 'none', status_payload = $3,
+                     updated_at = now()
+                 where id = $1 and bucket = $2
+                 returning id, bucket, attempt
+             ), problem as (
+                 delete from problems where message_id = $1 and bucket = $2
+             )
+             insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, code)
+             select bucket, id, $4, 'requeued', 'retry', 'none', attempt, 'retry_requested' from changed",
+            &[&message_id, &bucket, &Json(&payload), &event_id],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(true)
+}

@@ -1,0 +1,161 @@
+//! Settling: writes the outcomes of many messages in one statement, each only under the lease it was made for.
+
+use std::collections::HashSet;
+
+use model::{Bucket, Next, StatusPayload, Transition};
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use crate::Error;
+use crate::claim::Lease;
+
+/// A step of a message under a lease.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    pub lease: Lease,
+    pub transition: Transition,
+    /// The provider that the step is about.
+    pub provider_id: String,
+    /// The event's id; it has the message's bucket.
+    pub event_id: Uuid,
+}
+
+/// What became of settlements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    pub written: HashSet<Uuid>,
+    /// A receipt had settled them; the late answer added the provider's id.
+    pub by_receipt: HashSet<Uuid>,
+}
+
+/// The outbox row is locked first, in the order of ids, and everything else hangs on that it is still ours.
+pub(crate) const SETTLE: &str = "
+    with s as (
+        select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
+                $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[])
+            as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
+                provider_id, provider_message_id, event_id, event_kind)
+    ), ours as materialized (
+        select s.* from s join outbox o on o.message_id = s.message_id and o.bucket = s.bucket
+        where o.lease_no = s.lease_no and o.leased_by = $14
+        order by s.message_id for update of o
+    ), gone as (
+        delete from outbox o using ours
+        where o.message_id = ours.message_id and o.bucket = ours.bucket and ours.gone
+    ), later as (
+        update outbox o set leased_by = null, leased_provider = null, attempt = ours.attempt,
+            reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
+            next_attempt_at = case when ours.next_s is null then 'infinity'
+                else now() + ours.next_s * interval '1 second' end
+        from ours
+        where o.message_id = ours.message_id and o.bucket = ours.bucket and not ours.gone
+    ), changed as (
+        update messages m set status_tag = ours.status_tag, delivery_tag = ours.delivery_tag,
+            status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
+            provider_id = ours.provider_id,
+            provider_message_id = coalesce(ours.provider_message_id, m.provider_message_id), updated_at = now()
+        from ours where m.id = ours.message_id and m.bucket = ours.bucket
+    ), event as (
+        insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, lease_no,
+            provider_id, code, provider_code, detail)
+        select bucket, message_id, event_id, event_kind, status_tag, delivery_tag, attempt, lease_no, provider_id,
+            status_payload ->> 'code', status_payload ->> 'provider_code', status_payload ->> 'detail'
+        from ours
+    ), problem as (
+        insert into problems (bucket, message_id, kind)
+        select bucket, message_id, case status_tag when 'failed' then 'failed' else 'held' end from ours
+        where status_tag = 'failed' or delivery_tag = 'unknown'
+        on conflict (message_id, bucket) do update set kind = excluded.kind
+    )
+    select message_id from ours";
+
+/// Writes what is still ours to write. What is missing from the result lost its lease.
+///
+/// # Errors
+/// As the database gives them; then nothing was written.
+pub async fn settle(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    owner: Uuid,
+    settlements: &[Settlement],
+) -> Result<Settled, Error> {
+    if settlements.is_empty() {
+        return Ok(Settled::default());
+    }
+    let mut sorted: Vec<&Settlement> = settlements.iter().collect();
+    sorted.sort_by_key(|settlement| settlement.lease.message_id);
+    let ids: Vec<Uuid> = sorted.iter().map(|s| s.lease.message_id).collect();
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let lease_nos: Vec<i32> = sorted.iter().map(|s| s.lease.lease_no).collect();
+    let statuses: Vec<&str> = sorted.iter().map(|s| s.transition.status.as_str()).collect();
+    let deliveries: Vec<&str> = sorted.iter().map(|s| s.transition.delivery.as_str()).collect();
+    let payloads: Vec<Option<Json<&StatusPayload>>> =
+        sorted.iter().map(|s| s.transition.payload.as_ref().map(Json)).collect();
+    let attempts: Vec<i32> =
+        sorted.iter().map(|s| i32::try_from(s.transition.attempt).unwrap_or(i32::MAX)).collect();
+    let next_s: Vec<Option<f64>> = sorted
+        .iter()
+        .map(|s| match s.transition.next {
+            Next::After(wait) => Some(wait.as_secs_f64()),
+            Next::Gone | Next::Never => None,
+        })
+        .collect();
+    let gone: Vec<bool> = sorted.iter().map(|s| s.transition.next == Next::Gone).collect();
+    let provider_ids: Vec<&str> = sorted.iter().map(|s| s.provider_id.as_str()).collect();
+    let provider_message_ids: Vec<Option<&str>> =
+        sorted.iter().map(|s| s.transition.provider_message_id.as_deref()).collect();
+    let event_ids: Vec<Uuid> = sorted.iter().map(|s| s.event_id).collect();
+    let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
+    let statement = transaction.prepare_cached(SETTLE).await?;
+    let rows = transaction
+        .query(
+            &statement,
+            &[
+                &ids,
+                &buckets,
+                &lease_nos,
+                &statuses,
+                &deliveries,
+                &payloads,
+                &attempts,
+                &next_s,
+                &gone,
+                &provider_ids,
+                &provider_message_ids,
+                &event_ids,
+                &kinds,
+                &owner,
+            ],
+        )
+        .await?;
+    let written: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
+    let lost: Vec<&Settlement> =
+        sorted.into_iter().filter(|s| !written.contains(&s.lease.message_id)).collect();
+    let by_receipt =
+        if lost.is_empty() { HashSet::new() } else { add_provider_ids(transaction, &lost).await? };
+    Ok(Settled { written, by_receipt })
+}
+
+/// The answers that came after a receipt had settled their message.
+async fn add_provider_ids(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    lost: &[&Settlement],
+) -> Result<HashSet<Uuid>, Error> {
+    let accepted = |s: &&&Settlement| s.transition.status == model::Status::Ok;
+    let ids: Vec<Uuid> = lost.iter().filter(accepted).map(|s| s.lease.message_id).collect();
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let provider_ids: Vec<&str> = lost.iter().filter(accepted).map(|s| s.provider_id.as_str()).collect();
+    let provider_message_ids: Vec<Option<&str>> =
+        lost.iter().filter(accepted).map(|s| s.transition.provider_message_id.as_deref()).collect();
+    let statement = transaction
+        .prepare_cached(
+            "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),
+                 provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])
+                 as k(id, bucket, provider_id, provider_message_id)
+             where m.id = k.id and m.bucket = k.bucket and m.status_tag = 'ok'
+             returning m.id",
+        )
+        .await?;
+    let rows = transaction.query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
