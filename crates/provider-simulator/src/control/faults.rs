@@ -1,0 +1,39 @@
+//! `/faults`: put rules in force, list them, end them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::json;
+
+use super::{problem, read};
+use crate::simulator::Shared;
+
+pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Response {
+    Json(json!({ "faults": shared.faults.list() })).into_response()
+}
+
+pub(crate) async fn add(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let rule = match read(&body) {
+        Ok(rule) => rule,
+        Err(refusal) => return refusal,
+    };
+    match shared.add_fault(rule) {
+        Ok(active) => (StatusCode::CREATED, Json(active)).into_response(),
+        Err(error) => problem(StatusCode::BAD_REQUEST, error),
+    }
+}
+
+pub(crate) async fn clear(State(shared): State<Arc<Shared>>) -> Response {
+    Json(json!({ "removed": shared.remove_faults(None) })).into_response()
+}
+
+pub(crate) async fn remove(State(shared): State<Arc<Shared>>, Path(id): Path<u64>) -> Response {
+    match shared.remove_faults(Some(id)) {
+        0 => problem(StatusCode::NOT_FOUND, format!("no fault {id} is in force")),
+        removed => Json(json!({ "removed": removed })).into_response(),
+    }
+}

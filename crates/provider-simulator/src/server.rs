@@ -1,0 +1,109 @@
+//! The listener and its connections. Connections are driven by hand, because two faults need what a ready-made
+//! server hides: breaking one connection without an answer, and not listening for a while.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::simulator::Shared;
+
+/// How long answers in progress may take once the end is asked for; a scripted hang takes longer.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// A request's connection, in its extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection(CancellationToken);
+
+impl Connection {
+    /// Breaks it: the peer sees a reset instead of an answer. Never returns.
+    pub(crate) async fn reset(&self) -> ! {
+        self.0.cancel();
+        match std::future::pending::<std::convert::Infallible>().await {}
+    }
+}
+
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    router: Router,
+    mut listener: TcpListener,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    let mut connections = JoinSet::new();
+    let mut resets = CancellationToken::new();
+    loop {
+        if let Some(until) = shared.faults.refusal_until() {
+            drop(listener);
+            resets.cancel();
+            resets = CancellationToken::new();
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => {}
+                () = shared.faults_changed.notified() => {}
+                () = shutdown.cancelled() => return Ok(()),
+            }
+            listener = listen(address)?;
+            continue;
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            () = shared.faults_changed.notified() => {}
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let reset = resets.child_token();
+                    connections.spawn(drive(stream, router.clone(), reset, shutdown.clone()));
+                }
+                // Out of file descriptors, or a peer that left: neither ends the server, and spinning helps neither.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+        }
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+async fn drive(stream: TcpStream, router: Router, reset: CancellationToken, shutdown: CancellationToken) {
+    let _ = stream.set_nodelay(true);
+    let handle = Connection(reset.clone());
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(handle.clone());
+        router.clone().call(request)
+    });
+    let mut connection =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = reset.cancelled() => {
+                // Lingering for no time makes the kernel send a reset instead of an orderly end.
+                let _ = connection.into_parts().io.into_inner().set_zero_linger();
+                return;
+            }
+            _ = &mut connection => return,
+            () = shutdown.cancelled(), if !draining => {
+                draining = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    }
+}

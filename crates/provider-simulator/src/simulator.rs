@@ -1,0 +1,123 @@
+//! The simulator itself: what all connections share, and its life from start to shutdown.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::faults::{ActiveRule, Faults, Rule, RuleError};
+use crate::ledger::{Ledger, Summary};
+use crate::message::Accepted;
+use crate::options::Options;
+use crate::post::Poster;
+use crate::schedule::{self, Schedule};
+use crate::{router, server};
+
+/// A simulator; clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Simulator(Arc<Shared>);
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub options: Options,
+    pub ledger: Ledger,
+    pub faults: Faults,
+    pub faults_changed: Notify,
+    pub schedule: Schedule,
+    pub poster: Poster,
+    random: Mutex<fastrand::Rng>,
+}
+
+impl Simulator {
+    /// # Errors
+    /// When the ledger's file cannot be opened, or is not one.
+    pub fn new(options: Options) -> io::Result<Self> {
+        let (ledger, unfinished) = Ledger::open(options.ledger_file.as_deref())?;
+        // A seeded simulator that reloads a ledger must not hand out that ledger's ids again.
+        let seed = match options.seed {
+            Some(seed) => seed.wrapping_add(ledger.summary().count as u64),
+            None => fastrand::u64(..),
+        };
+        let shared = Shared {
+            ledger,
+            faults: Faults::seeded(seed),
+            faults_changed: Notify::new(),
+            schedule: Schedule::default(),
+            poster: Poster::new(),
+            random: Mutex::new(fastrand::Rng::with_seed(seed.wrapping_mul(31))),
+            options,
+        };
+        for message in unfinished {
+            schedule::begin(&shared, message);
+        }
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// Serves until `shutdown` is canceled. Receipts that are not delivered by then are lost, unless there is a
+    /// ledger file.
+    ///
+    /// # Errors
+    /// When the listener's address cannot be had again after an outage that refused connections.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        let ended = shutdown.child_token();
+        let _ends_deliveries = ended.clone().drop_guard();
+        let deliveries = tokio::spawn(schedule::run(Arc::clone(&self.0), ended.clone()));
+        let router = router::router(Arc::clone(&self.0));
+        let served = server::serve(Arc::clone(&self.0), router, listener, shutdown).await;
+        ended.cancel();
+        let _ = deliveries.await;
+        served
+    }
+
+    /// Counts of what was accepted and asked.
+    pub fn summary(&self) -> Summary {
+        self.0.ledger.summary()
+    }
+
+    /// Every accepted message, oldest first.
+    pub fn messages(&self) -> Vec<Arc<Accepted>> {
+        self.0.ledger.messages(usize::MAX, |_| true)
+    }
+
+    /// Puts a fault in force, as `POST /faults` does.
+    ///
+    /// # Errors
+    /// When the rule makes no sense.
+    pub fn add_fault(&self, rule: Rule) -> Result<ActiveRule, RuleError> {
+        self.0.add_fault(rule)
+    }
+
+    /// Ends all scripted faults.
+    pub fn clear_faults(&self) {
+        self.0.remove_faults(None);
+    }
+}
+
+impl Shared {
+    pub(crate) fn add_fault(&self, rule: Rule) -> Result<ActiveRule, RuleError> {
+        let active = self.faults.add(rule)?;
+        self.faults_changed.notify_one();
+        Ok(active)
+    }
+
+    pub(crate) fn remove_faults(&self, id: Option<u64>) -> usize {
+        let removed = self.faults.remove(id);
+        self.faults_changed.notify_one();
+        removed
+    }
+
+    /// 32 hexadecimal digits.
+    pub(crate) fn hex_id(&self) -> String {
+        let number = self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
+        format!("{number:032x}")
+    }
+
+    /// 22 characters of the base64url alphabet, the form of an X-Message-Id.
+    pub(crate) fn base64_id(&self) -> String {
+        use base64::Engine as _;
+        let number = self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(number.to_be_bytes())
+    }
+}

@@ -1,0 +1,12 @@
+//! The simulator over real sockets. Every wait is for something that arrives; the rig's time-outs only keep a
+//! broken simulator from hanging the run.
+
+mod control;
+mod faults;
+mod ledger_file;
+mod receipts;
+mod replies;
+mod rig;
+mod sendgrid_send;
+mod signatures;
+mod twilio_send;
