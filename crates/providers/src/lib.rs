@@ -3,7 +3,11 @@
 //!
 //! Adding a kind: one source file, one line in [`KINDS`], one folder of fixtures, one page in `docs/providers/`.
 
+mod base_url;
+mod hex;
+mod inbound_text;
 mod kind;
+mod response_class;
 mod sendgrid;
 mod settings;
 mod twilio;

@@ -35,7 +35,9 @@ impl Settings {
     /// Names the first unknown key and the known ones.
     pub fn only(&self, known: &[&str]) -> Result<(), SettingsError> {
         match self.values.keys().find(|key| !known.contains(&key.as_str())) {
-            Some(key) => Err(SettingsError::new(key, format!("unknown; this kind takes {}", known.join(", ")))),
+            Some(key) => {
+                Err(SettingsError::new(key, format!("unknown; this kind takes {}", known.join(", "))))
+            }
             None => Ok(()),
         }
     }

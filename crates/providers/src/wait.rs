@@ -8,11 +8,18 @@ use jiff::Timestamp;
 /// The wait that the answer asks for, at least a second: `Retry-After` as seconds or an HTTP date (RFC 9110
 /// section 10.2.3), else the named rate-limit reset header, read as unix seconds above 10^9 and as a delta below.
 /// Nothing where neither can be read.
-pub(crate) fn retry_after(headers: &HeaderMap, reset_header: Option<&str>, now: Timestamp) -> Option<Duration> {
+pub(crate) fn retry_after(
+    headers: &HeaderMap,
+    reset_header: Option<&str>,
+    now: Timestamp,
+) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let from_retry_after = text("retry-after").and_then(|value| match value.parse::<u64>() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => until_unix_s(httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs(), now),
+        Err(_) => until_unix_s(
+            httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs(),
+            now,
+        ),
     });
     let from_reset = || {
         let value = text(reset_header?)?.parse::<u64>().ok()?;
@@ -31,7 +38,8 @@ mod tests {
     use super::*;
 
     fn wait(pairs: &[(&'static str, &str)]) -> Option<u64> {
-        let headers = pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        let headers =
+            pairs.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         retry_after(&headers.collect(), Some("x-ratelimit-reset"), now).map(|wait| wait.as_secs())
     }

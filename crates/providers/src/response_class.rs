@@ -1,0 +1,47 @@
+//! What an HTTP answer means where its body says nothing that a kind knows. Never used for a 2xx.
+
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use model::{Outcome, Reason};
+
+use crate::wait::retry_after;
+
+/// The outcome by status alone. The provider's own code, where there is none, is the status.
+pub(crate) fn by_status(
+    status: StatusCode,
+    headers: &HeaderMap,
+    reset_header: Option<&str>,
+    provider_code: Option<String>,
+    now: Timestamp,
+) -> Outcome {
+    let detail = match &provider_code {
+        Some(code) => format!("HTTP {}, code {code}", status.as_u16()),
+        None => format!("HTTP {}", status.as_u16()),
+    };
+    let provider_code = provider_code.or_else(|| Some(status.as_str().to_owned()));
+    let rejected =
+        |reason, detail| Outcome::Rejected { reason, provider_code: provider_code.clone(), detail };
+    match status.as_u16() {
+        300..=399 => rejected(
+            Reason::Configuration,
+            format!("{detail}: the provider redirects, and credentials are not sent on; correct base_url"),
+        ),
+        401 | 403 | 407 => {
+            Outcome::Halted { provider_code, detail: format!("{detail}: check the credentials") }
+        }
+        402 => Outcome::Halted { provider_code, detail: format!("{detail}: check the account's credit") },
+        404 | 405 => {
+            rejected(Reason::Configuration, format!("{detail}: check base_url and the account's identifiers"))
+        }
+        413 => rejected(Reason::ContentRejected, format!("{detail}: the message is too large")),
+        429 => Outcome::Throttled { retry_after: retry_after(headers, reset_header, now), provider_code },
+        // Not processed, but unlike 429 no promise that waiting helps: each try counts.
+        408 | 423 | 425 | 500..=599 => Outcome::Unavailable {
+            retry_after: retry_after(headers, reset_header, now),
+            provider_code,
+            detail,
+        },
+        400..=499 => rejected(Reason::Rejected, detail),
+        _ => Outcome::Uncertain { reason: Reason::UnreadableAnswer, detail },
+    }
+}

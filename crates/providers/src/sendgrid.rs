@@ -1,0 +1,208 @@
+//! Twilio SendGrid: email (https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send).
+//! What is sent is made in `sendgrid/content.rs`; its two webhooks are `sendgrid/event_webhook.rs` and
+//! `sendgrid/inbound_parse.rs`.
+
+mod content;
+mod event_webhook;
+mod form_data;
+mod html;
+mod inbound_email;
+mod inbound_parse;
+mod signature;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, Uri};
+use jiff::Timestamp;
+use model::{Channel, Outcome, Reason};
+use p256::ecdsa::VerifyingKey;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use crate::inbound_text::code_word;
+use crate::response_class::by_status;
+use crate::{
+    Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+};
+
+pub(crate) const KIND: Kind = Kind {
+    name: "sendgrid",
+    channels: &[Channel::Email],
+    base_url: "https://api.sendgrid.com",
+    receipts: true,
+    inbound: true,
+    signature: "Event Webhook: ECDSA P-256 with webhook_public_key; Inbound Parse: ?secret= with inbound_secret",
+    receipts_carry_our_id: true,
+    configure,
+};
+
+const KEYS: &[&str] = &["api_key", "webhook_public_key", "inbound_secret"];
+
+/// Names of `custom_args`, which every event repeats at its top level: prefixed, so that they meet no field of
+/// SendGrid's own (`attempt` is one).
+const MESSAGE_ID_ARG: &str = "relay_message_id";
+const ATTEMPT_ARG: &str = "relay_attempt";
+
+/// Absolute, in unix seconds. Mail send answers 429 with it and without `Retry-After`.
+const RESET_HEADER: &str = "x-ratelimit-reset";
+
+#[derive(Debug)]
+struct SendGrid {
+    mail_send_uri: Uri,
+    /// Marked as sensitive, so that `Debug` does not show it.
+    authorization: HeaderValue,
+    webhook_public_key: Option<VerifyingKey>,
+    inbound_secret: Option<SecretString>,
+    verify: bool,
+}
+
+fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
+    settings.only(KEYS)?;
+    let api_key = settings.required("api_key")?;
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", api_key.expose_secret()))
+        .map_err(|_| SettingsError::new("api_key", "cannot be sent in a header; it begins with SG."))?;
+    authorization.set_sensitive(true);
+    let webhook_public_key = match settings.optional("webhook_public_key") {
+        Some(text) => Some(signature::public_key(text.expose_secret())?),
+        None => None,
+    };
+    Ok(Box::new(SendGrid {
+        mail_send_uri: base_url::join(&settings.base_url, "/v3/mail/send")?,
+        authorization,
+        webhook_public_key,
+        inbound_secret: settings.optional("inbound_secret"),
+        verify: settings.verify,
+    }))
+}
+
+impl Provider for SendGrid {
+    fn request(&self, message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome> {
+        let misfit = |detail: &str| Outcome::Rejected {
+            reason: Reason::Configuration,
+            provider_code: None,
+            detail: detail.to_owned(),
+        };
+        if message.channel != Channel::Email {
+            return Err(misfit("sendgrid sends email"));
+        }
+        if !message.from.as_str().contains('@') || !message.to.as_str().contains('@') {
+            return Err(misfit("sendgrid sends from and to email addresses"));
+        }
+        let body = json!({
+            "personalizations": [{
+                "to": [{ "email": message.to.as_str() }],
+                // Strings: a number is answered with a 400 that names no field.
+                "custom_args": {
+                    MESSAGE_ID_ARG: message.message_id.to_string(),
+                    ATTEMPT_ARG: message.attempt.to_string(),
+                },
+            }],
+            "from": { "email": message.from.as_str() },
+            "subject": content::subject(message.subject),
+            "content": content::parts(message.body, message.attachments),
+        });
+        let mut request = Request::new(Bytes::from(body.to_string()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.mail_send_uri.clone();
+        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(request)
+    }
+
+    fn outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
+        let (status, headers) = (response.status(), response.headers());
+        match status.as_u16() {
+            202 => accepted(response),
+            // The sandbox's answer. With a body it is somebody else's.
+            200 if response.body().is_empty() => accepted(response),
+            200..=299 => Outcome::Uncertain {
+                reason: Reason::UnreadableAnswer,
+                detail: format!("HTTP {}, where SendGrid answers 202", status.as_u16()),
+            },
+            400 => invalid(response),
+            401 if error_text(response).contains("credits") => {
+                halted("401", "HTTP 401: the account's credits are used up")
+            }
+            403 if is_about_the_sender(response) => Outcome::Rejected {
+                reason: Reason::Configuration,
+                provider_code: Some("403".to_owned()),
+                detail: "HTTP 403: the sender is not a verified sender identity".to_owned(),
+            },
+            403 => halted("403", "HTTP 403: the API key may not send mail; check its scopes"),
+            _ => by_status(status, headers, Some(RESET_HEADER), None, now),
+        }
+    }
+
+    /// Both webhooks arrive at one address; events are JSON, mail is a form.
+    fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
+        let content_type =
+            request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/json" => {
+                if self.verify {
+                    signature::verify_events(request, self.webhook_public_key.as_ref())?;
+                }
+                event_webhook::read(request.body)
+            }
+            "multipart/form-data" => {
+                if self.verify {
+                    signature::verify_inbound(request, self.inbound_secret.as_ref())?;
+                }
+                inbound_parse::read(content_type, request.body, request.now)
+            }
+            _ => Err(WebhookError::Unparsable(
+                "its content type is neither application/json (Event Webhook) nor multipart/form-data \
+                 (Inbound Parse)"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// 202 has no body. The id stands in a header, and a message without one is accepted all the same: events bring
+/// back our own.
+fn accepted(response: &Response<Bytes>) -> Outcome {
+    let id = response.headers().get("x-message-id").and_then(|value| value.to_str().ok()).and_then(code_word);
+    Outcome::Accepted { provider_message_id: id }
+}
+
+fn halted(code: &str, detail: &str) -> Outcome {
+    Outcome::Halted { provider_code: Some(code.to_owned()), detail: detail.to_owned() }
+}
+
+/// A 400's `field` says who is to blame. Its `message` may quote addresses, and is not passed on.
+fn invalid(response: &Response<Bytes>) -> Outcome {
+    let field = errors(response).into_iter().find_map(|error| code_word(error["field"].as_str()?));
+    let field = field.as_deref().unwrap_or_default();
+    let reason = match field.split('.').collect::<Vec<_>>()[..] {
+        ["from" | "reply_to" | "custom_args", ..] => Reason::Configuration,
+        ["personalizations", _, "to" | "cc" | "bcc", ..] => Reason::InvalidRecipient,
+        ["subject" | "content" | "attachments", ..] | ["personalizations", _, "subject"] => {
+            Reason::ContentRejected
+        }
+        _ => Reason::Rejected,
+    };
+    let detail = if field.is_empty() { "HTTP 400".to_owned() } else { format!("HTTP 400 at {field}") };
+    Outcome::Rejected { reason, provider_code: Some("400".to_owned()), detail }
+}
+
+fn is_about_the_sender(response: &Response<Bytes>) -> bool {
+    errors(response)
+        .iter()
+        .any(|error| error["field"].as_str().is_some_and(|field| field.starts_with("from")))
+        || error_text(response).contains("sender identity")
+}
+
+fn error_text(response: &Response<Bytes>) -> String {
+    let errors = errors(response);
+    let messages: Vec<&str> = errors.iter().filter_map(|error| error["message"].as_str()).collect();
+    messages.join("\n").to_lowercase()
+}
+
+fn errors(response: &Response<Bytes>) -> Vec<Value> {
+    match serde_json::from_slice::<Value>(response.body()).map(|mut answer| answer["errors"].take()) {
+        Ok(Value::Array(errors)) => errors,
+        _ => Vec::new(),
+    }
+}

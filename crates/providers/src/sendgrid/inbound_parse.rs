@@ -1,0 +1,211 @@
+//! Inbound Parse: a mail that reached us, taken apart by SendGrid or as its source
+//! (https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the-inbound-parse-webhook).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use encoding_rs::Encoding;
+use jiff::Timestamp;
+use mail_parser::decoders::charsets::map::charset_decoder;
+use model::Channel;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::form_data::{self, Part};
+use super::inbound_email::{self, Source, address_in, believable, file_name, media_type};
+use crate::hex::hex;
+use crate::inbound_text::storable;
+use crate::{File, InboundMessage, Webhook, WebhookError, WebhookReply};
+
+const RECIPIENTS_MAX: usize = 100;
+const MESSAGE_ID_BYTES_MAX: usize = 255;
+
+/// # Errors
+/// [`WebhookError::Unparsable`].
+pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<Webhook, WebhookError> {
+    let parts = form_data::parse(content_type, body).map_err(|error| unparsable(&error.to_string()))?;
+    let form = Form::of(&parts);
+    let envelope = form.json::<Envelope>("envelope").unwrap_or_default();
+    let source = match form.bytes("email") {
+        Some(raw) => {
+            inbound_email::read_source(raw).ok_or_else(|| unparsable("its part `email` is no mail"))?
+        }
+        None => form.as_source(),
+    };
+    let from = source.header.from.clone().or_else(|| address_in(&form.text("from")?)).or(envelope.from);
+    let from = from.filter(|from| !from.trim().is_empty()).ok_or_else(|| unparsable("it names no sender"))?;
+    // The envelope says who it is for: the header's To knows neither bcc nor aliases.
+    let recipients: BTreeSet<String> = match envelope.to {
+        to if to.is_empty() => source.header.to.iter().take(1).cloned().collect(),
+        to => to.into_iter().take(RECIPIENTS_MAX).collect(),
+    };
+    if recipients.is_empty() {
+        return Err(unparsable("its envelope names no recipient"));
+    }
+    let subject = source.header.subject.clone().filter(|subject| !subject.trim().is_empty());
+    let inbound = recipients
+        .into_iter()
+        .map(|to| InboundMessage {
+            provider_message_id: provider_message_id(&source, &form, &to),
+            channel: Channel::Email,
+            from: storable(from.as_str()),
+            to: storable(to),
+            subject: subject.clone(),
+            body: source.body.clone(),
+            attachments: Vec::new(),
+            files: source.files.clone(),
+            timestamp: believable(source.header.date, now),
+        })
+        .collect();
+    Ok(Webhook { inbound, receipts: Vec::new(), reply: WebhookReply::default() })
+}
+
+#[derive(Default, Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    to: Vec<String>,
+    #[serde(default)]
+    from: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct AttachmentInfo {
+    filename: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    media_type: Option<String>,
+}
+
+/// The parts by name, and the charsets that they are in.
+struct Form<'a> {
+    parts: BTreeMap<&'a str, &'a Part<'a>>,
+    charsets: BTreeMap<String, String>,
+}
+
+impl<'a> Form<'a> {
+    fn of(parts: &'a [Part<'a>]) -> Self {
+        let mut form = Self { parts: BTreeMap::new(), charsets: BTreeMap::new() };
+        for part in parts {
+            form.parts.entry(part.name.as_str()).or_insert(part);
+        }
+        form.charsets = form.json("charsets").unwrap_or_default();
+        form
+    }
+
+    fn bytes(&self, name: &str) -> Option<&'a [u8]> {
+        self.parts.get(name).map(|part| part.bytes)
+    }
+
+    /// The field, decoded by the charset that `charsets` names for it.
+    fn text(&self, name: &str) -> Option<String> {
+        let charset = self.charsets.get(name).map_or("utf-8", String::as_str);
+        Some(storable(decode(self.bytes(name)?, charset)))
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(self.bytes(name)?).ok()
+    }
+
+    /// The fields that SendGrid took the mail apart into, as if they had just been read from its source.
+    fn as_source(&self) -> Source {
+        let mut header = self.bytes("headers").map(inbound_email::read_header).unwrap_or_default();
+        header.subject = self.text("subject").or(header.subject);
+        let body = self
+            .text("text")
+            .filter(|text| !text.trim().is_empty())
+            .or_else(|| self.text("html"))
+            .unwrap_or_default();
+        Source { header, body, files: self.files() }
+    }
+
+    fn files(&self) -> Vec<File> {
+        let info: BTreeMap<String, serde_json::Value> = self.json("attachment-info").unwrap_or_default();
+        let mut numbered: Vec<(usize, &Part<'_>)> = self
+            .parts
+            .iter()
+            .filter_map(|(name, part)| Some((name.strip_prefix("attachment")?.parse().ok()?, *part)))
+            .collect();
+        numbered.sort_by_key(|&(number, _)| number);
+        numbered
+            .into_iter()
+            .map(|(_, part)| {
+                let info: AttachmentInfo = info
+                    .get(&part.name)
+                    .and_then(|info| serde_json::from_value(info.clone()).ok())
+                    .unwrap_or_default();
+                let named = [info.filename, info.name, part.filename.clone()];
+                let name = named.into_iter().flatten().find(|name| !name.trim().is_empty());
+                let media = info.media_type.or_else(|| part.content_type.clone());
+                File {
+                    filename: file_name(name.as_deref()),
+                    content_type: media_type(media.as_deref()),
+                    bytes: part.bytes.to_vec(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// WHATWG labels first, which is what mail means by them; then the ones of DOS, which it lacks (cp850 is seen).
+fn decode(bytes: &[u8], charset: &str) -> String {
+    if let Some(encoding) = Encoding::for_label(charset.trim().as_bytes()) {
+        return encoding.decode(bytes).0.into_owned();
+    }
+    let charset = charset.trim().to_ascii_lowercase();
+    let charset = charset.strip_prefix("cp").unwrap_or(&charset);
+    match charset_decoder(charset.as_bytes()) {
+        Some(decoder) => decoder(bytes),
+        None => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// The same for every delivery of one mail to one recipient, and different otherwise. The first recipient in the
+/// header gets the Message-ID as it is; others, who may be told of the same mail in another post, get it with a
+/// mark of their own.
+fn provider_message_id(source: &Source, form: &Form<'_>, to: &str) -> String {
+    let first = source.header.to.first().is_some_and(|first| first.eq_ignore_ascii_case(to));
+    let recipient = to.to_ascii_lowercase();
+    match &source.header.message_id {
+        Some(id) if first && id.len() <= MESSAGE_ID_BYTES_MAX => id.clone(),
+        Some(id) if id.len() <= MESSAGE_ID_BYTES_MAX => {
+            format!("{id}/{}", &hex(&Sha256::digest(recipient.as_bytes()))[..16])
+        }
+        _ => {
+            let mut hash = Sha256::new();
+            hash.update(recipient.as_bytes());
+            // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
+            for name in ["email", "headers", "from", "subject", "text", "html"] {
+                let bytes = form.bytes(name).unwrap_or_default();
+                hash.update(bytes.len().to_be_bytes());
+                hash.update(bytes);
+            }
+            for file in &source.files {
+                hash.update(&file.bytes);
+            }
+            format!("sha256:{}", hex(&hash.finalize()))
+        }
+    }
+}
+
+fn unparsable(why: &str) -> WebhookError {
+    WebhookError::Unparsable(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_decoded_by_its_charset() {
+        for (bytes, charset, text) in [
+            (&b"Gr\xfc\xdfe"[..], "iso-8859-1", "Grüße"),
+            (b"Gr\x81\xe1e", "cp850", "Grüße"),
+            (b"Gr\x81\xe1e", "IBM850", "Grüße"),
+            ("Grüße".as_bytes(), "UTF-8", "Grüße"),
+            ("Grüße".as_bytes(), "x-no-such-charset", "Grüße"),
+            (b"\x93\xfa\x96{", "shift_jis", "日本"),
+            (b"a\xffb", "", "a\u{fffd}b"),
+        ] {
+            assert_eq!(decode(bytes, charset), text, "{charset}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Twilio Programmable Messaging: SMS and MMS (https://www.twilio.com/docs/messaging/api/message-resource).
+//! What its webhooks say is in `twilio/webhook.rs`, who sent them in `twilio/signature.rs`.
+
+mod error_codes;
+mod signature;
+mod webhook;
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, Uri};
+use jiff::Timestamp;
+use model::{Channel, Outcome, Reason};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+
+use self::error_codes::{Class, ErrorCode};
+use self::signature::SigningKeys;
+use crate::response_class::by_status;
+use crate::wait::retry_after;
+use crate::{
+    Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+};
+
+pub(crate) const KIND: Kind = Kind {
+    name: "twilio",
+    channels: &[Channel::Sms, Channel::Mms],
+    base_url: "https://api.twilio.com",
+    receipts: true,
+    inbound: true,
+    signature: "X-Twilio-Signature: HMAC-SHA1 with auth_token, or HMAC-SHA256 with webhook_shared_key_secret",
+    receipts_carry_our_id: true,
+    configure,
+};
+
+const KEYS: &[&str] = &[
+    "account_sid",
+    "auth_token",
+    "api_key_sid",
+    "api_key_secret",
+    "messaging_service_sid",
+    "webhook_shared_key_secret",
+];
+
+const BODY_CHARS_MAX: usize = 1600;
+const ATTACHMENTS_MAX: usize = 10;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+#[derive(Debug)]
+struct Twilio {
+    messages_uri: Uri,
+    /// Marked as sensitive, so that `Debug` does not show it.
+    authorization: HeaderValue,
+    messaging_service_sid: Option<String>,
+    signing_keys: SigningKeys,
+    verify: bool,
+}
+
+fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
+    settings.only(KEYS)?;
+    let account_sid = sid("account_sid", &settings.required("account_sid")?)?;
+    let auth_token = settings.required("auth_token")?;
+    let (user, password) = match (settings.optional("api_key_sid"), settings.optional("api_key_secret")) {
+        (Some(key_sid), Some(secret)) => (sid("api_key_sid", &key_sid)?, secret),
+        (None, None) => (account_sid.clone(), auth_token.clone()),
+        (Some(_), None) => return Err(SettingsError::new("api_key_secret", "is required with api_key_sid")),
+        (None, Some(_)) => return Err(SettingsError::new("api_key_sid", "is required with api_key_secret")),
+    };
+    let messaging_service_sid = match settings.optional("messaging_service_sid") {
+        Some(value) => Some(sid("messaging_service_sid", &value)?),
+        None => None,
+    };
+    let path = format!("/2010-04-01/Accounts/{account_sid}/Messages.json");
+    Ok(Box::new(Twilio {
+        messages_uri: base_url::join(&settings.base_url, &path)?,
+        authorization: basic(&user, &password)?,
+        messaging_service_sid,
+        signing_keys: SigningKeys {
+            auth_token,
+            shared_key_secret: settings.optional("webhook_shared_key_secret"),
+        },
+        verify: settings.verify,
+    }))
+}
+
+/// Sids stand in paths and in front of the colon of Basic authentication.
+fn sid(key: &str, value: &SecretString) -> Result<String, SettingsError> {
+    let text = value.expose_secret();
+    if text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        Ok(text.to_owned())
+    } else {
+        Err(SettingsError::new(
+            key,
+            "must be letters and digits, such as AC followed by 32 hexadecimal digits",
+        ))
+    }
+}
+
+fn basic(user: &str, password: &SecretString) -> Result<HeaderValue, SettingsError> {
+    let credentials = BASE64.encode(format!("{user}:{}", password.expose_secret()));
+    let mut value = HeaderValue::try_from(format!("Basic {credentials}"))
+        .map_err(|_| SettingsError::new("auth_token", "cannot be sent in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn is_form(request: &WebhookRequest<'_>) -> bool {
+    match request.headers.get(CONTENT_TYPE) {
+        Some(value) => media_type(value).eq_ignore_ascii_case(FORM),
+        None => request.body.is_empty(),
+    }
+}
+
+fn media_type(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
+}
+
+impl Provider for Twilio {
+    fn request(&self, message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome> {
+        refuse_what_cannot_fit(message)?;
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("To", message.to.as_str());
+        // Also beside a messaging service: its choice of another sender would split the conversation.
+        form.append_pair("From", message.from.as_str());
+        if let Some(service) = &self.messaging_service_sid {
+            form.append_pair("MessagingServiceSid", service);
+        }
+        if !message.body.is_empty() {
+            form.append_pair("Body", message.body);
+        }
+        for url in message.attachments {
+            form.append_pair("MediaUrl", url);
+        }
+        if message.channel == Channel::Mms && message.attachments.is_empty() {
+            form.append_pair("SendAsMms", "true");
+        }
+        form.append_pair("StatusCallback", &status_callback(message));
+        let mut request = Request::new(Bytes::from(form.finish()));
+        *request.method_mut() = http::Method::POST;
+        *request.uri_mut() = self.messages_uri.clone();
+        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
+        Ok(request)
+    }
+
+    fn outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
+        if response.status().is_success() { accepted(response) } else { refused(response, now) }
+    }
+
+    fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
+        if self.verify {
+            signature::verify(request, &self.signing_keys)?;
+        }
+        webhook::read(request)
+    }
+}
+
+fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
+    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
+        (Reason::Configuration, "twilio sends sms and mms")
+    } else if message.body.is_empty() && message.attachments.is_empty() {
+        (Reason::ContentRejected, "twilio sends no message without body and attachments")
+    } else if message.body.chars().count() > BODY_CHARS_MAX {
+        (Reason::ContentRejected, "twilio takes bodies of up to 1600 characters")
+    } else if message.attachments.len() > ATTACHMENTS_MAX {
+        (Reason::ContentRejected, "twilio takes up to 10 attachments")
+    } else {
+        return Ok(());
+    };
+    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
+}
+
+fn status_callback(message: &Outgoing<'_>) -> String {
+    let Outgoing { webhook_url, message_id, attempt, .. } = message;
+    let separator = if webhook_url.contains('?') { '&' } else { '?' };
+    format!("{webhook_url}{separator}message_id={message_id}&attempt={attempt}")
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    sid: String,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    error_code: Value,
+}
+
+/// A 2xx without a readable id may not come from Twilio at all, or may: nobody knows whether it has the message.
+fn accepted(response: &Response<Bytes>) -> Outcome {
+    let status = response.status().as_u16();
+    let unreadable = |what: &str| Outcome::Uncertain {
+        reason: Reason::UnreadableAnswer,
+        detail: format!("HTTP {status} {what}"),
+    };
+    let Ok(answer) = serde_json::from_slice::<Accepted>(response.body()) else {
+        return unreadable("whose body is not Twilio's");
+    };
+    let readable =
+        (1..=64).contains(&answer.sid.len()) && answer.sid.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !readable {
+        return unreadable("without a message id");
+    }
+    // No callback reports the first status: one that is final is only ever said here.
+    let code = error_code(&answer.error_code);
+    match (answer.status.as_str(), code.and_then(error_codes::find)) {
+        (Some("failed" | "undelivered"), Some(known)) => by_code(known, None),
+        (Some("failed" | "undelivered"), None) => Outcome::Rejected {
+            reason: Reason::Rejected,
+            provider_code: code.map(|code| code.to_string()),
+            detail: "Twilio took the message and failed it at once".to_owned(),
+        },
+        _ => Outcome::Accepted { provider_message_id: Some(answer.sid) },
+    }
+}
+
+/// Documented as a number; a string of digits is understood as well.
+fn error_code(value: &Value) -> Option<u32> {
+    match value {
+        Value::Number(number) => number.as_u64().and_then(|code| code.try_into().ok()),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn refused(response: &Response<Bytes>, now: Timestamp) -> Outcome {
+    let (status, headers) = (response.status(), response.headers());
+    let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    let code = error_code(&answer["code"]);
+    match code.and_then(error_codes::find) {
+        // A redirect is never Twilio's verdict, and 429 is one whatever the code.
+        Some(known) if !status.is_redirection() && status.as_u16() != 429 => {
+            by_code(known, retry_after(headers, None, now))
+        }
+        _ => by_status(status, headers, None, code.map(|code| code.to_string()), now),
+    }
+}
+
+fn by_code(known: &ErrorCode, retry_after: Option<Duration>) -> Outcome {
+    let provider_code = Some(known.code.to_string());
+    let detail = known.meaning.to_owned();
+    let rejected = |reason| Outcome::Rejected {
+        reason,
+        provider_code: provider_code.clone(),
+        detail: known.meaning.to_owned(),
+    };
+    match known.class {
+        Class::Throttle => Outcome::Throttled { retry_after, provider_code },
+        Class::Retry { wait_s } => {
+            let retry_after = retry_after.or((wait_s > 0).then(|| Duration::from_secs(wait_s)));
+            Outcome::Unavailable { retry_after, provider_code, detail }
+        }
+        Class::Halt => Outcome::Halted { provider_code, detail },
+        Class::BadRecipient => rejected(Reason::InvalidRecipient),
+        Class::OptedOut => rejected(Reason::OptedOut),
+        Class::Configuration => rejected(Reason::Configuration),
+        Class::Content => rejected(Reason::ContentRejected),
+        Class::Refuse => rejected(Reason::Rejected),
+    }
+}

@@ -1,0 +1,166 @@
+//! What a Twilio webhook says: an inbound message or a receipt
+//! (https://www.twilio.com/docs/messaging/guides/webhook-request). Must not be asked before the signature is.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use http::Method;
+use http::header::CONTENT_TYPE;
+use model::{Channel, Delivery};
+use url::Url;
+
+use super::error_codes::{self, Class};
+use super::{is_form, media_type};
+use crate::inbound_text::{code_word, our_reference, storable};
+use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest};
+
+const ATTACHMENTS_MAX: usize = 100;
+
+/// TwiML that does nothing. Any other answer is put down as an error in the account's debugger.
+const EMPTY_TWIML: WebhookReply = WebhookReply { content_type: "text/xml", body: "<Response/>" };
+
+/// # Errors
+/// [`WebhookError::Unparsable`].
+pub(super) fn read(request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
+    let parameters = Parameters::of(request)?;
+    // `SmsStatus` is there on either; `MessageStatus` only on receipts. An MMS may come with neither.
+    match parameters.get("MessageStatus").or_else(|| parameters.get("SmsStatus")) {
+        None | Some("received" | "receiving") => {
+            let inbound = vec![inbound(&parameters)?];
+            Ok(Webhook { inbound, receipts: Vec::new(), reply: EMPTY_TWIML })
+        }
+        Some(status) => {
+            let receipts = vec![receipt(status, &parameters, request.url)?];
+            Ok(Webhook { inbound: Vec::new(), receipts, reply: WebhookReply::default() })
+        }
+    }
+}
+
+/// The webhook's parameters, by name. Of a repeated one the first counts; an empty one is absent.
+struct Parameters<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+
+impl<'a> Parameters<'a> {
+    fn of(request: &'a WebhookRequest<'a>) -> Result<Self, WebhookError> {
+        if request.method == Method::GET {
+            return Ok(Self::from_pairs(form_urlencoded::parse(query_of(request.url).as_bytes())));
+        }
+        if is_form(request) {
+            return Ok(Self::from_pairs(form_urlencoded::parse(request.body)));
+        }
+        let is_json = request
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| media_type(value).eq_ignore_ascii_case("application/json"));
+        if !is_json {
+            return Err(unparsable("expected a form or JSON"));
+        }
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(request.body)
+            .map_err(|_| unparsable("expected a JSON object with the parameters of a message"))?;
+        Ok(Self::from_pairs(object.into_iter().filter_map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::String(text) => text,
+                serde_json::Value::Number(number) => number.to_string(),
+                _ => return None,
+            };
+            Some((Cow::Owned(name), Cow::Owned(value)))
+        })))
+    }
+
+    fn from_pairs(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
+        let mut parameters = BTreeMap::new();
+        for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
+            parameters.entry(name).or_insert(value);
+        }
+        Self(parameters)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    fn message_sid(&self) -> Option<String> {
+        ["MessageSid", "SmsSid", "SmsMessageSid"].into_iter().find_map(|name| code_word(self.get(name)?))
+    }
+}
+
+fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> {
+    let required = |name: &str| {
+        parameters.get(name).ok_or_else(|| unparsable(format!("{name} is missing; this is no message")))
+    };
+    let provider_message_id =
+        parameters.message_sid().ok_or_else(|| unparsable("MessageSid is missing; this is no message"))?;
+    let (from, to) = (required("From")?, required("To")?);
+    // `whatsapp:+1…`, `messenger:…`: taken as SMS, such a message would join a stranger's conversation.
+    if from.contains(':') || to.contains(':') {
+        return Err(unparsable("it came through a channel that is neither sms nor mms"));
+    }
+    let media_count = parameters.get("NumMedia").and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
+    let attachments: Vec<String> = (0..media_count.min(ATTACHMENTS_MAX))
+        .filter_map(|index| parameters.get(&format!("MediaUrl{index}")))
+        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .map(storable)
+        .collect();
+    Ok(InboundMessage {
+        provider_message_id,
+        channel: if media_count > 0 { Channel::Mms } else { Channel::Sms },
+        from: storable(from),
+        to: storable(to),
+        subject: None,
+        body: storable(parameters.get("Body").unwrap_or_default()),
+        attachments,
+        files: Vec::new(),
+        timestamp: None,
+    })
+}
+
+fn receipt(status: &str, parameters: &Parameters<'_>, url: &str) -> Result<Receipt, WebhookError> {
+    let delivery = match status {
+        "accepted" | "queued" | "scheduled" | "sending" => Delivery::Pending,
+        "sent" | "partially_delivered" => Delivery::Sent,
+        "delivered" => Delivery::Delivered,
+        "read" => Delivery::Read,
+        "failed" | "undelivered" | "canceled" => Delivery::Undelivered,
+        _ => return Err(unparsable("its MessageStatus is a word that is not known")),
+    };
+    let (message_id, attempt) = reference_in(url);
+    let provider_message_id = parameters.message_sid();
+    if message_id.is_none() && provider_message_id.is_none() {
+        return Err(unparsable("the receipt names no message: MessageSid is missing"));
+    }
+    let code = parameters.get("ErrorCode").filter(|&code| code != "0").and_then(code_word);
+    let known = code.as_deref().and_then(|code| code.parse().ok()).and_then(error_codes::find);
+    let undelivered = delivery == Delivery::Undelivered;
+    Ok(Receipt {
+        message_id,
+        attempt,
+        provider_message_id,
+        delivery,
+        provider_code: code.or_else(|| Some(status.to_owned())),
+        detail: known.filter(|_| undelivered).map(|known| known.meaning.to_owned()),
+        temporary: undelivered
+            && known.is_some_and(|known| matches!(known.class, Class::Retry { .. } | Class::Throttle)),
+        timestamp: None,
+    })
+}
+
+/// What `StatusCallback` carried out and the receipt brought back.
+fn reference_in(url: &str) -> (Option<uuid::Uuid>, Option<u32>) {
+    let pair = |wanted: &str| {
+        form_urlencoded::parse(query_of(url).as_bytes())
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value)
+    };
+    match pair("message_id") {
+        Some(message_id) => our_reference(&message_id, pair("attempt").as_deref()),
+        None => (None, None),
+    }
+}
+
+fn query_of(url: &str) -> &str {
+    let url = url.split_once('#').map_or(url, |(url, _fragment)| url);
+    url.split_once('?').map_or("", |(_, query)| query)
+}
+
+fn unparsable(why: impl Into<String>) -> WebhookError {
+    WebhookError::Unparsable(why.into())
+}
