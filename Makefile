@@ -1,0 +1,31 @@
+# Everything that a person runs here. `make help` lists it.
+
+CARGO ?= cargo
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+# Where rustup puts cargo, for shells that do not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: a C compiler, Rust, PostgreSQL's server
+	@scripts/setup
+
+run: setup ## Build, and start everything in the foreground, with simulated providers
+	@$(CARGO) build --locked --release -p app
+	@exec $(TARGET_DIR)/release/app up
+
+test: setup ## Run every test against a real PostgreSQL (one of its own, or DATABASE_URL's)
+	$(CARGO) build --locked --workspace --bins
+	$(TARGET_DIR)/debug/test-database $(CARGO) test --locked --workspace
+
+lint: setup ## Check format and warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+clean: ## Back to a fresh clone: build and data are removed
+	@scripts/remove-data
+	rm -rf $(TARGET_DIR)
