@@ -31,8 +31,8 @@ pub(crate) struct Exchange<'a> {
     pub met: Met,
 }
 
-/// A validated message, or several: their entries in the ledger and the answer.
-pub(crate) type Verdict = Result<(Vec<Arc<Accepted>>, Whole), Whole>;
+/// What validation says: the entries of the ledger and the answer; for a refusal, its answer alone.
+pub(crate) type Verdict = (Vec<Arc<Accepted>>, Whole);
 
 impl Exchange<'_> {
     /// `accept` validates and makes the ledger's entries; it runs once the faults before it are over.
@@ -52,10 +52,10 @@ impl Exchange<'_> {
             Some(Fault::Hang { for_s, accept_first: false }) => pause(*for_s).await,
             _ => {}
         }
-        let (messages, answer) = match accept(&mut self.met) {
-            Ok(verdict) => verdict,
-            Err(refusal) => return self.give(refusal).await,
-        };
+        let (messages, answer) = accept(&mut self.met);
+        if !answer.status().is_success() {
+            return self.give(answer).await;
+        }
         if let Err(problem) = self.shared.ledger.accept(&messages) {
             tracing::error!(%problem, "the ledger's file cannot be written");
             return self.give(error(self.kind, 500, None, Some("the ledger's file cannot be written"))).await;

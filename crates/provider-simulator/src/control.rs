@@ -15,11 +15,6 @@ fn problem(status: StatusCode, sentence: impl std::fmt::Display) -> Response {
     (status, Json(json!({ "error": sentence.to_string() }))).into_response()
 }
 
-/// Reads a body as JSON whatever its Content-Type says: a plain `curl -d` is to work.
-fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| problem(StatusCode::BAD_REQUEST, error))
-}
-
 pub(crate) async fn not_found(uri: Uri) -> Response {
     let sentence = format!("nothing is at {}; docs/simulator.md lists what the simulator serves", uri.path());
     problem(StatusCode::NOT_FOUND, sentence)

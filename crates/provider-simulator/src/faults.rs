@@ -44,7 +44,9 @@ pub enum Fault {
     /// The message is accepted; the connection breaks without an answer.
     AcceptThenReset,
     /// The answer's body trickles in over this time. The message is accepted.
-    SlowBody { for_s: f64 },
+    SlowBody {
+        for_s: f64,
+    },
     /// A success that cannot be read. The message is accepted.
     Garbage,
     /// The connection ends in the middle of the answer's body. The message is accepted.
@@ -54,7 +56,9 @@ pub enum Fault {
         #[serde(default = "one_copy")]
         copies: u32,
     },
-    LateReceipts { delay_ms: u64 },
+    LateReceipts {
+        delay_ms: u64,
+    },
     /// The receipts arrive while the call is still waiting for its answer.
     ReceiptsBeforeAnswer,
     NoReceipts,
@@ -144,7 +148,8 @@ pub(crate) struct Subject<'a> {
 
 impl Matcher {
     fn fits(&self, subject: &Subject<'_>) -> bool {
-        let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
+        let is =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         self.kind.is_none_or(|kind| kind == subject.kind)
             && is(&self.account, subject.account)
             && is(&self.to, subject.to)
@@ -189,7 +194,9 @@ pub enum RuleError {
     Duration,
     #[error("`status` must be between 400 and 599")]
     Status,
-    #[error("an outage that refuses connections meets every call: it takes no `match`, `times` or `probability`")]
+    #[error(
+        "an outage that refuses connections meets every call: it takes no `match`, `times` or `probability`"
+    )]
     RefusalIsTotal,
 }
 
@@ -259,9 +266,8 @@ impl Faults {
     pub(crate) fn refusal_until(&self) -> Option<Instant> {
         let mut state = self.state();
         state.drop_spent();
-        let refuses = |active: &&ActiveRule| {
-            matches!(active.rule.fault, Fault::Outage { how: OutageForm::Refuse, .. })
-        };
+        let refuses =
+            |active: &&ActiveRule| matches!(active.rule.fault, Fault::Outage { how: OutageForm::Refuse, .. });
         state.rules.iter().filter(refuses).filter_map(|active| active.until).max()
     }
 
@@ -342,7 +348,8 @@ impl Rule {
         {
             return Err(RuleError::Status);
         }
-        let is_partial = self.matches != Matcher::default() || self.times.is_some() || self.probability.is_some();
+        let is_partial =
+            self.matches != Matcher::default() || self.times.is_some() || self.probability.is_some();
         if is_partial && matches!(self.fault, Fault::Outage { how: OutageForm::Refuse, .. }) {
             return Err(RuleError::RefusalIsTotal);
         }

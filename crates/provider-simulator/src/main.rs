@@ -42,13 +42,23 @@ struct Arguments {
     #[arg(long, default_value_t = 64)]
     max_deliveries: usize,
     /// A Twilio account as SID:TOKEN; may be repeated [default: the demonstration's].
-    #[arg(long = "twilio-account", env = "SIMULATOR_TWILIO_ACCOUNTS", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long = "twilio-account",
+        env = "SIMULATOR_TWILIO_ACCOUNTS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     twilio_accounts: Vec<String>,
     /// Where inbound SMS and MMS go [default: to the StatusCallback's URL without its query].
     #[arg(long, env = "SIMULATOR_TWILIO_INBOUND_URL", value_name = "URL")]
     twilio_inbound_url: Option<Url>,
     /// A SendGrid API key; may be repeated [default: the demonstration's].
-    #[arg(long = "sendgrid-api-key", env = "SIMULATOR_SENDGRID_API_KEYS", value_delimiter = ',', hide_env_values = true)]
+    #[arg(
+        long = "sendgrid-api-key",
+        env = "SIMULATOR_SENDGRID_API_KEYS",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
     sendgrid_api_keys: Vec<String>,
     /// Base64 of the PKCS#8 P-256 key that signs events [default: the demonstration's].
     #[arg(long, env = "SIMULATOR_SENDGRID_SIGNING_KEY", value_name = "BASE64", hide_env_values = true)]
@@ -81,7 +91,8 @@ enum StartError {
 impl Arguments {
     fn options(&self) -> Result<Options, StartError> {
         let demo_account = format!("{DEMO_TWILIO_ACCOUNT_SID}:{DEMO_TWILIO_AUTH_TOKEN}");
-        let twilio = if self.twilio_accounts.is_empty() { &vec![demo_account] } else { &self.twilio_accounts };
+        let twilio =
+            if self.twilio_accounts.is_empty() { &vec![demo_account] } else { &self.twilio_accounts };
         let twilio = twilio.iter().map(|account| {
             let (sid, token) = account.split_once(':').ok_or(StartError::TwilioAccount)?;
             Ok(TwilioAccount {

@@ -136,7 +136,9 @@ impl std::fmt::Display for Answered {
 /// The sender's own message id and attempt, found among the arguments that travel with a message: the value that
 /// is a UUID, and the number under a name that speaks of an attempt. The simulator does not know the sender's
 /// names for them, and needs not.
-pub(crate) fn own_reference<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> (Option<Uuid>, Option<u32>) {
+pub(crate) fn own_reference<'a>(
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> (Option<Uuid>, Option<u32>) {
     let (mut message_id, mut attempt) = (None, None);
     for (name, value) in pairs {
         if message_id.is_none() {

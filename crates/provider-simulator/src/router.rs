@@ -19,7 +19,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/v3/mail/send", post(sendgrid::send))
         .route("/ledger", get(control::ledger::show).delete(control::ledger::clear))
         .route("/calls", get(control::ledger::calls))
-        .route("/faults", get(control::faults::list).post(control::faults::add).delete(control::faults::clear))
+        .route(
+            "/faults",
+            get(control::faults::list).post(control::faults::add).delete(control::faults::clear),
+        )
         .route("/faults/{id}", axum::routing::delete(control::faults::remove))
         .route("/inbound", post(control::inbound::deliver))
         .route("/healthz", get(|| async { "ok\n" }))

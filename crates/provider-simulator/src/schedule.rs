@@ -268,7 +268,10 @@ mod tests {
     #[test]
     fn a_reply_quotes_the_first_words() {
         assert_eq!(reply_text("Hello"), "Got it: \"Hello\"");
-        assert_eq!(reply_text("one two  three four five six seven"), "Got it: \"one two three four five six ...\"");
+        assert_eq!(
+            reply_text("one two  three four five six seven"),
+            "Got it: \"one two three four five six ...\""
+        );
         assert_eq!(reply_text(&"x".repeat(1600)).chars().count(), 90);
     }
 }

@@ -45,7 +45,8 @@ impl Refusal {
     }
 
     fn into_answer(self) -> Whole {
-        let body = json!({ "errors": [{ "message": self.message, "field": self.field, "help": Value::Null }] });
+        let body =
+            json!({ "errors": [{ "message": self.message, "field": self.field, "help": Value::Null }] });
         let mut answer = http::Response::new(Bytes::from(body.to_string()));
         *answer.status_mut() = self.status;
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -91,13 +92,17 @@ pub(crate) async fn send(
     let exchange = Exchange { shared: &shared, connection: &connection, kind: Kind::Sendgrid, number, met };
     exchange
         .run(|met| {
-            let mail = read.as_ref().map_err(|problem| {
-                Refusal::new(problem.0, problem.1).into_answer()
-            })?;
-            validate::check(mail).map_err(Refusal::into_answer)?;
+            let checked = match &read {
+                Ok(mail) => validate::check(mail).map(|()| mail),
+                Err((status, message)) => Err(Refusal::new(*status, message)),
+            };
+            let mail = match checked {
+                Ok(mail) => mail,
+                Err(refusal) => return (Vec::new(), refusal.into_answer()),
+            };
             let mut answer = http::Response::new(Bytes::new());
             if mail["mail_settings"]["sandbox_mode"]["enable"] == true {
-                return Ok((Vec::new(), answer));
+                return (Vec::new(), answer);
             }
             let provider_message_id = shared.base64_id();
             if let Ok(id) = HeaderValue::from_str(&provider_message_id) {
@@ -105,24 +110,31 @@ pub(crate) async fn send(
             }
             *answer.status_mut() = StatusCode::ACCEPTED;
             let now = shared.options.clock.now();
-            Ok((mail::accepted(mail, index, &provider_message_id, now, met), answer))
+            (mail::accepted(mail, index, &provider_message_id, now, met), answer)
         })
         .await
 }
 
 /// The body as JSON, or the status and the words of its refusal.
 fn read(headers: &HeaderMap, body: &[u8]) -> Result<Value, (StatusCode, &'static str)> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !content_type.to_ascii_lowercase().starts_with("application/json") {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type should be application/json."));
     }
     if body.len() > MESSAGE_BYTES_MAX {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, "The JSON payload you have included in your request is too large."));
+        return Err((
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The JSON payload you have included in your request is too large.",
+        ));
     }
     serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, "Bad Request"))
 }
 
-fn authenticate<'a>(shared: &'a Shared, headers: &HeaderMap) -> Result<(usize, &'a SendgridAccount), Refusal> {
+fn authenticate<'a>(
+    shared: &'a Shared,
+    headers: &HeaderMap,
+) -> Result<(usize, &'a SendgridAccount), Refusal> {
     let key = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))

@@ -24,12 +24,16 @@ use crate::message::{Accepted, Answered, Call, Kind, own_reference};
 use crate::options::TwilioAccount;
 use crate::server::Connection;
 use crate::simulator::Shared;
+use validate::Refusal;
 
 type Form = Vec<(String, String)>;
 
 /// The first value of a name, unless it is empty.
 fn value<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
-    form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    form.iter()
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.as_str())
+        .filter(|value| !value.is_empty())
 }
 
 /// `POST .../Messages.json`
@@ -57,8 +61,8 @@ pub(crate) async fn create(
     let (index, account) = match account {
         Ok(account) => account,
         Err(refusal) => {
-            shared.ledger.end_call(number, Answered::Status(refusal.status().as_u16()));
-            return refusal.map(Into::into);
+            shared.ledger.end_call(number, Answered::Status(refusal.status.as_u16()));
+            return refusal.into_answer().map(Into::into);
         }
     };
     let message_key = message_id.map_or_else(|| to.to_owned(), |id| id.to_string());
@@ -73,11 +77,13 @@ pub(crate) async fn create(
     let exchange = Exchange { shared: &shared, connection: &connection, kind: Kind::Twilio, number, met };
     exchange
         .run(|met| {
-            validate::check(&form).map_err(|refusal| refusal.into_answer())?;
+            if let Err(refusal) = validate::check(&form) {
+                return (Vec::new(), refusal.into_answer());
+            }
             let message = Arc::new(accepted(&shared, index, &headers, &form, met));
             let mut answer = resource::json(&resource::message(&message, &account.account_sid, true));
             *answer.status_mut() = StatusCode::CREATED;
-            Ok((vec![message], answer))
+            (vec![message], answer)
         })
         .await
 }
@@ -122,7 +128,7 @@ fn authenticate<'a>(
     shared: &'a Shared,
     headers: &HeaderMap,
     account_sid: &str,
-) -> Result<(usize, &'a TwilioAccount), Whole> {
+) -> Result<(usize, &'a TwilioAccount), Refusal> {
     let credentials = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok()?.strip_prefix("Basic "))
@@ -132,11 +138,15 @@ fn authenticate<'a>(
     let is_it = |account: &TwilioAccount| account.account_sid == user && account.auth_token == password;
     let known = shared.options.twilio.iter().enumerate().find(|(_, account)| is_it(account));
     let Some((index, account)) = known else {
-        return Err(resource::error(StatusCode::UNAUTHORIZED, 20003, "Authenticate"));
+        return Err(Refusal {
+            status: StatusCode::UNAUTHORIZED,
+            code: 20003,
+            message: "Authenticate".to_owned(),
+        });
     };
     if account.account_sid != account_sid {
         let message = format!("The requested resource /Accounts/{account_sid}/Messages.json was not found");
-        return Err(resource::error(StatusCode::NOT_FOUND, 20404, &message));
+        return Err(Refusal { status: StatusCode::NOT_FOUND, code: 20404, message });
     }
     Ok((index, account))
 }
@@ -160,7 +170,7 @@ pub(crate) async fn list(
 ) -> Response {
     let (index, account) = match authenticate(&shared, &headers, &account_sid) {
         Ok(account) => account,
-        Err(refusal) => return refusal.map(Into::into),
+        Err(refusal) => return refusal.into_answer().map(Into::into),
     };
     let page_size = query.page_size.unwrap_or(50).clamp(1, 1000);
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -182,7 +192,7 @@ pub(crate) async fn fetch(
 ) -> Response {
     let (index, account) = match authenticate(&shared, &headers, &account_sid) {
         Ok(account) => account,
-        Err(refusal) => return refusal.map(Into::into),
+        Err(refusal) => return refusal.into_answer().map(Into::into),
     };
     let found = file
         .strip_suffix(".json")

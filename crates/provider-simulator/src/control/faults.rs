@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 
-use super::{problem, read};
+use super::problem;
 use crate::simulator::Shared;
 
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Response {
@@ -17,9 +17,10 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 pub(crate) async fn add(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let rule = match read(&body) {
+    // Whatever its Content-Type says: a plain `curl -d` is to work.
+    let rule = match serde_json::from_slice(&body) {
         Ok(rule) => rule,
-        Err(refusal) => return refusal,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
     };
     match shared.add_fault(rule) {
         Ok(active) => (StatusCode::CREATED, Json(active)).into_response(),

@@ -15,7 +15,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{problem, read};
+use super::problem;
 use crate::message::Kind;
 use crate::post::{Post, PostError};
 use crate::simulator::Shared;
@@ -72,9 +72,9 @@ fn once() -> usize {
 }
 
 pub(crate) async fn deliver(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
-    let request: Request = match read(&body) {
+    let request: Request = match serde_json::from_slice(&body) {
         Ok(request) => request,
-        Err(refusal) => return refusal,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, error),
     };
     if !(1..=TIMES_MAX).contains(&request.times) || !(1..=CONCURRENT_MAX).contains(&request.concurrent) {
         let sentence =

@@ -153,5 +153,6 @@ pub(crate) async fn calls(State(shared): State<Arc<Shared>>, Query(query): Query
             && query.to.as_deref().is_none_or(|to| &*call.to == to)
     });
     let summary = shared.ledger.summary();
-    Json(json!({ "count": summary.calls, "by_answer": summary.calls_by_answer, "calls": calls })).into_response()
+    Json(json!({ "count": summary.calls, "by_answer": summary.calls_by_answer, "calls": calls }))
+        .into_response()
 }

@@ -245,6 +245,9 @@ mod tests {
 
     #[test]
     fn tags_are_not_quoted() {
-        assert_eq!(without_tags("<p>Hello <b>you</b></p>").split_whitespace().collect::<Vec<_>>(), ["Hello", "you"]);
+        assert_eq!(
+            without_tags("<p>Hello <b>you</b></p>").split_whitespace().collect::<Vec<_>>(),
+            ["Hello", "you"]
+        );
     }
 }

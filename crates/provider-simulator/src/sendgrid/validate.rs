@@ -32,7 +32,12 @@ pub(super) fn check(mail: &Value) -> Result<(), Refusal> {
     }
     check_personalizations(mail)?;
     match mail["from"]["email"].as_str() {
-        None => return Err(Refusal::field("from.email", "The from object must be provided for every email send.")),
+        None => {
+            return Err(Refusal::field(
+                "from.email",
+                "The from object must be provided for every email send.",
+            ));
+        }
         Some(email) if !is_address(email) => return Err(Refusal::field("from.email", INVALID_ADDRESS)),
         Some(_) => {}
     }
@@ -73,7 +78,10 @@ fn check_personalizations(mail: &Value) -> Result<(), Refusal> {
         }
         for list in ["cc", "bcc"] {
             if personalization[list].as_array().is_some_and(Vec::is_empty) {
-                return Err(Refusal::field(format!("{path}.{list}"), format!("The {list} array must not be empty.")));
+                return Err(Refusal::field(
+                    format!("{path}.{list}"),
+                    format!("The {list} array must not be empty."),
+                ));
             }
         }
         let mut seen = HashSet::new();
@@ -122,14 +130,20 @@ fn check_content(mail: &Value, has_template: bool) -> Result<(), Refusal> {
             Some("text/plain") => 0,
             Some("text/html") => 1,
             Some(other) if other.contains('/') => 2,
-            _ => return Err(Refusal::field(format!("content.{index}.type"), "The content type must be a MIME type.")),
+            _ => {
+                return Err(Refusal::field(
+                    format!("content.{index}.type"),
+                    "The content type must be a MIME type.",
+                ));
+            }
         };
         if block["value"].as_str().is_none_or(str::is_empty) {
             let message = "The content value must be a string at least one character in length.";
             return Err(Refusal::field(format!("content.{index}.value"), message));
         }
         if rank < last_rank {
-            let message = "If present, text/plain must be first, followed by text/html, followed by any other content.";
+            let message =
+                "If present, text/plain must be first, followed by text/html, followed by any other content.";
             return Err(Refusal::field("content", message));
         }
         last_rank = rank;
@@ -167,6 +181,10 @@ fn check_strings(object: &Value) -> Result<(), Refusal> {
 fn is_address(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| {
         let is_plain = !text.chars().any(|character| character.is_whitespace() || character.is_control());
-        is_plain && !local.is_empty() && !domain.is_empty() && !domain.starts_with('.') && !domain.ends_with('.')
+        is_plain
+            && !local.is_empty()
+            && !domain.is_empty()
+            && !domain.starts_with('.')
+            && !domain.ends_with('.')
     })
 }

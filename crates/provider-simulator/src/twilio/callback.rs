@@ -34,7 +34,8 @@ fn pair(name: &str, value: impl Into<String>) -> (String, String) {
 /// The status callback that is next for this message, and its copies. False where the target was not reached:
 /// Twilio repeats a callback only then, whatever the answer is.
 pub(crate) async fn post_receipt(shared: &Shared, message: &Accepted) -> bool {
-    let (Some(url), Some(account)) = (&message.callback_url, shared.options.twilio.get(message.account)) else {
+    let (Some(url), Some(account)) = (&message.callback_url, shared.options.twilio.get(message.account))
+    else {
         return true;
     };
     let status = resource::status(message, message.receipts_done.load(SeqCst) + 1);

@@ -1,6 +1,5 @@
 //! What Twilio refuses, with its codes, its test numbers included.
 
-use axum::response::Response;
 use http::StatusCode;
 use url::Url;
 
@@ -11,22 +10,22 @@ const BODY_CHARACTERS_MAX: usize = 1600;
 const MEDIA_MAX: usize = 10;
 const VALIDITY_S: std::ops::RangeInclusive<u32> = 1..=36_000;
 
+/// An error in Twilio's words.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
+    pub status: StatusCode,
     pub code: u32,
-    message: String,
+    pub message: String,
 }
 
 impl Refusal {
     pub(super) fn into_answer(self) -> Whole {
-        // Twilio answers an opt-out and a full queue like any other validation error.
-        let answer: Response<_> = resource::error(StatusCode::BAD_REQUEST, self.code, &self.message);
-        answer
+        resource::error(self.status, self.code, &self.message)
     }
 }
 
 fn refuse(code: u32, message: impl Into<String>) -> Result<(), Refusal> {
-    Err(Refusal { code, message: message.into() })
+    Err(Refusal { status: StatusCode::BAD_REQUEST, code, message: message.into() })
 }
 
 pub(super) fn check(form: &Form) -> Result<(), Refusal> {
@@ -52,7 +51,9 @@ fn check_to(form: &Form) -> Result<(), Refusal> {
     };
     let refused = match to {
         "+15005550001" => Some((21211, "Invalid 'To' Phone Number")),
-        "+15005550002" => Some((21612, "The 'To' phone number is not reachable from the 'From' number by SMS")),
+        "+15005550002" => {
+            Some((21612, "The 'To' phone number is not reachable from the 'From' number by SMS"))
+        }
         "+15005550003" => Some((21408, "Permission to send an SMS has not been enabled for the region")),
         "+15005550004" => Some((21610, "Attempt to send to unsubscribed recipient")),
         "+15005550009" => Some((21614, "'To' number is not a valid mobile number")),
@@ -76,8 +77,12 @@ fn check_from(form: &Form) -> Result<(), Refusal> {
     let Some(from) = from else { return Ok(()) };
     let refused = match from {
         "+15005550001" => Some((21212, "Invalid 'From' Number")),
-        "+15005550007" => Some((21606, "The 'From' phone number is not a valid, SMS-capable number of the account")),
-        "+15005550008" => Some((21611, "The 'From' number has exceeded the maximum number of queued messages")),
+        "+15005550007" => {
+            Some((21606, "The 'From' phone number is not a valid, SMS-capable number of the account"))
+        }
+        "+15005550008" => {
+            Some((21611, "The 'From' number has exceeded the maximum number of queued messages"))
+        }
         _ if is_e164(from) || is_channel_address(from) || is_sender(from) => None,
         _ => Some((21212, "Invalid 'From' Number")),
     };
@@ -128,7 +133,8 @@ fn is_sender(text: &str) -> bool {
 }
 
 fn is_sid(text: &str, prefix: &str) -> bool {
-    text.strip_prefix(prefix).is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    text.strip_prefix(prefix)
+        .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_http_url(text: &str) -> bool {

@@ -122,8 +122,7 @@ impl Rig {
 
     pub(crate) async fn try_sms(&self, form: &[(&str, &str)]) -> Option<Answer> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let headers =
-            [("authorization", &*basic()), ("content-type", "application/x-www-form-urlencoded")];
+        let headers = [("authorization", &*basic()), ("content-type", "application/x-www-form-urlencoded")];
         self.call(Method::POST, &messages_path(), &headers, body).await
     }
 

@@ -30,7 +30,10 @@ async fn every_recipient_is_an_entry_under_one_id() {
     rig.mail(&mail).await;
     let ledger = rig.get("/ledger").await;
     let entries = ledger["messages"].as_array().unwrap();
-    assert_eq!(entries.iter().map(|it| &it["to"]).collect::<Vec<_>>(), ["ann@example.net", "bob@example.net"]);
+    assert_eq!(
+        entries.iter().map(|it| &it["to"]).collect::<Vec<_>>(),
+        ["ann@example.net", "bob@example.net"]
+    );
     assert_eq!(entries[0]["provider_message_id"], entries[1]["provider_message_id"]);
 }
 

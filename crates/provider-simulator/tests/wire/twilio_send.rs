@@ -6,19 +6,10 @@ use serde_json::{Value, json};
 
 use crate::rig::{MESSAGE_ID, PLAIN, Rig, basic, messages_path, options};
 
-fn changed<'a>(name: &str, value: Option<&'a str>) -> Vec<(&'a str, &'a str)>
-where
-    'static: 'a,
-{
-    let mut form: Vec<(&str, &str)> = PLAIN.into_iter().filter(|(key, _)| *key != name).collect();
-    if let Some(value) = value {
-        let name = ["From", "To", "Body", "StatusCallback", "ValidityPeriod", "MediaUrl", "MessagingServiceSid"]
-            .into_iter()
-            .find(|known| *known == name)
-            .unwrap();
-        form.push((name, value));
-    }
-    form
+/// The plain message with one parameter replaced, added or left out.
+fn changed<'a>(name: &'a str, value: Option<&'a str>) -> Vec<(&'a str, &'a str)> {
+    let kept = PLAIN.into_iter().filter(|(key, _)| *key != name);
+    kept.chain(value.map(|value| (name, value))).collect()
 }
 
 #[tokio::test]
