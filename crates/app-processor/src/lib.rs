@@ -1,0 +1,122 @@
+//! app-processor: takes what is due in the outbox, chooses a provider, sends, settles. `run_once` tells the whole
+//! story. No database transaction is open during a provider call.
+
+mod claim;
+mod drain;
+mod housekeeping;
+mod lease;
+mod observe;
+mod route;
+mod run_once;
+mod send;
+mod settle;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use app_db::Pool;
+use model::IdGenerator;
+use secrecy::{ExposeSecret, SecretString};
+use service::metrics::Metrics;
+use service::{Clock, Config};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::claim::Floors;
+use crate::lease::Leases;
+use crate::route::Candidates;
+use crate::settle::Settler;
+
+/// What a processor works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub pool: Pool,
+    /// For the connection that listens; a pool cannot lend one for ever.
+    pub database_url: SecretString,
+    pub metrics: Metrics,
+    pub clock: Clock,
+    /// Woken when there may be work. Shared with an apiserver in the same process.
+    pub wake: Arc<Notify>,
+}
+
+/// Connections that a processor needs: claim, settle, lease, housekeeping.
+pub const CONNECTIONS: usize = 4;
+
+/// Why a processor could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the system has no randomness to give: {0}")]
+    Entropy(String),
+    #[error("a client for provider `{id}` cannot be made: {problem}")]
+    Client { id: String, problem: String },
+}
+
+/// One processor of any number: its identity as a lease owner, and its state.
+struct Processor {
+    parts: Parts,
+    /// New at each start: a lease of an earlier life is not ours.
+    owner: Uuid,
+    ids: Arc<IdGenerator>,
+    candidates: Candidates,
+    leases: Arc<Leases>,
+    settler: Settler,
+    floors: Floors,
+}
+
+/// Works until `shutdown`, then drains: no new claims, calls under way are finished and settled.
+///
+/// # Errors
+/// When it cannot start. A database that is away is waited for.
+pub async fn run(
+    parts: Parts,
+    metrics_listener: Option<TcpListener>,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    let ids = IdGenerator::from_entropy().map_err(|error| StartError::Entropy(error.to_string()))?;
+    let ids = Arc::new(ids);
+    let owner = ids.next(parts.clock.now(), model::Bucket(0));
+    let leases = Arc::new(Leases::new(parts.config.processor.lease));
+    let candidates = Candidates::new(&parts.config)?;
+    let settler = Settler::new(parts.clone(), owner, Arc::clone(&leases));
+    let processor =
+        Arc::new(Processor { parts, owner, ids, candidates, leases, settler, floors: Floors::default() });
+    let background = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
+    tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
+    tasks.spawn(listen(processor.parts.clone(), background.clone()));
+    if let Some(listener) = metrics_listener {
+        tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));
+    }
+    tracing::info!(owner = %owner, routes = processor.parts.config.routes.0.len(), "processing");
+    processor.work(&shutdown).await;
+    processor.drain().await;
+    background.cancel();
+    tasks.join_all().await;
+    Ok(())
+}
+
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Listens for wake-ups; polling goes on whether it works or not.
+async fn listen(parts: Parts, shutdown: CancellationToken) {
+    if !parts.config.processor.notify {
+        return;
+    }
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            ended = app_db::wake::listen(parts.database_url.expose_secret(), &parts.wake) => {
+                let Err(error) = ended;
+                tracing::warn!(error = %error, "not listening; polling until it works again");
+            }
+            () = shutdown.cancelled() => return,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LISTEN_AGAIN) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is done now and then by whoever comes first: partitions, retention, expiry, stranded routes, gauges. Every
+//! task is safe to run on several processors at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use app_db::Error;
+use app_db::settle::Settlement;
+use service::metrics::{ChannelLabel, ChannelState};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::Processor;
+
+const TICK: Duration = Duration::from_secs(1);
+const GAUGES_EVERY: Duration = Duration::from_secs(5);
+const STRANDED_EVERY: Duration = Duration::from_secs(10);
+const EXPIRY_EVERY: Duration = Duration::from_secs(10);
+const CLEANING_EVERY: Duration = Duration::from_secs(60);
+const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// When a task is due next. Due at once.
+struct Every {
+    interval: Duration,
+    next: Instant,
+}
+
+impl Every {
+    fn new(interval: Duration) -> Self {
+        Self { interval, next: Instant::now() }
+    }
+
+    fn is_due(&mut self) -> bool {
+        let now = Instant::now();
+        let due = now >= self.next;
+        if due {
+            self.next = now + self.interval;
+        }
+        due
+    }
+}
+
+impl Processor {
+    pub(crate) async fn housekeep(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut gauges = Every::new(GAUGES_EVERY);
+        let mut stranded = Every::new(STRANDED_EVERY);
+        let mut expiry = Every::new(EXPIRY_EVERY);
+        let mut cleaning = Every::new(CLEANING_EVERY);
+        let mut partitions = Every::new(PARTITIONS_EVERY);
+        while !shutdown.is_cancelled() {
+            if partitions.is_due() {
+                report("partitions", self.tend_partitions().await);
+            }
+            if stranded.is_due() {
+                report("stranded routes", self.reroute_stranded().await);
+            }
+            if expiry.is_due() {
+                report("expiry", self.expire().await);
+            }
+            if cleaning.is_due() {
+                report("cleaning", self.clean().await);
+            }
+            if gauges.is_due() {
+                report("gauges", self.measure().await);
+            }
+            tokio::select! {
+                () = tokio::time::sleep(TICK) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    async fn tend_partitions(&self) -> Result<(), Error> {
+        let mut client = app_db::pool::get(&self.parts.pool).await?;
+        let now = self.parts.clock.now();
+        app_db::partitions::ensure(&mut client, now).await?;
+        if let Some(keep) = self.parts.config.retention {
+            let dropped = app_db::partitions::drop_older_than(&mut client, now, keep).await?;
+            if !dropped.is_empty() {
+                tracing::info!(partitions = dropped.len(), "dropped what retention no longer keeps");
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows whose route the configuration does not have (any more) are matched again.
+    async fn reroute_stranded(&self) -> Result<(), Error> {
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        let routes = &self.parts.config.routes;
+        for name in app_db::housekeeping::routes_in_use(&client).await? {
+            if routes.named(&name).is_some() {
+                continue;
+            }
+            let mut after = Uuid::nil();
+            loop {
+                let rows = app_db::housekeeping::rows_of_route(&client, &name, after).await?;
+                let Some(last) = rows.last() else { break };
+                after = last.lease.message_id;
+                let total = rows.len();
+                let moves: Vec<_> = rows
+                    .into_iter()
+                    .filter_map(|row| {
+                        let route = routes.matching(row.channel, &row.target)?.name.clone();
+                        Some((row, route))
+                    })
+                    .collect();
+                let moved = app_db::housekeeping::reroute(&client, &moves).await?;
+                if moved > 0 {
+                    tracing::info!(moved, from = name, "matched again to the routes of this configuration");
+                    self.parts.wake.notify_one();
+                }
+                let without_route = total - moves.len();
+                if without_route > 0 {
+                    tracing::warn!(messages = without_route, "no route takes these messages; they wait");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages that outlived their time fail, also where no provider is there to claim them for.
+    async fn expire(&self) -> Result<(), Error> {
+        let mut client = app_db::pool::get(&self.parts.pool).await?;
+        let max_age = self.parts.config.processor.retry.max_age;
+        let transaction = client.transaction().await?;
+        let now = self.parts.clock.now();
+        let rows = app_db::housekeeping::claim_expired(&transaction, self.owner, now, max_age).await?;
+        let settlements: Vec<Settlement> = rows
+            .iter()
+            .map(|row| {
+                let provider_id = row.message.provider_id.clone().unwrap_or_default();
+                self.settlement(row, model::transition::expired(row.attempt), provider_id)
+            })
+            .collect();
+        app_db::settle::settle(&transaction, self.owner, &settlements).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn clean(&self) -> Result<(), Error> {
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        while app_db::housekeeping::delete_old_keys(&client).await? > 0 {}
+        app_db::quarantine::trim(&client).await?;
+        if let Some(keep) = self.parts.config.retention {
+            while app_db::housekeeping::delete_idle_conversations(&client, keep).await? > 0 {}
+        }
+        Ok(())
+    }
+
+    async fn measure(&self) -> Result<(), Error> {
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        let depths = app_db::gauges::outbox(&client).await?;
+        let metrics = &self.parts.metrics;
+        for channel in model::Channel::ALL {
+            let name = channel.as_str();
+            let depth = depths.iter().find(|depth| depth.channel == name).cloned().unwrap_or_default();
+            for (state, count) in [
+                ("due", depth.due),
+                ("delayed", depth.delayed),
+                ("leased", depth.leased),
+                ("held", depth.held),
+            ] {
+                metrics.outbox_messages.get_or_create(&ChannelState::new(name, state)).set(count);
+            }
+            let age = metrics.outbox_oldest_due_age_seconds.get_or_create(&ChannelLabel::new(name)).clone();
+            age.set(depth.oldest_due_age_s);
+        }
+        Ok(())
+    }
+}
+
+fn report(task: &str, result: Result<(), Error>) {
+    if let Err(error) = result {
+        tracing::warn!(
+            task,
+            error = &error as &dyn std::error::Error,
+            "housekeeping failed; it will be tried again"
+        );
+    }
+}

@@ -1,0 +1,102 @@
+//! Keeping leases: they are short, so that a crash is repaired in seconds, and extended while a call runs.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use app_db::claim::Lease;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::Processor;
+
+/// The leases that calls run under.
+#[derive(Debug)]
+pub(crate) struct Leases {
+    lease: Duration,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    leases: HashSet<Lease>,
+    /// When every held lease was last known to be good.
+    good_at: Instant,
+}
+
+impl Leases {
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self { lease, held: Mutex::new(Held { leases: HashSet::new(), good_at: Instant::now() }) }
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn begin(&self, leases: impl IntoIterator<Item = Lease>) {
+        let mut held = self.held();
+        if held.leases.is_empty() {
+            held.good_at = Instant::now();
+        }
+        held.leases.extend(leases);
+    }
+
+    pub(crate) fn end(&self, leases: impl IntoIterator<Item = Lease>) {
+        let mut held = self.held();
+        for lease in leases {
+            held.leases.remove(&lease);
+        }
+    }
+
+    /// How many calls are under way or wait for their settle.
+    pub(crate) fn count(&self) -> usize {
+        self.held().leases.len()
+    }
+
+    /// Whether it is safe to claim: a lease of our own that lapsed while the database was away would look like one
+    /// of a vanished processor.
+    pub(crate) fn are_kept(&self) -> bool {
+        let held = self.held();
+        held.leases.is_empty() || held.good_at.elapsed() < self.lease.mul_f64(0.7)
+    }
+
+    /// The database is away: no claims until the leases were extended again.
+    pub(crate) fn settling_fails(&self) {
+        let mut held = self.held();
+        held.good_at = held.good_at.checked_sub(self.lease).unwrap_or(held.good_at);
+    }
+}
+
+impl Processor {
+    pub(crate) async fn keep_leases(self: Arc<Self>, shutdown: CancellationToken) {
+        let lease = self.parts.config.processor.lease;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(lease / 4) => {}
+                () = shutdown.cancelled() => return,
+            }
+            while !self.leases.held().leases.is_empty() {
+                match self.extend_leases().await {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "cannot extend leases; trying again"
+                        );
+                        tokio::time::sleep(lease / 20).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn extend_leases(&self) -> Result<(), app_db::Error> {
+        let began = Instant::now();
+        let leases: Vec<Lease> = self.leases.held().leases.iter().copied().collect();
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        // What is not extended is either settled by now or lost; the settle finds out which.
+        app_db::claim::extend(&client, self.owner, self.parts.config.processor.lease, &leases).await?;
+        self.leases.held().good_at = began;
+        Ok(())
+    }
+}

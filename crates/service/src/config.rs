@@ -1,0 +1,336 @@
+//! Configuration: environment and `app.toml` (DESIGN: configuration, fixed). All problems are found in one pass,
+//! each with its key, its place and what would be right. Must not touch the network or the database.
+
+mod providers;
+mod routes;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::providers::{Kind, Provider};
+use model::{Addressing, Channel, OnUnknown, RetryPolicy, Routes};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use self::value::{Environment, Problems};
+
+/// Everything that an operator decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Absent: embedded app-db under `./data`.
+    pub database_url: Option<SecretString>,
+    pub listen: SocketAddr,
+    /// How providers reach us; no slash at its end.
+    pub public_url: String,
+    pub server: Server,
+    pub processor: Processor,
+    pub webhook_secret: Option<SecretString>,
+    pub addressing: Addressing,
+    /// Messages older than this are dropped with their week. Absent: kept for ever.
+    pub retention: Option<Duration>,
+    pub providers: Vec<ProviderConfig>,
+    pub routes: Routes,
+    /// What is odd but not wrong.
+    pub warnings: Vec<String>,
+}
+
+/// Section `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub max_connections: usize,
+    /// Largest request body of our own endpoints, in bytes.
+    pub body_bytes_max: usize,
+    /// Largest webhook body, in bytes: inbound email carries its attachments.
+    pub webhook_bytes_max: usize,
+    /// Connections that write groups of messages.
+    pub accept_connections: usize,
+    /// Connections that read.
+    pub read_connections: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            body_bytes_max: 2 << 20,
+            webhook_bytes_max: 32 << 20,
+            accept_connections: 2,
+            read_connections: 8,
+        }
+    }
+}
+
+/// Section `[processor]`.
+#[derive(Clone, Debug)]
+pub struct Processor {
+    pub retry: RetryPolicy,
+    pub lease: Duration,
+    /// How long a due message waits at most when no notification comes.
+    pub poll_interval: Duration,
+    /// Whether to LISTEN; without it only polling finds work.
+    pub notify: bool,
+    /// Where `/metrics` and `/healthz` of the processor are.
+    pub listen: SocketAddr,
+    /// Whether `listen` was configured; the default gives way where its port is taken.
+    pub listen_configured: bool,
+}
+
+/// A configured provider, ready to use.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    pub id: String,
+    pub kind: &'static Kind,
+    pub channels: Vec<Channel>,
+    /// Calls under way at once, at most.
+    pub max_in_flight: usize,
+    /// Calls begun in a second, at most. Absent: as many as `max_in_flight` allows.
+    pub rate_per_s: Option<f64>,
+    pub timeout: Duration,
+    pub on_unknown: OnUnknown,
+    pub reconcile_wait: Duration,
+    pub adapter: Arc<dyn Provider>,
+}
+
+/// What is wrong, all of it.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError {
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration cannot be used:")?;
+        self.problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    server: Server,
+    processor: RawProcessor,
+    webhooks: RawWebhooks,
+    addresses: RawAddresses,
+    retention: RawRetention,
+    providers: Vec<toml::Spanned<toml::Table>>,
+    routes: Vec<toml::Spanned<routes::RawRoute>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawProcessor {
+    max_attempts: u32,
+    max_age_s: u64,
+    lease_s: u64,
+    backoff_base_s: f64,
+    backoff_cap_s: f64,
+    poll_interval_ms: u64,
+    notify: bool,
+    listen: Option<SocketAddr>,
+}
+
+impl Default for RawProcessor {
+    fn default() -> Self {
+        Self {
+            max_attempts: 12,
+            max_age_s: 259_200,
+            lease_s: 10,
+            backoff_base_s: 2.0,
+            backoff_cap_s: 3600.0,
+            poll_interval_ms: 500,
+            notify: true,
+            listen: None,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawWebhooks {
+    secret: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawAddresses {
+    default_region: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawRetention {
+    messages_days: Option<u64>,
+}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_PROCESSOR_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
+
+impl Config {
+    /// The process's environment and the file that it names, `./app.toml` without one. No file is an empty file,
+    /// unless `APP_CONFIG` names it.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn load() -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (text, path) = read_file(&environment)?;
+        Self::parse(&text, &path.display().to_string(), &environment)
+    }
+
+    /// The configuration of a file's text; `place` names the file in problems.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn parse(text: &str, place: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| ConfigError {
+            problems: vec![format!("{place}: {}", error.to_string().trim_end().replace('\n', "\n    "))],
+        })?;
+        let mut problems = Problems::new(place, text);
+        let mut warnings = Vec::new();
+
+        let providers = providers::configure(file.providers, environment, &mut problems);
+        let routes = routes::configure(file.routes, &providers, &mut problems, &mut warnings);
+        let listen = environment_address("APP_LISTEN", environment, &mut problems).unwrap_or(DEFAULT_LISTEN);
+        let public_url = public_url(listen, environment, &mut problems);
+        let processor = processor(file.processor, environment, &mut problems);
+        let addressing = match file.addresses.default_region.as_deref().map(Addressing::with_default_region) {
+            None => Addressing::default(),
+            Some(Ok(addressing)) => addressing,
+            Some(Err(error)) => {
+                problems.add("addresses.default_region", error);
+                Addressing::default()
+            }
+        };
+        let webhook_secret = file.webhooks.secret.and_then(|raw| {
+            value::resolve(&raw, environment).map_err(|error| problems.add("webhooks.secret", error)).ok()
+        });
+        let server = file.server;
+        for (key, value) in [
+            ("server.max_connections", server.max_connections),
+            ("server.accept_connections", server.accept_connections),
+            ("server.read_connections", server.read_connections),
+            ("server.body_bytes_max", server.body_bytes_max),
+            ("server.webhook_bytes_max", server.webhook_bytes_max),
+        ] {
+            if value == 0 {
+                problems.add(key, "must be at least 1");
+            }
+        }
+        let retention = file.retention.messages_days.map(|days| {
+            if days < 7 {
+                problems
+                    .add("retention.messages_days", "must be at least 7: messages are dropped by the week");
+            }
+            Duration::from_secs(days.saturating_mul(24 * 3600))
+        });
+
+        problems.into_result()?;
+        Ok(Self {
+            database_url: environment("DATABASE_URL").map(SecretString::from),
+            listen,
+            public_url,
+            server,
+            processor,
+            webhook_secret,
+            addressing,
+            retention,
+            providers,
+            routes,
+            warnings,
+        })
+    }
+
+    pub fn provider(&self, id: &str) -> Option<&ProviderConfig> {
+        self.providers.iter().find(|provider| provider.id == id)
+    }
+}
+
+fn read_file(environment: Environment<'_>) -> Result<(String, PathBuf), ConfigError> {
+    let named = environment("APP_CONFIG").map(PathBuf::from);
+    let path = named.clone().unwrap_or_else(|| Path::new("app.toml").to_owned());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((text, path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+            Ok((String::new(), path))
+        }
+        Err(error) => Err(ConfigError {
+            problems: vec![format!("{}: {error}; APP_CONFIG names this file", path.display())],
+        }),
+    }
+}
+
+fn environment_address(
+    name: &str,
+    environment: Environment<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<SocketAddr> {
+    let text = environment(name)?;
+    match text.parse() {
+        Ok(address) => Some(address),
+        Err(_) => {
+            problems.add_outside(name, format!("`{text}` is not an address and port, e.g. 127.0.0.1:8080"));
+            None
+        }
+    }
+}
+
+fn public_url(listen: SocketAddr, environment: Environment<'_>, problems: &mut Problems<'_>) -> String {
+    let Some(text) = environment("APP_PUBLIC_URL") else { return format!("http://{listen}") };
+    match url::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
+            text.trim_end_matches('/').to_owned()
+        }
+        _ => {
+            problems.add_outside(
+                "APP_PUBLIC_URL",
+                format!("`{text}` is not a URL such as https://msg.example.com"),
+            );
+            text
+        }
+    }
+}
+
+fn processor(raw: RawProcessor, environment: Environment<'_>, problems: &mut Problems<'_>) -> Processor {
+    let mut seconds = |key: &str, value: f64| {
+        if !(0.001..=1e9).contains(&value) {
+            problems.add(key, "must be more than 0");
+        }
+        Duration::try_from_secs_f64(value).unwrap_or_default()
+    };
+    let backoff_base = seconds("processor.backoff_base_s", raw.backoff_base_s);
+    let backoff_cap = seconds("processor.backoff_cap_s", raw.backoff_cap_s);
+    for (key, value) in [
+        ("processor.max_attempts", u64::from(raw.max_attempts)),
+        ("processor.max_age_s", raw.max_age_s),
+        ("processor.lease_s", raw.lease_s),
+        ("processor.poll_interval_ms", raw.poll_interval_ms),
+    ] {
+        if value == 0 {
+            problems.add(key, "must be at least 1");
+        }
+    }
+    let from_environment = environment_address("APP_PROCESSOR_LISTEN", environment, problems);
+    let listen = from_environment.or(raw.listen);
+    Processor {
+        retry: RetryPolicy {
+            max_attempts: raw.max_attempts,
+            max_age: Duration::from_secs(raw.max_age_s),
+            backoff_base,
+            backoff_cap,
+        },
+        lease: Duration::from_secs(raw.lease_s),
+        poll_interval: Duration::from_millis(raw.poll_interval_ms),
+        notify: raw.notify,
+        listen: listen.unwrap_or(DEFAULT_PROCESSOR_LISTEN),
+        listen_configured: listen.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

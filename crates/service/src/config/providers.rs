@@ -1,0 +1,159 @@
+//! `[[providers]]`: what every provider has, here; what its kind asks for, by the kind itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Channel, OnUnknown};
+use providers::{KINDS, Settings};
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::ProviderConfig;
+use super::value::{self, Environment, Problems};
+
+#[derive(Debug, Deserialize)]
+struct RawProvider {
+    id: String,
+    kind: String,
+    channels: Option<Vec<Channel>>,
+    base_url: Option<String>,
+    #[serde(default = "max_in_flight")]
+    max_in_flight: usize,
+    rate_per_s: Option<f64>,
+    #[serde(default = "timeout_s")]
+    timeout_s: f64,
+    #[serde(default)]
+    on_unknown: OnUnknown,
+    #[serde(default = "reconcile_wait_s")]
+    reconcile_wait_s: u64,
+    #[serde(default = "verify")]
+    verify: bool,
+    #[serde(flatten)]
+    settings: BTreeMap<String, toml::Value>,
+}
+
+fn max_in_flight() -> usize {
+    64
+}
+
+fn timeout_s() -> f64 {
+    10.0
+}
+
+fn reconcile_wait_s() -> u64 {
+    300
+}
+
+fn verify() -> bool {
+    true
+}
+
+/// Ids that are words of our own routes below `/api/webhooks/`.
+const RESERVED_IDS: [&str; 2] = ["sms", "email"];
+
+pub(super) fn configure(
+    entries: Vec<Spanned<toml::Table>>,
+    environment: Environment<'_>,
+    problems: &mut Problems<'_>,
+) -> Vec<ProviderConfig> {
+    let mut configured: Vec<ProviderConfig> = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        let raw: RawProvider = match entry.into_inner().try_into() {
+            Ok(raw) => raw,
+            Err(error) => {
+                problems.add_at(&span, "providers", error.to_string().trim_end().replace('\n', " "));
+                continue;
+            }
+        };
+        let id = raw.id.clone();
+        match provider(raw, environment) {
+            Ok(provider) if configured.iter().any(|other| other.id == provider.id) => {
+                problems.add_at(&span, "providers.id", format!("`{id}` is used twice"));
+            }
+            Ok(provider) => configured.push(provider),
+            Err(found) => {
+                for (key, problem) in found {
+                    problems.add_at(&span, &format!("provider `{id}`: {key}"), problem);
+                }
+            }
+        }
+    }
+    configured
+}
+
+fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderConfig, Vec<(String, String)>> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut wrong = |key: &str, problem: String| found.push((key.to_owned(), problem));
+
+    let id_fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    if raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(id_fits) {
+        wrong("id", "takes 1 to 64 of a-z, 0-9, `-`, `_` and `.`: it is part of URLs".to_owned());
+    }
+    if RESERVED_IDS.contains(&raw.id.as_str()) {
+        wrong("id", "is taken by the generic webhook; choose another".to_owned());
+    }
+    let Some(kind) = providers::kind(&raw.kind) else {
+        let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        wrong("kind", format!("`{}` is unknown; there are {}", raw.kind, known.join(", ")));
+        return Err(found);
+    };
+    let channels = raw.channels.unwrap_or_else(|| kind.channels.to_vec());
+    if let Some(channel) = channels.iter().find(|channel| !kind.channels.contains(channel)) {
+        wrong("channels", format!("{} does not carry `{channel}`", kind.name));
+    }
+    if raw.max_in_flight == 0 {
+        wrong("max_in_flight", "must be at least 1".to_owned());
+    }
+    if raw.rate_per_s.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {
+        wrong("rate_per_s", "must be more than 0".to_owned());
+    }
+    if !(0.05..=600.0).contains(&raw.timeout_s) {
+        wrong("timeout_s", "must be between 0.05 and 600".to_owned());
+    }
+    let base_url = raw.base_url.as_deref().unwrap_or(kind.base_url);
+    let base_url = match Url::parse(base_url) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
+        _ => {
+            wrong("base_url", format!("`{base_url}` is not a URL such as {}", kind.base_url));
+            None
+        }
+    };
+    let mut values = BTreeMap::new();
+    for (key, raw_value) in raw.settings {
+        let text = match raw_value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
+            _ => {
+                wrong(&key, "must be a text".to_owned());
+                continue;
+            }
+        };
+        match value::resolve(&text, environment) {
+            Ok(secret) => {
+                values.insert(key, secret);
+            }
+            Err(problem) => wrong(&key, problem),
+        }
+    }
+    let Some(base_url) = base_url else { return Err(found) };
+    if !found.is_empty() {
+        return Err(found);
+    }
+    let adapter = (kind.configure)(&Settings { base_url, verify: raw.verify, values })
+        .map_err(|error| vec![(error.key, error.problem)])?;
+    Ok(ProviderConfig {
+        id: raw.id,
+        kind,
+        channels,
+        max_in_flight: raw.max_in_flight,
+        rate_per_s: raw.rate_per_s,
+        timeout: Duration::from_secs_f64(raw.timeout_s),
+        on_unknown: raw.on_unknown,
+        reconcile_wait: Duration::from_secs(raw.reconcile_wait_s),
+        adapter: Arc::from(adapter),
+    })
+}

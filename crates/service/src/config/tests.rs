@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+
+use super::*;
+
+const TWO_PROVIDERS: &str = r#"
+[[providers]]
+id = "twilio-main"
+kind = "twilio"
+account_sid = "AC00000000000000000000000000000001"
+auth_token = "env:TOKEN"
+on_unknown = "hold"
+
+[[providers]]
+id = "sendgrid-main"
+kind = "sendgrid"
+api_key = "SG.x"
+"#;
+
+fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables: HashMap<&str, &str> = variables.iter().copied().collect();
+    Config::parse(text, "app.toml", &|name| variables.get(name).map(|value| (*value).to_owned()))
+}
+
+fn problems(text: &str, variables: &[(&str, &str)]) -> String {
+    parse(text, variables).unwrap_err().to_string()
+}
+
+#[test]
+fn an_empty_file_is_the_defaults() {
+    let config = parse("", &[]).unwrap();
+    assert_eq!(config.listen, DEFAULT_LISTEN);
+    assert_eq!(config.public_url, "http://127.0.0.1:8080");
+    assert_eq!(config.processor.retry, RetryPolicy::default());
+    assert!(config.database_url.is_none() && config.providers.is_empty() && config.routes.0.is_empty());
+}
+
+#[test]
+fn without_routes_each_channel_goes_to_the_providers_that_carry_it() {
+    let config = parse(TWO_PROVIDERS, &[("TOKEN", "t")]).unwrap();
+    let routes: Vec<(&str, &[String])> =
+        config.routes.0.iter().map(|route| (route.name.as_str(), route.providers.as_slice())).collect();
+    let twilio = ["twilio-main".to_owned()];
+    let sendgrid = ["sendgrid-main".to_owned()];
+    assert_eq!(routes, [("sms", &twilio[..]), ("mms", &twilio[..]), ("email", &sendgrid[..])]);
+    assert_eq!(config.provider("twilio-main").unwrap().on_unknown, OnUnknown::Hold);
+}
+
+#[test]
+fn a_missing_variable_is_named_with_its_provider_and_line() {
+    let found = problems(TWO_PROVIDERS, &[]);
+    assert!(
+        found.contains(
+            "app.toml:2: provider `twilio-main`: auth_token: environment variable TOKEN is not set"
+        ),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_misspelt_key_is_refused_with_its_line() {
+    let found = problems("[processor]\nmax_atempts = 3\n", &[]);
+    assert!(found.contains("max_atempts") && found.contains("line 2"), "{found}");
+    let found = problems(&TWO_PROVIDERS.replace("api_key", "api_kye"), &[("TOKEN", "t")]);
+    assert!(found.contains("api_kye"), "{found}");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = "
+[processor]
+lease_s = 0
+[addresses]
+default_region = \"XX\"
+[[providers]]
+id = \"sms\"
+kind = \"carrier-pigeon\"
+[[routes]]
+channel = \"sms\"
+providers = [\"nobody\"]
+";
+    let found = problems(text, &[("APP_LISTEN", "here"), ("APP_PUBLIC_URL", "msg.example.com")]);
+    for part in [
+        "processor.lease_s: must be at least 1",
+        "addresses.default_region: is not a country",
+        "provider `sms`: kind: `carrier-pigeon` is unknown; there are sendgrid, twilio",
+        "route `sms`: providers: there is no provider `nobody`",
+        "environment variable APP_LISTEN",
+        "environment variable APP_PUBLIC_URL",
+    ] {
+        assert!(found.contains(part), "{part} is missing in {found}");
+    }
+}
+
+#[test]
+fn values_come_from_files_without_their_last_newline() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "s3cret\n").unwrap();
+    let text = format!("[webhooks]\nsecret = \"file:{}\"\n", file.path().display());
+    let config = parse(&text, &[]).unwrap();
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&config.webhook_secret.unwrap()), "s3cret");
+}
+
+#[test]
+fn debug_output_hides_secrets() {
+    let config =
+        parse(TWO_PROVIDERS, &[("TOKEN", "v3rysecret"), ("DATABASE_URL", "postgres://u:v3rysecret@h/d")]);
+    assert!(!format!("{:?}", config.unwrap()).contains("v3rysecret"));
+}
+
+#[test]
+fn routes_that_leave_messages_without_a_way_are_warned_about() {
+    let rule = "[[routes]]\nchannel = \"sms\"\nto_prefix = \"+1\"\nproviders = [\"twilio-main\"]\n";
+    let config = parse(&format!("{TWO_PROVIDERS}{rule}"), &[("TOKEN", "t")]).unwrap();
+    assert_eq!(config.routes.0[0].name, "sms:+1");
+    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+}

@@ -1,0 +1,57 @@
+//! Values that are written elsewhere (`env:NAME`, `file:PATH`), and the list of what is wrong.
+
+use std::fmt::Display;
+use std::ops::Range;
+
+use secrecy::SecretString;
+
+use super::ConfigError;
+
+/// Looks up a variable; unset and empty are the same.
+pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A literal, or what `env:NAME` or `file:PATH` refers to.
+pub(super) fn resolve(raw: &str, environment: Environment<'_>) -> Result<SecretString, String> {
+    if let Some(name) = raw.strip_prefix("env:") {
+        let value = environment(name);
+        return value.map(SecretString::from).ok_or(format!("environment variable {name} is not set"));
+    }
+    if let Some(path) = raw.strip_prefix("file:") {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("file {path}: {error}"))?;
+        return Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    Ok(SecretString::from(raw.to_owned()))
+}
+
+/// What is wrong so far.
+pub(super) struct Problems<'a> {
+    file: &'a str,
+    text: &'a str,
+    found: Vec<String>,
+}
+
+impl<'a> Problems<'a> {
+    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
+        Self { file, text, found: Vec::new() }
+    }
+
+    /// A problem with a key of the file.
+    pub(super) fn add(&mut self, key: &str, problem: impl Display) {
+        self.found.push(format!("{}: {key}: {problem}", self.file));
+    }
+
+    /// A problem with a key of the entry that stands at `span`.
+    pub(super) fn add_at(&mut self, span: &Range<usize>, key: &str, problem: impl Display) {
+        let line = self.text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
+        self.found.push(format!("{}:{line}: {key}: {problem}", self.file));
+    }
+
+    /// A problem with an environment variable.
+    pub(super) fn add_outside(&mut self, name: &str, problem: impl Display) {
+        self.found.push(format!("environment variable {name}: {problem}"));
+    }
+
+    pub(super) fn into_result(self) -> Result<(), ConfigError> {
+        if self.found.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.found }) }
+    }
+}
