@@ -75,6 +75,12 @@ impl Embedded {
         server::url(&self.place.home, "app")
     }
 
+    /// The URL of the server that another process runs over `data_dir`, if one does. Whether it answers yet is
+    /// not known.
+    pub fn url_of_running(data_dir: &Path) -> Option<String> {
+        home::socket_dir_in_use(data_dir).map(|socket_dir| server::url_at(&socket_dir, "app"))
+    }
+
     /// For people: `PostgreSQL 15`.
     pub fn version(&self) -> String {
         format!("PostgreSQL {}", self.place.binaries.major)

@@ -26,6 +26,9 @@ pub struct Kind {
     pub signature: &'static str,
     /// Whether its receipts bring back our message id. Otherwise they are matched by the provider's own id.
     pub receipts_carry_our_id: bool,
+    /// What `app init` writes below `id`, `kind` and `channels`: the kind's own keys, and in comments where a
+    /// person finds their values and enters `{webhook_url}`.
+    pub setup: &'static str,
     /// Makes a provider from its configuration; refuses unknown and missing keys.
     pub configure: fn(&Settings) -> Result<Box<dyn Provider>, SettingsError>,
 }

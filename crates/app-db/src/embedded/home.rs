@@ -99,6 +99,16 @@ fn real(path: &Path) -> Result<PathBuf, EmbeddedError> {
     fs::canonicalize(path).map_err(EmbeddedError::io("open", path))
 }
 
+/// Where the process that holds the lock has its socket; nothing where none does.
+pub(super) fn socket_dir_in_use(data_dir: &Path) -> Option<PathBuf> {
+    let lock = File::open(data_dir.join("postgres.lock")).ok()?;
+    if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+        return None;
+    }
+    let home = fs::canonicalize(data_dir.join("postgres")).ok()?;
+    fs::read_link(home.join("socket-elsewhere")).ok().or(Some(home.join("socket")))
+}
+
 /// Held until this process ends, however it ends.
 fn lock(data_dir: &Path) -> Result<File, EmbeddedError> {
     let path = data_dir.join("postgres.lock");

@@ -94,10 +94,14 @@ async fn connect(home: &Home) -> Result<Connected, EmbeddedError> {
     }
 }
 
-/// `postgresql://app@%2Fpath%2Fto%2Fsocket:5432/DATABASE`.
 pub(super) fn url(home: &Home, database: &str) -> String {
+    url_at(&home.socket_dir, database)
+}
+
+/// `postgresql://app@%2Fpath%2Fto%2Fsocket:5432/DATABASE`.
+pub(super) fn url_at(socket_dir: &Path, database: &str) -> String {
     let mut host = String::new();
-    for byte in home.socket_dir.as_os_str().as_encoded_bytes() {
+    for byte in socket_dir.as_os_str().as_encoded_bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
             host.push(char::from(*byte));
         } else {

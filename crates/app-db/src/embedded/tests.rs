@@ -71,6 +71,16 @@ async fn a_folder_in_use_is_refused_with_the_process_that_uses_it() {
 }
 
 #[tokio::test]
+async fn another_process_finds_the_running_server() {
+    let dir = open_dir();
+    assert_eq!(Embedded::url_of_running(dir.path()), None);
+    let embedded = Embedded::start(dir.path()).await.unwrap();
+    assert_eq!(Embedded::url_of_running(dir.path()), Some(embedded.url()));
+    embedded.stop().await.unwrap();
+    assert_eq!(Embedded::url_of_running(dir.path()), None);
+}
+
+#[tokio::test]
 async fn a_dropped_server_makes_room_for_the_next() {
     let dir = open_dir();
     let first = Embedded::start(dir.path()).await.unwrap();
