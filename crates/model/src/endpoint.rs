@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rlibphonenumber::{PhoneNumber, Region};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, Region};
 
 use crate::Medium;
 
@@ -89,8 +89,9 @@ impl Addressing {
     /// # Errors
     /// [`EndpointError::NotARegion`] where the text names no country.
     pub fn with_default_region(region: &str) -> Result<Self, EndpointError> {
-        let region = region.to_ascii_uppercase().parse().map_err(|_| EndpointError::NotARegion)?;
-        Ok(Self { default_region: Some(region) })
+        let region: Region = region.to_ascii_uppercase().parse().map_err(|_| EndpointError::NotARegion)?;
+        let has_numbers = PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some();
+        if has_numbers { Ok(Self { default_region: Some(region) }) } else { Err(EndpointError::NotARegion) }
     }
 
     /// Who a message goes to: a phone number or an email address.

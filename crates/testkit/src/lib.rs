@@ -2,6 +2,7 @@
 //! dependency of anything but tests.
 
 pub mod database;
+pub mod fixtures;
 pub mod http;
 pub mod port;
 pub mod service;

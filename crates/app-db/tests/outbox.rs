@@ -1,0 +1,403 @@
+//! Claim, settle, lease, cancel, requeue: the life of an outbox row on a real PostgreSQL.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use app_db::accept::{Accept, Accepted, accept};
+use app_db::claim::{self, ClaimRequest, Claimed, Lease};
+use app_db::messages::events;
+use app_db::settle::{Settled, Settlement, settle};
+use app_db::{Pool, cancel, housekeeping, messages, requeue};
+use model::transition::{self, Tried};
+use model::{Bucket, Delivery, Message, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
+use testkit::fixtures::Fixtures;
+use uuid::Uuid;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+struct Outbox {
+    database: testkit::TestDatabase,
+    fixtures: Fixtures,
+    owner: Uuid,
+}
+
+impl Outbox {
+    async fn new() -> Self {
+        let fixtures = Fixtures::new();
+        let owner = fixtures.ids.next(fixtures.now, Bucket(0));
+        Self { database: testkit::database().await, fixtures, owner }
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.database.pool
+    }
+
+    async fn accept(&self, message: model::NewMessage) -> Message {
+        let request = Accept { message, route: "sms".to_owned(), idempotency: None };
+        let mut results = accept(self.pool(), &self.fixtures.ids, self.fixtures.now, &[request]).await;
+        match results.pop().unwrap().unwrap() {
+            Accepted::New(message) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn claim_as(&self, owner: Uuid, limit: usize) -> Vec<Claimed> {
+        let mut client = self.pool().get().await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let request =
+            ClaimRequest { route: "sms", provider_id: "p", owner, lease: LEASE, limit, floors: [None; 3] };
+        let claimed = claim::claim(&transaction, request).await.unwrap();
+        transaction.commit().await.unwrap();
+        claimed
+    }
+
+    async fn claim(&self, limit: usize) -> Vec<Claimed> {
+        self.claim_as(self.owner, limit).await
+    }
+
+    async fn settle_as(
+        &self,
+        owner: Uuid,
+        claimed: &Claimed,
+        outcome: &Outcome,
+        on_unknown: OnUnknown,
+    ) -> Settled {
+        let tried = Tried { attempt: claimed.attempt, age: Duration::ZERO, claims: 1, jitter: 0.0 };
+        let policy = RetryPolicy::default();
+        let wait = Duration::from_secs(300);
+        let settlement = Settlement {
+            lease: lease_of(claimed),
+            transition: transition::after_outcome(outcome, tried, &policy, on_unknown, wait),
+            provider_id: "p".to_owned(),
+            event_id: self.event_id(claimed.message.id),
+        };
+        let mut client = self.pool().get().await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let settled = settle(&transaction, owner, &[settlement]).await.unwrap();
+        transaction.commit().await.unwrap();
+        settled
+    }
+
+    async fn settle(&self, claimed: &Claimed, outcome: &Outcome) -> Settled {
+        self.settle_as(self.owner, claimed, outcome, OnUnknown::Hold).await
+    }
+
+    fn event_id(&self, message_id: Uuid) -> Uuid {
+        self.fixtures.ids.next(self.fixtures.now, Bucket::of(message_id))
+    }
+
+    async fn find(&self, id: Uuid) -> Message {
+        messages::find(&self.pool().get().await.unwrap(), id).await.unwrap().unwrap()
+    }
+
+    async fn event_kinds(&self, id: Uuid) -> Vec<String> {
+        let client = self.pool().get().await.unwrap();
+        let listed = events::list(&client, id, Uuid::nil(), 100).await.unwrap();
+        listed.into_iter().map(|event| event.kind).collect()
+    }
+
+    async fn execute(&self, sql: &str) {
+        self.pool().get().await.unwrap().batch_execute(sql).await.unwrap();
+    }
+
+    async fn let_leases_lapse(&self) {
+        self.execute(
+            "update outbox set next_attempt_at = now() - interval '1 second' where leased_by is not null",
+        )
+        .await;
+    }
+}
+
+fn lease_of(claimed: &Claimed) -> Lease {
+    Lease { message_id: claimed.message.id, lease_no: claimed.lease_no }
+}
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) }
+}
+
+fn unavailable() -> Outcome {
+    Outcome::Unavailable {
+        retry_after: None,
+        provider_code: Some("20500".to_owned()),
+        detail: "HTTP 500".to_owned(),
+    }
+}
+
+fn rejected() -> Outcome {
+    Outcome::Rejected {
+        reason: Reason::InvalidRecipient,
+        provider_code: Some("21211".to_owned()),
+        detail: "HTTP 400".to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_in_the_outbox_exactly_until_it_is_settled() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    assert_eq!((message.status, message.delivery), (Status::Outbox, Delivery::None));
+    assert!(message.next_attempt_at.is_some());
+
+    let claimed = outbox.claim(10).await;
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].message.body, "Hello");
+    assert!(claimed[0].lapsed_provider.is_none());
+    let settled = outbox.settle(&claimed[0], &accepted()).await;
+    assert_eq!(settled.written, HashSet::from([message.id]));
+
+    let stored = outbox.find(message.id).await;
+    assert_eq!((stored.status, stored.delivery, stored.attempt), (Status::Ok, Delivery::Pending, 1));
+    assert_eq!(
+        (stored.provider_id.as_deref(), stored.provider_message_id.as_deref()),
+        (Some("p"), Some("SM1"))
+    );
+    assert_eq!(stored.next_attempt_at, None);
+    assert!(outbox.claim(10).await.is_empty());
+    assert_eq!(outbox.event_kinds(message.id).await, ["sent"]);
+}
+
+#[tokio::test]
+async fn two_claims_never_get_the_same_row() {
+    let outbox = Outbox::new().await;
+    for to in 0..40 {
+        outbox.accept(outbox.fixtures.sms(9000, to)).await;
+    }
+    let others = outbox.fixtures.ids.next(outbox.fixtures.now, Bucket(1));
+    let (mine, theirs) = tokio::join!(outbox.claim(40), outbox.claim_as(others, 40));
+    let rest = outbox.claim(40).await;
+    let ids: Vec<Uuid> = mine.iter().chain(&theirs).chain(&rest).map(|claimed| claimed.message.id).collect();
+    assert_eq!(ids.len(), 40);
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 40);
+}
+
+#[tokio::test]
+async fn the_urgent_go_first_and_within_a_priority_the_longest_due() {
+    let outbox = Outbox::new().await;
+    let mut expected = Vec::new();
+    for (to, priority) in
+        [(1, Priority::Low), (2, Priority::High), (3, Priority::Normal), (4, Priority::High)]
+    {
+        let message = model::NewMessage { priority, ..outbox.fixtures.sms(9000, to) };
+        expected.push((priority.as_i16(), outbox.accept(message).await.id));
+    }
+    expected.sort();
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        let claimed = outbox.claim(1).await;
+        order.push((claimed[0].message.priority.as_i16(), claimed[0].message.id));
+    }
+    assert_eq!(order, expected);
+}
+
+#[tokio::test]
+async fn a_scheduled_message_is_not_due_before_its_time() {
+    let outbox = Outbox::new().await;
+    let send_at = outbox.fixtures.now + Duration::from_secs(3600);
+    let message =
+        outbox.accept(model::NewMessage { send_at: Some(send_at), ..outbox.fixtures.sms(1, 2) }).await;
+    assert_eq!(message.next_attempt_at.map(|at| at.as_second()), Some(send_at.as_second()));
+    assert!(outbox.claim(10).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_transient_failure_is_due_again_later_and_keeps_its_reason() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let throttled = Outcome::Throttled { retry_after: Some(Duration::from_secs(60)), provider_code: None };
+    outbox.settle(&claimed[0], &throttled).await;
+    let stored = outbox.find(message.id).await;
+    assert_eq!((stored.status, stored.attempt), (Status::Retry, 0));
+    assert_eq!(stored.status_payload.unwrap().code, "throttled");
+    assert!(stored.next_attempt_at.unwrap() >= stored.updated_at + Duration::from_secs(60));
+    assert!(outbox.claim(1).await.is_empty());
+    assert_eq!(outbox.event_kinds(message.id).await, ["retrying"]);
+}
+
+#[tokio::test]
+async fn a_worker_whose_lease_lapsed_cannot_overwrite_a_newer_one() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let stale = outbox.claim(1).await;
+    outbox.let_leases_lapse().await;
+    let current = outbox.claim(1).await;
+    assert_eq!(current[0].lapsed_provider.as_deref(), Some("p"), "the first attempt's outcome is unknown");
+    assert!(current[0].lease_no > stale[0].lease_no);
+
+    let late = outbox.settle(&stale[0], &rejected()).await;
+    assert_eq!(late, Settled::default());
+    assert_eq!(outbox.find(message.id).await.status, Status::Outbox);
+    let settled = outbox.settle(&current[0], &accepted()).await;
+    assert_eq!(settled.written.len(), 1);
+    assert_eq!(outbox.find(message.id).await.status, Status::Ok);
+}
+
+#[tokio::test]
+async fn an_extended_lease_does_not_lapse_and_a_lost_one_is_not_extended() {
+    let outbox = Outbox::new().await;
+    outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let lease = lease_of(&claimed[0]);
+    outbox.let_leases_lapse().await;
+    let client = outbox.pool().get().await.unwrap();
+    let kept = claim::extend(&client, outbox.owner, LEASE, &[lease]).await.unwrap();
+    assert_eq!(kept, [lease]);
+    assert!(outbox.claim(1).await.is_empty());
+    let stranger = outbox.fixtures.ids.next(outbox.fixtures.now, Bucket(1));
+    assert!(claim::extend(&client, stranger, LEASE, &[lease]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_released_row_is_due_at_once_and_counts_as_not_tried() {
+    let outbox = Outbox::new().await;
+    outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let client = outbox.pool().get().await.unwrap();
+    claim::release(&client, outbox.owner, &[lease_of(&claimed[0])]).await.unwrap();
+    let again = outbox.claim(1).await;
+    assert_eq!((again.len(), again[0].attempt, again[0].lapsed_provider.as_deref()), (1, 0, None));
+}
+
+#[tokio::test]
+async fn a_held_message_is_never_due_is_a_problem_and_can_be_requeued() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: "10 s".to_owned() };
+    outbox.settle(&claimed[0], &uncertain).await;
+    let stored = outbox.find(message.id).await;
+    assert_eq!((stored.status, stored.delivery), (Status::Retry, Delivery::Unknown));
+    assert_eq!(stored.next_attempt_at, None);
+    assert_eq!(stored.status_payload.unwrap().code, "outcome_unknown");
+    assert!(outbox.claim(1).await.is_empty());
+
+    let mut client = outbox.pool().get().await.unwrap();
+    let event_id = outbox.event_id(message.id);
+    assert!(requeue::requeue(&mut client, message.id, "sms", event_id).await.unwrap());
+    let claimed = outbox.claim(1).await;
+    assert_eq!((claimed.len(), claimed[0].attempt), (1, 1), "the attempt count goes on");
+    assert_eq!(outbox.event_kinds(message.id).await, ["outcome_unknown", "requeued"]);
+}
+
+#[tokio::test]
+async fn a_message_that_waits_for_a_receipt_comes_back_marked_so() {
+    let outbox = Outbox::new().await;
+    outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: "10 s".to_owned() };
+    outbox.settle_as(outbox.owner, &claimed[0], &uncertain, OnUnknown::Reconcile).await;
+    assert!(outbox.claim(1).await.is_empty(), "it waits");
+    outbox.execute("update outbox set next_attempt_at = now()").await;
+    let due = outbox.claim(1).await;
+    assert!(due[0].reconciling && due[0].lapsed_provider.is_none());
+}
+
+#[tokio::test]
+async fn a_requeued_message_cannot_be_settled_by_a_worker_of_its_earlier_life() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let first = outbox.claim(1).await;
+    outbox.settle(&first[0], &rejected()).await;
+    let stored = outbox.find(message.id).await;
+    assert_eq!(
+        (stored.status, stored.status_payload.unwrap().provider_code.as_deref()),
+        (Status::Failed, Some("21211"))
+    );
+
+    let mut client = outbox.pool().get().await.unwrap();
+    assert!(requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id)).await.unwrap());
+    let second = outbox.claim(1).await;
+    assert!(second[0].lease_no > first[0].lease_no);
+    assert_eq!(outbox.settle(&first[0], &accepted()).await, Settled::default());
+    let not_again =
+        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id)).await.unwrap();
+    assert!(!not_again, "it is neither failed nor held");
+}
+
+#[tokio::test]
+async fn only_what_nobody_holds_can_be_canceled() {
+    let outbox = Outbox::new().await;
+    let waiting = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let client = outbox.pool().get().await.unwrap();
+    assert!(cancel::cancel(&client, waiting.id, outbox.event_id(waiting.id)).await.unwrap());
+    let stored = outbox.find(waiting.id).await;
+    assert_eq!((stored.status, stored.status_payload.unwrap().code.as_str()), (Status::Failed, "canceled"));
+    assert!(!cancel::cancel(&client, waiting.id, outbox.event_id(waiting.id)).await.unwrap(), "settled");
+
+    let leased = outbox.accept(outbox.fixtures.sms(1, 3)).await;
+    outbox.claim(1).await;
+    assert!(!cancel::cancel(&client, leased.id, outbox.event_id(leased.id)).await.unwrap(), "leased");
+}
+
+#[tokio::test]
+async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
+    let outbox = Outbox::new().await;
+    for to in 0..300 {
+        outbox.accept(outbox.fixtures.sms(9000, to)).await;
+    }
+    let claimed = outbox.claim(300).await;
+    let policy = RetryPolicy::default();
+    let settlements: Vec<Settlement> = claimed
+        .iter()
+        .enumerate()
+        .map(|(position, row)| {
+            let outcome = [accepted(), unavailable(), rejected()][position % 3].clone();
+            let tried = Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0 };
+            let transition = transition::after_outcome(&outcome, tried, &policy, OnUnknown::Retry, LEASE);
+            let event_id = outbox.event_id(row.message.id);
+            Settlement { lease: lease_of(row), transition, provider_id: "p".to_owned(), event_id }
+        })
+        .collect();
+    let mut client = outbox.pool().get().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let settled = settle(&transaction, outbox.owner, &settlements).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(settled.written.len(), 300);
+    let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
+    assert_eq!(count("select count(*) from messages where status_tag = 'ok'").await, 100);
+    assert_eq!(count("select count(*) from messages where status_tag = 'retry'").await, 100);
+    assert_eq!(count("select count(*) from problems where kind = 'failed'").await, 100);
+    assert_eq!(count("select count(*) from outbox").await, 100);
+    assert_eq!(count("select count(*) from message_events").await, 300);
+}
+
+#[tokio::test]
+async fn what_outlived_its_time_is_taken_to_be_expired() {
+    let outbox = Outbox::new().await;
+    let expires_at = Some(outbox.fixtures.now + Duration::from_secs(3600));
+    let expiring = outbox.accept(model::NewMessage { expires_at, ..outbox.fixtures.sms(1, 2) }).await;
+    let lasting = outbox.accept(outbox.fixtures.sms(1, 3)).await;
+    let take = async |max_age: Duration| {
+        let mut client = outbox.pool().get().await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let now = outbox.fixtures.now + Duration::from_secs(7200);
+        let rows = housekeeping::claim_expired(&transaction, outbox.owner, now, max_age).await.unwrap();
+        rows.into_iter().map(|row| row.message.id).collect::<Vec<_>>()
+    };
+    let day = Duration::from_secs(86_400);
+    assert!(take(day).await.is_empty());
+    outbox
+        .execute("update outbox set expires_at = now() - interval '1 second' where expires_at is not null")
+        .await;
+    assert_eq!(take(day).await, [expiring.id]);
+    outbox.execute("update outbox set next_attempt_at = now() - interval '2 hours'; update messages set created_at = now() - interval '2 hours'").await;
+    let mut old = take(Duration::from_secs(3600)).await;
+    old.sort();
+    assert_eq!(old, [expiring.id, lasting.id]);
+}
+
+#[tokio::test]
+async fn rows_of_a_route_that_is_gone_are_found_and_moved() {
+    let outbox = Outbox::new().await;
+    outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    outbox.execute("update outbox set route = 'old'").await;
+    outbox.accept(outbox.fixtures.sms(1, 3)).await;
+    let client = outbox.pool().get().await.unwrap();
+    assert_eq!(housekeeping::routes_in_use(&client).await.unwrap(), ["old", "sms"]);
+    let rows = housekeeping::rows_of_route(&client, "old", Uuid::nil()).await.unwrap();
+    assert_eq!(rows[0].target.as_str(), "+12025550002");
+    let moves: Vec<_> = rows.into_iter().map(|row| (row, "sms".to_owned())).collect();
+    assert_eq!(housekeeping::reroute(&client, &moves).await.unwrap(), 1);
+    assert_eq!(outbox.claim(10).await.len(), 2);
+}
