@@ -149,7 +149,11 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     let listener = tokio::net::TcpListener::bind(&listen)
         .await
         .map_err(|source| StartError::Listen { listen, source })?;
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        tracing::warn!("whoever reaches this address can read the ledger and make the simulator call URLs");
+    }
+    tracing::info!(%address, "listening");
     simulator.serve(listener, shutdown).await?;
     Ok(())
 }

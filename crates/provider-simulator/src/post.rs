@@ -1,4 +1,4 @@
-//! Calls webhooks. Loopback and plain HTTP only: the simulator never reaches out of the machine's network by TLS.
+//! Calls webhooks, by plain HTTP only: what a simulator reports to is on the same machine or network.
 
 use std::time::Duration;
 

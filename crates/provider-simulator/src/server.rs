@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,13 +24,24 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 /// A request's connection, in its extensions.
 #[derive(Clone, Debug)]
-pub(crate) struct Connection(CancellationToken);
+pub(crate) struct Connection(Arc<Handle>);
+
+#[derive(Debug, Default)]
+struct Handle {
+    reset: CancellationToken,
+    answers_first: AtomicBool,
+}
 
 impl Connection {
     /// Breaks it: the peer sees a reset instead of an answer. Never returns.
     pub(crate) async fn reset(&self) -> ! {
-        self.0.cancel();
+        self.0.reset.cancel();
         match std::future::pending::<std::convert::Infallible>().await {}
+    }
+
+    /// Lets this connection answer before an outage ends it: who asks for one is to hear that it begins.
+    pub(crate) fn answer_first(&self) {
+        self.0.answers_first.store(true, SeqCst);
     }
 }
 
@@ -41,19 +53,20 @@ pub(crate) async fn serve(
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
     let mut connections = JoinSet::new();
-    let mut resets = CancellationToken::new();
+    let mut outage = CancellationToken::new();
     loop {
-        if let Some(until) = shared.faults.refusal_until() {
+        if shared.faults.refusal_until().is_some() {
             drop(listener);
-            resets.cancel();
-            resets = CancellationToken::new();
-            tokio::select! {
-                () = tokio::time::sleep_until(until) => {}
-                () = shared.faults_changed.notified() => {}
-                () = shutdown.cancelled() => return Ok(()),
+            outage.cancel();
+            outage = CancellationToken::new();
+            while let Some(until) = shared.faults.refusal_until() {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = shared.faults_changed.notified() => {}
+                    () = shutdown.cancelled() => return Ok(()),
+                }
             }
             listener = listen(address)?;
-            continue;
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -61,8 +74,7 @@ pub(crate) async fn serve(
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let reset = resets.child_token();
-                    connections.spawn(drive(stream, router.clone(), reset, shutdown.clone()));
+                    connections.spawn(drive(stream, router.clone(), outage.clone(), shutdown.clone()));
                 }
                 // Out of file descriptors, or a peer that left: neither ends the server, and spinning helps neither.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -81,29 +93,35 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(1024)
 }
 
-async fn drive(stream: TcpStream, router: Router, reset: CancellationToken, shutdown: CancellationToken) {
+async fn drive(stream: TcpStream, router: Router, outage: CancellationToken, shutdown: CancellationToken) {
     let _ = stream.set_nodelay(true);
-    let handle = Connection(reset.clone());
+    let handle = Connection(Arc::default());
+    let own = handle.clone();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(handle.clone());
         router.clone().call(request)
     });
     let mut connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
-    let mut draining = false;
+    let (mut is_out, mut is_draining) = (false, false);
     loop {
         tokio::select! {
             biased;
-            () = reset.cancelled() => {
-                // Lingering for no time makes the kernel send a reset instead of an orderly end.
-                let _ = connection.into_parts().io.into_inner().set_zero_linger();
-                return;
+            () = own.0.reset.cancelled() => break,
+            () = outage.cancelled(), if !is_out => {
+                if !own.0.answers_first.load(SeqCst) {
+                    break;
+                }
+                is_out = true;
+                Pin::new(&mut connection).graceful_shutdown();
             }
             _ = &mut connection => return,
-            () = shutdown.cancelled(), if !draining => {
-                draining = true;
+            () = shutdown.cancelled(), if !is_draining => {
+                is_draining = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
     }
+    // Lingering for no time makes the kernel send a reset instead of an orderly end.
+    let _ = connection.into_parts().io.into_inner().set_zero_linger();
 }

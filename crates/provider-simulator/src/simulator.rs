@@ -55,7 +55,7 @@ impl Simulator {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// Serves until `shutdown` is canceled. Receipts that are not delivered by then are lost, unless there is a
+    /// Serves until `shutdown` is canceled; to be called once. Receipts that are not delivered by then are lost, unless there is a
     /// ledger file.
     ///
     /// # Errors

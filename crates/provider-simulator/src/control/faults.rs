@@ -2,21 +2,27 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 
 use super::problem;
+use crate::server::Connection;
 use crate::simulator::Shared;
 
 pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Response {
     Json(json!({ "faults": shared.faults.list() })).into_response()
 }
 
-pub(crate) async fn add(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+pub(crate) async fn add(
+    State(shared): State<Arc<Shared>>,
+    Extension(connection): Extension<Connection>,
+    body: Bytes,
+) -> Response {
+    connection.answer_first();
     // Whatever its Content-Type says: a plain `curl -d` is to work.
     let rule = match serde_json::from_slice(&body) {
         Ok(rule) => rule,

@@ -149,10 +149,7 @@ async fn an_outage_meets_its_kind_alone_and_ends() {
 async fn an_outage_that_refuses_closes_the_port_and_opens_it_again() {
     let rig = Rig::start(options()).await;
     assert_eq!(rig.sms(&PLAIN).await.status, 201);
-    let rule: Rule =
-        serde_json::from_value(json!({ "fault": { "type": "outage", "for_s": 3600, "how": "refuse" } }))
-            .unwrap();
-    rig.simulator.add_fault(rule).unwrap();
+    rig.fault(json!({ "type": "outage", "for_s": 3600, "how": "refuse" }), json!({})).await;
     let address = rig.url.strip_prefix("http://").unwrap().to_owned();
     in_time(async {
         while tokio::net::TcpStream::connect(&address).await.is_ok() {

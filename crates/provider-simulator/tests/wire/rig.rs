@@ -40,10 +40,16 @@ pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SAFETY, future).await.expect("nothing arrived in time")
 }
 
-pub(crate) struct Rig {
-    pub simulator: Simulator,
+/// Calls a simulator.
+pub(crate) struct Caller {
     pub url: String,
     client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// A simulator of this process, and its caller.
+pub(crate) struct Rig {
+    pub simulator: Simulator,
+    caller: Caller,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
     _ends_with_the_test: DropGuard,
@@ -72,15 +78,28 @@ impl Rig {
             let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
             async move { simulator.serve(listener, shutdown).await }
         });
-        let client = Client::builder(TokioExecutor::new()).build_http();
         let _ends_with_the_test = shutdown.clone().drop_guard();
-        Self { simulator, url, client, served, shutdown, _ends_with_the_test }
+        Self { simulator, caller: Caller::new(url), served, shutdown, _ends_with_the_test }
     }
 
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        drop(self.client);
+        drop(self.caller);
         in_time(self.served).await.unwrap().unwrap();
+    }
+}
+
+impl std::ops::Deref for Rig {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl Caller {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Nothing where the connection broke or was refused, before the answer's end.
