@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use model::{Bucket, IdGenerator, Message, NewMessage};
 use uuid::Uuid;
 
+use crate::group::{self, Surroundings};
 use crate::messages::{self, Insert};
-use crate::{Client, Error, Pool, conversations, group};
+use crate::{Client, Error, Pool, conversations};
 
 /// A checked request to send.
 #[derive(Clone, Debug)]
@@ -49,62 +50,66 @@ pub async fn accept(
     now: Timestamp,
     group: &[Accept],
 ) -> Vec<Result<Accepted, Error>> {
-    group::run(group, async |members| accept_together(pool, ids, now, members).await).await
+    group::run(group, Surroundings { pool, ids, now }).await
 }
 
-async fn accept_together(
-    pool: &Pool,
-    ids: &IdGenerator,
-    now: Timestamp,
-    group: &[Accept],
-) -> Result<Vec<Accepted>, Error> {
-    let mut client: Client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    let keys = take_keys(&transaction, group).await?;
-    let mut fresh: Vec<&Accept> = group
-        .iter()
-        .enumerate()
-        .filter(|(position, request)| keys.is_fresh(*position, request))
-        .map(|(_, request)| request)
-        .collect();
-    fresh.sort_by_key(|request| request.message.id);
+impl group::Member for Accept {
+    type Result = Accepted;
 
-    let mut stored: HashMap<Uuid, Message> = HashMap::with_capacity(group.len());
-    if !fresh.is_empty() {
-        let participants = fresh.iter().map(|request| &request.message.participants);
-        let known = conversations::resolve(&transaction, participants, ids, now).await?;
-        let conversation_of = |request: &Accept| known.get(&request.message.participants.hash()).copied();
-        let rows: Vec<(&Accept, Uuid)> =
-            fresh.iter().filter_map(|request| Some((*request, conversation_of(request)?))).collect();
-        if rows.len() != fresh.len() {
-            return Err(Error::Unreadable(
-                "a conversation vanished while a message was added to it".to_owned(),
-            ));
-        }
-        insert_outbox(&transaction, &rows).await?;
-        let inserts: Vec<Insert<'_>> = rows
+    async fn write_together(group: &[Self], surroundings: Surroundings<'_>) -> Result<Vec<Accepted>, Error> {
+        let Surroundings { pool, ids, now } = surroundings;
+        let mut client: Client = pool.get().await?;
+        let transaction = client.transaction().await?;
+        let keys = take_keys(&transaction, group).await?;
+        let mut fresh: Vec<&Accept> = group
             .iter()
-            .map(|(request, conversation_id)| Insert {
-                message: &request.message,
-                conversation_id: *conversation_id,
-                provider_id: None,
-                provider_message_id: None,
-            })
+            .enumerate()
+            .filter(|(position, request)| keys.is_fresh(*position, request))
+            .map(|(_, request)| request)
             .collect();
-        let created_at = messages::insert(&transaction, &inserts).await?;
-        for (request, conversation_id) in rows {
-            let message = messages::as_accepted(&request.message, conversation_id, created_at);
-            stored.insert(message.id, message);
+        fresh.sort_by_key(|request| request.message.id);
+
+        let mut stored: HashMap<Uuid, Message> = HashMap::with_capacity(group.len());
+        if !fresh.is_empty() {
+            let participants = fresh.iter().map(|request| &request.message.participants);
+            let known = conversations::resolve(&transaction, participants, ids, now).await?;
+            let conversation_of = |request: &Accept| known.get(&request.message.participants.hash()).copied();
+            let rows: Vec<(&Accept, Uuid)> =
+                fresh.iter().filter_map(|request| Some((*request, conversation_of(request)?))).collect();
+            if rows.len() != fresh.len() {
+                return Err(Error::Unreadable(
+                    "a conversation vanished while a message was added to it".to_owned(),
+                ));
+            }
+            insert_outbox(&transaction, &rows).await?;
+            let inserts: Vec<Insert<'_>> = rows
+                .iter()
+                .map(|(request, conversation_id)| Insert {
+                    message: &request.message,
+                    conversation_id: *conversation_id,
+                    provider_id: None,
+                    provider_message_id: None,
+                })
+                .collect();
+            let created_at = messages::insert(&transaction, &inserts).await?;
+            for (request, conversation_id) in rows {
+                let message = messages::as_accepted(&request.message, conversation_id, created_at);
+                stored.insert(message.id, message);
+            }
         }
-    }
-    let replayed_ids = keys.replayed_ids();
-    if !replayed_ids.is_empty() {
-        for message in messages::find_all(&transaction, &replayed_ids).await? {
-            stored.entry(message.id).or_insert_with(|| messages::as_first_answered(message));
+        let replayed_ids = keys.replayed_ids();
+        if !replayed_ids.is_empty() {
+            for message in messages::find_all(&transaction, &replayed_ids).await? {
+                stored.entry(message.id).or_insert_with(|| messages::as_first_answered(message));
+            }
         }
+        transaction.commit().await?;
+        Ok(group
+            .iter()
+            .enumerate()
+            .map(|(position, request)| keys.verdict(position, request, &stored))
+            .collect())
     }
-    transaction.commit().await?;
-    Ok(group.iter().enumerate().map(|(position, request)| keys.verdict(position, request, &stored)).collect())
 }
 
 /// Who owns the idempotency keys of a group: for each key the message and fingerprint that it stands for, and the

@@ -25,7 +25,7 @@ pub struct StoredFile {
 /// One at a time: a file may be as large as a webhook, and an array of them as large as memory.
 pub(crate) async fn insert(
     transaction: &deadpool_postgres::Transaction<'_>,
-    files: impl Iterator<Item = (Uuid, &NewFile)>,
+    files: &[(Uuid, &NewFile)],
 ) -> Result<(), Error> {
     for (message_id, file) in files {
         let statement = transaction

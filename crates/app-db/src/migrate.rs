@@ -88,6 +88,15 @@ pub async fn check(client: &Client) -> Result<(), MigrateError> {
     }
 }
 
+/// The server's major version.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn server_version(client: &Client) -> Result<u32, Error> {
+    let number: String = client.query_one("show server_version_num", &[]).await?.get(0);
+    Ok(number.parse::<u32>().unwrap_or(0) / 10_000)
+}
+
 /// What this server does not promise although "accepted" needs it: a sentence for each setting that is off.
 ///
 /// # Errors

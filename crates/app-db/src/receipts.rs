@@ -8,7 +8,8 @@ use model::{Bucket, Delivery, Reason, Status, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::{Client, Error, Pool, group};
+use crate::group::{self, Surroundings};
+use crate::{Client, Error, Pool};
 
 /// A verified receipt about one of our messages.
 #[derive(Clone, Debug)]
@@ -41,7 +42,7 @@ pub async fn apply(
     now: jiff::Timestamp,
     receipts: &[NewReceipt],
 ) -> Vec<Result<Applied, Error>> {
-    group::run(receipts, async |members| apply_together(pool, ids, now, members).await).await
+    group::run(receipts, Surroundings { pool, ids, now }).await
 }
 
 struct Row {
@@ -67,46 +68,50 @@ struct Event {
     detail: Option<String>,
 }
 
-async fn apply_together(
-    pool: &Pool,
-    ids: &model::IdGenerator,
-    now: jiff::Timestamp,
-    receipts: &[NewReceipt],
-) -> Result<Vec<Applied>, Error> {
-    let mut client: Client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    let references = find_references(&transaction, receipts).await?;
-    let target = |receipt: &NewReceipt| {
-        let by_reference = || references.get(&reference_hash(receipt)?).copied();
-        receipt.message_id.or_else(by_reference)
-    };
-    let mut rows = lock(&transaction, receipts.iter().filter_map(target)).await?;
-    let mut events = Vec::new();
-    let mut results = Vec::with_capacity(receipts.len());
-    for receipt in receipts {
-        let Some((message_id, row)) = target(receipt).and_then(|id| Some((id, rows.get_mut(&id)?))) else {
-            results.push(Applied::Unmatched);
-            continue;
+impl group::Member for NewReceipt {
+    type Result = Applied;
+
+    async fn write_together(
+        receipts: &[Self],
+        surroundings: Surroundings<'_>,
+    ) -> Result<Vec<Applied>, Error> {
+        let Surroundings { pool, ids, now } = surroundings;
+        let mut client: Client = pool.get().await?;
+        let transaction = client.transaction().await?;
+        let references = find_references(&transaction, receipts).await?;
+        let target = |receipt: &NewReceipt| {
+            let by_reference = || references.get(&reference_hash(receipt)?).copied();
+            receipt.message_id.or_else(by_reference)
         };
-        if !apply_one(row, receipt) {
-            results.push(Applied::Stale);
-            continue;
+        let mut rows = lock(&transaction, receipts.iter().filter_map(target)).await?;
+        let mut events = Vec::new();
+        let mut results = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            let Some((message_id, row)) = target(receipt).and_then(|id| Some((id, rows.get_mut(&id)?)))
+            else {
+                results.push(Applied::Unmatched);
+                continue;
+            };
+            if !apply_one(row, receipt) {
+                results.push(Applied::Stale);
+                continue;
+            }
+            events.push(Event {
+                message_id,
+                id: ids.next(now, Bucket::of(message_id)),
+                delivery: receipt.delivery,
+                attempt: row.attempt,
+                provider_id: receipt.provider_id.clone(),
+                provider_code: receipt.provider_code.clone(),
+                detail: receipt.detail.clone(),
+            });
+            results.push(Applied::Changed { message_id });
         }
-        events.push(Event {
-            message_id,
-            id: ids.next(now, Bucket::of(message_id)),
-            delivery: receipt.delivery,
-            attempt: row.attempt,
-            provider_id: receipt.provider_id.clone(),
-            provider_code: receipt.provider_code.clone(),
-            detail: receipt.detail.clone(),
-        });
-        results.push(Applied::Changed { message_id });
+        write(&transaction, &rows).await?;
+        write_events(&transaction, &events).await?;
+        transaction.commit().await?;
+        Ok(results)
     }
-    write(&transaction, &rows).await?;
-    write_events(&transaction, &events).await?;
-    transaction.commit().await?;
-    Ok(results)
 }
 
 /// Changes the row in memory; says whether it did.

@@ -8,9 +8,10 @@ use model::{IdGenerator, NewMessage};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::group::{self, Surroundings};
 use crate::media::NewFile;
 use crate::messages::{self, Insert};
-use crate::{Client, Error, Pool, conversations, group, media};
+use crate::{Client, Error, Pool, conversations, media};
 
 /// An inbound message, normalised.
 #[derive(Clone, Debug)]
@@ -47,63 +48,65 @@ pub async fn receive(
     now: Timestamp,
     group: &[Inbound],
 ) -> Vec<Result<Received, Error>> {
-    group::run(group, async |members| receive_together(pool, ids, now, members).await).await
+    group::run(group, Surroundings { pool, ids, now }).await
 }
 
-async fn receive_together(
-    pool: &Pool,
-    ids: &IdGenerator,
-    now: Timestamp,
-    group: &[Inbound],
-) -> Result<Vec<Received>, Error> {
-    let hashes: Vec<[u8; 32]> =
-        group.iter().map(|inbound| key_hash(&inbound.provider_id, &inbound.provider_message_id)).collect();
-    let mut client: Client = pool.get().await?;
-    let transaction = client.transaction().await?;
-    let owners = take_keys(&transaction, group, &hashes).await?;
-    let owner = |position: usize| owners.get(&hashes[position]).copied();
-    let is_new = |position: usize| owner(position) == Some(group[position].message.id);
+impl group::Member for Inbound {
+    type Result = Received;
 
-    let mut fresh: Vec<&Inbound> = group
-        .iter()
-        .enumerate()
-        .filter(|(position, _)| is_new(*position))
-        .map(|(_, inbound)| inbound)
-        .collect();
-    fresh.sort_by_key(|inbound| inbound.message.id);
-    let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
-    if !fresh.is_empty() {
-        let participants = fresh.iter().map(|inbound| &inbound.message.participants);
-        let known = conversations::resolve(&transaction, participants, ids, now).await?;
-        let mut inserts = Vec::with_capacity(fresh.len());
-        for inbound in &fresh {
-            let Some(&conversation_id) = known.get(&inbound.message.participants.hash()) else {
-                return Err(Error::Unreadable(
-                    "a conversation vanished while a message was added to it".to_owned(),
-                ));
-            };
-            conversation_ids.insert(inbound.message.id, conversation_id);
-            inserts.push(Insert {
-                message: &inbound.message,
-                conversation_id,
-                provider_id: Some(&inbound.provider_id),
-                provider_message_id: Some(&inbound.provider_message_id),
-            });
+    async fn write_together(group: &[Self], surroundings: Surroundings<'_>) -> Result<Vec<Received>, Error> {
+        let Surroundings { pool, ids, now } = surroundings;
+        let hashes: Vec<[u8; 32]> = group
+            .iter()
+            .map(|inbound| key_hash(&inbound.provider_id, &inbound.provider_message_id))
+            .collect();
+        let mut client: Client = pool.get().await?;
+        let transaction = client.transaction().await?;
+        let owners = take_keys(&transaction, group, &hashes).await?;
+        let owner = |position: usize| owners.get(&hashes[position]).copied();
+        let is_new = |position: usize| owner(position) == Some(group[position].message.id);
+
+        let mut fresh: Vec<&Inbound> = group
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| is_new(*position))
+            .map(|(_, inbound)| inbound)
+            .collect();
+        fresh.sort_by_key(|inbound| inbound.message.id);
+        let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
+        if !fresh.is_empty() {
+            let participants = fresh.iter().map(|inbound| &inbound.message.participants);
+            let known = conversations::resolve(&transaction, participants, ids, now).await?;
+            let mut inserts = Vec::with_capacity(fresh.len());
+            for inbound in &fresh {
+                let Some(&conversation_id) = known.get(&inbound.message.participants.hash()) else {
+                    return Err(Error::Unreadable(
+                        "a conversation vanished while a message was added to it".to_owned(),
+                    ));
+                };
+                conversation_ids.insert(inbound.message.id, conversation_id);
+                inserts.push(Insert {
+                    message: &inbound.message,
+                    conversation_id,
+                    provider_id: Some(&inbound.provider_id),
+                    provider_message_id: Some(&inbound.provider_message_id),
+                });
+            }
+            messages::insert(&transaction, &inserts).await?;
+            let files: Vec<(Uuid, &NewFile)> = fresh
+                .iter()
+                .flat_map(|inbound| inbound.files.iter().map(|file| (inbound.message.id, file)))
+                .collect();
+            media::insert(&transaction, &files).await?;
         }
-        messages::insert(&transaction, &inserts).await?;
-        media::insert(
-            &transaction,
-            fresh.iter().flat_map(|i| i.files.iter().map(|file| (i.message.id, file))),
-        )
-        .await?;
+        transaction.commit().await?;
+        let received = |position: usize| {
+            let message_id = owner(position).unwrap_or(group[position].message.id);
+            let conversation_id = conversation_ids.get(&message_id).copied();
+            Received { message_id, new: is_new(position), conversation_id }
+        };
+        Ok((0..group.len()).map(received).collect())
     }
-    transaction.commit().await?;
-    let received = |position: usize| {
-        let message_id = owner(position).unwrap_or(group[position].message.id);
-        let conversation_id = conversation_ids.get(&message_id).copied();
-        Received { message_id, new: is_new(position), conversation_id }
-    };
-    Ok((0..group.len()).map(received).collect())
 }
 
 /// Which message each key stands for: this group's, or the one that was there before.
