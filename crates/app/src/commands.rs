@@ -1,0 +1,38 @@
+//! Which function runs which command.
+
+mod completions;
+mod config;
+pub(crate) mod conversations;
+pub(crate) mod init;
+pub(crate) mod keys;
+pub(crate) mod messages;
+mod migrate;
+mod providers;
+pub(crate) mod send;
+mod status;
+mod up;
+
+use std::process::ExitCode;
+
+use crate::api::Api;
+use crate::arguments::{Cli, Command};
+use crate::output::Output;
+
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let output = Output { json: cli.global.json };
+    let api = || Api::new(&cli.global.url);
+    match cli.command {
+        Command::Up => return up::run(output).await,
+        Command::Status => return status::run(output, &api()?).await,
+        Command::Config(command) => return config::run(&command, output),
+        Command::Init(init) => init::run(&init, output)?,
+        Command::Migrate => migrate::run(output).await?,
+        Command::Send(command) => send::run(command, output, &api()?).await?,
+        Command::Messages(command) => messages::run(command, output, &api()?).await?,
+        Command::Conversations(command) => conversations::run(command, output, &api()?).await?,
+        Command::Keys(command) => keys::run(command, output).await?,
+        Command::Providers(command) => providers::run(&command, output)?,
+        Command::Completions { shell } => completions::run(shell)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

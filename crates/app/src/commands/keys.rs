@@ -1,0 +1,76 @@
+//! `app keys`: API keys, directly in app-db, since the first one cannot be made through an API that wants one.
+
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use serde_json::json;
+use service::{Clock, Config};
+use uuid::Uuid;
+
+use crate::app_db_access::AppDb;
+use crate::output::{self, Output};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Make a key; it is shown this once
+    Create {
+        /// Whose key it is, for people
+        name: String,
+    },
+    /// List keys, without their secrets
+    List,
+    /// Refuse a key from now on
+    Revoke { id: Uuid },
+}
+
+pub(crate) async fn run(command: Keys, output: Output) -> anyhow::Result<()> {
+    let app_db = AppDb::open(&Config::load()?).await?;
+    let client = app_db.client().await?;
+    app_db::migrate::check(&client).await?;
+    let done = work(command, output, &client).await;
+    drop(client);
+    app_db.close().await?;
+    done
+}
+
+async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+    match command {
+        Keys::Create { name } => create(&name, output, client).await,
+        Keys::List => list(output, client).await,
+        Keys::Revoke { id } => {
+            if !app_db::keys::revoke(client, id).await? {
+                bail!("there is no key {id} that is not revoked yet; `app keys list` shows them");
+            }
+            output.record(&json!({ "id": id, "revoked": true }), |_| format!("revoked {id}"))
+        }
+    }
+}
+
+async fn create(name: &str, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+    if name.is_empty() || name.chars().count() > 100 {
+        bail!("a key's name has 1 to 100 characters");
+    }
+    let ids = model::IdGenerator::from_entropy().context("the system gives no randomness")?;
+    // Many times what a key takes.
+    let mut pool = [0_u8; 512];
+    getrandom::fill(&mut pool).context("the system gives no randomness")?;
+    let mut bytes = pool.into_iter().cycle();
+    let mut random = || bytes.next().unwrap_or_default();
+    let (secret, key) = app_db::keys::create(client, &ids, Clock::System.now(), name, &mut random).await?;
+    let value = json!({ "id": key.id, "name": key.name, "key": secret });
+    output.record(&value, |_| secret.clone())?;
+    output::note("This key is not shown again. Clients send it as `Authorization: Bearer KEY`.");
+    Ok(())
+}
+
+async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+    for key in app_db::keys::list(client).await? {
+        output.record(&json!(key), |_| {
+            let state = match key.revoked_at {
+                Some(at) => format!("revoked {at:.0}"),
+                None => "valid".to_owned(),
+            };
+            format!("{}  {}…  {:<24} {state}", key.id, key.prefix, key.name)
+        })?;
+    }
+    Ok(())
+}

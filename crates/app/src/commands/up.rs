@@ -1,0 +1,73 @@
+//! `app up`: database, API server, processor and simulated providers in one process, for a newcomer and for small
+//! installations. Here is the order in which they start and stop; what they do is in their own crates.
+
+mod demo;
+mod feed;
+mod holder;
+mod listeners;
+mod parts;
+mod welcome;
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use serde_json::json;
+use service::Config;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+
+use self::parts::Running;
+use crate::app_db_access::DATA_DIR;
+use crate::output::{self, Output};
+
+pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
+    let began = Instant::now();
+    let shutdown = service::shutdown::on_signal()?;
+    tokio::spawn(second_signal_forces(shutdown.clone()));
+
+    let config = Config::load()?;
+    let data_dir = Path::new(DATA_DIR);
+    fs::create_dir_all(data_dir).with_context(|| format!("{DATA_DIR}/ cannot be made here"))?;
+    let log = data_dir.join("app.log");
+    service::telemetry::init_file(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+    for warning in &config.warnings {
+        output::warning(warning);
+    }
+
+    let start = Running::start(config, data_dir);
+    let mut running = tokio::select! {
+        running = start => running?,
+        () = shutdown.cancelled() => return Ok(ExitCode::FAILURE),
+    };
+    if output.json {
+        output.record(&json!({ "event": "running", "url": running.url }), |_| String::new())?;
+    } else {
+        output::print(&welcome::text(&running.welcome(began.elapsed())))?;
+    }
+
+    let feed = tokio::spawn(feed::run(running.pool.clone(), output, running.is_demo()));
+    let ended = running.until_end(&shutdown).await;
+    feed.abort();
+    output::note("\nStopping: what is in hand is finished first. Ctrl-C again does not wait.");
+    running.stop().await?;
+    output::note("Stopped.");
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The second signal ends the process at once: leases lapse, and the database's supervisor stops it.
+async fn second_signal_forces(first: tokio_util::sync::CancellationToken) {
+    first.cancelled().await;
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    output::note("Stopped by force: what was in hand is repaired at the next start.");
+    std::process::exit(130);
+}

@@ -1,0 +1,137 @@
+//! One line per message, when it is known what became of it. No addresses, no bodies.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use app_db::messages::list::{self, Filter, Order};
+use app_db::{Pool, messages};
+use model::{Delivery, Direction, Message, Status};
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use crate::output::{self, Output};
+
+const INTERVAL: Duration = Duration::from_millis(200);
+/// Messages looked up again in a tick, lines printed in a tick, and messages waited for: under load the feed is a
+/// sample, and must not be the load.
+const LOOKED_UP_MAX: usize = 50;
+const LINES_MAX: usize = 20;
+const WAITED_FOR_MAX: usize = 1000;
+const PAGE: usize = 200;
+/// A message is given its id before its transaction commits, so a later id may be seen before it.
+const OVERLAP: Duration = Duration::from_secs(2);
+
+/// Until the task is aborted.
+pub(super) async fn run(pool: Pool, output: Output, is_demo: bool) {
+    let mut feed: Option<Feed> = None;
+    let mut tick = interval(INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        // A database that is away for a moment is other parts' to report.
+        let Ok(told) = step(&pool, &mut feed).await else { continue };
+        let more = told.len().saturating_sub(LINES_MAX);
+        for message in told.iter().take(LINES_MAX) {
+            let state = json!({
+                "id": message.id, "type": message.channel, "status": message.status,
+                "delivery": message.delivery, "provider_id": message.provider_id, "elapsed_ms": elapsed_ms(message),
+            });
+            if output.record(&state, |_| line(message, is_demo)).is_err() {
+                return;
+            }
+        }
+        if more > 0 && !output.json && output::print(&format!("… and {more} more\n")).is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Feed {
+    newest: Uuid,
+    /// Seen, within the overlap.
+    seen: HashSet<Uuid>,
+    /// Not finished when they were last seen.
+    waited_for: VecDeque<Uuid>,
+}
+
+/// The messages that finished since the last step.
+async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_db::Error> {
+    let client = app_db::pool::get(pool).await?;
+    let Some(feed) = feed else {
+        // What was there before is not told.
+        let newest = list::list(&client, &Filter::default(), Order::NewestFirst, None, 1).await?.messages;
+        let newest = newest.first().map_or(Uuid::nil(), |message| message.id);
+        *feed = Some(Feed { newest, seen: HashSet::from([newest]), waited_for: VecDeque::new() });
+        return Ok(Vec::new());
+    };
+    let mut finished = Vec::new();
+    for _ in 0..feed.waited_for.len().min(LOOKED_UP_MAX) {
+        let Some(id) = feed.waited_for.pop_front() else { break };
+        match messages::find(&client, id).await? {
+            Some(message) if is_finished(&message) => finished.push(message),
+            Some(_) => feed.waited_for.push_back(id),
+            None => {}
+        }
+    }
+    let overlap = model::id::time_of(feed.newest).checked_sub(OVERLAP).map(model::id::first_id_at);
+    let after = overlap.unwrap_or(Uuid::nil());
+    let page = list::list(&client, &Filter::default(), Order::OldestFirst, Some(after), PAGE).await?;
+    for message in page.messages {
+        if !feed.seen.insert(message.id) {
+            continue;
+        }
+        feed.newest = feed.newest.max(message.id);
+        if is_finished(&message) {
+            finished.push(message);
+        } else if feed.waited_for.len() < WAITED_FOR_MAX {
+            feed.waited_for.push_back(message.id);
+        }
+    }
+    feed.seen.retain(|id| *id >= after);
+    Ok(finished)
+}
+
+fn is_finished(message: &Message) -> bool {
+    match message.status {
+        Status::Failed => true,
+        Status::Ok => !matches!(message.delivery, Delivery::Pending | Delivery::Sent),
+        // Held: a person must look.
+        Status::Retry => message.delivery == Delivery::Unknown,
+        Status::Outbox => false,
+    }
+}
+
+/// `01a2…7756 sms ok, delivered 41 ms via sim`.
+fn line(message: &Message, is_demo: bool) -> String {
+    let id = message.id.simple().to_string();
+    let (status, delivery) = (message.status.as_str(), message.delivery.as_str());
+    let code =
+        message.status_payload.as_ref().map(|payload| format!(" ({})", payload.code)).unwrap_or_default();
+    let state = match message.delivery {
+        Delivery::None => format!("{status}{code}"),
+        Delivery::Received => delivery.to_owned(),
+        _ => format!("{status}, {delivery}{code}"),
+    };
+    let mut line = format!(
+        "{}…{} {} {}",
+        id.get(..4).unwrap_or_default(),
+        id.get(28..).unwrap_or_default(),
+        message.channel,
+        output::paint_state(&state, status, delivery),
+    );
+    if message.direction == Direction::Outbound {
+        let ms = elapsed_ms(message);
+        line.push_str(&if ms < 1000 { format!(" {ms} ms") } else { format!(" {:.1} s", ms as f64 / 1000.0) });
+    }
+    if let Some(provider_id) = &message.provider_id {
+        line.push_str(&format!(" via {}", if is_demo { "sim" } else { provider_id }));
+    }
+    line
+}
+
+/// From its acceptance to its last change.
+fn elapsed_ms(message: &Message) -> i64 {
+    message.updated_at.duration_since(message.created_at).as_millis().try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,258 @@
+//! The parts of a running `app up`: started in the order of their needs, stopped in the opposite one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use app_db::Pool;
+use app_db::embedded::Embedded;
+use provider_simulator::Simulator;
+use secrecy::{ExposeSecret, SecretString};
+use service::metrics::Metrics;
+use service::{Clock, Config};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::demo;
+use super::listeners::{self, SIMULATOR_VARIABLE};
+use super::welcome::Welcome;
+use crate::output;
+
+/// A part that runs until its token is canceled.
+#[derive(Debug)]
+struct Part {
+    name: &'static str,
+    task: JoinHandle<anyhow::Result<()>>,
+    shutdown: CancellationToken,
+}
+
+impl Part {
+    fn start<F>(name: &'static str, run: impl FnOnce(CancellationToken) -> F) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let shutdown = CancellationToken::new();
+        Self { name, task: tokio::spawn(run(shutdown.clone())), shutdown }
+    }
+
+    /// Resolves when the part ends although nobody asked it to.
+    async fn ended(&mut self) -> anyhow::Error {
+        let name = self.name;
+        match (&mut self.task).await {
+            Ok(Ok(())) => anyhow!("{name} ended"),
+            Ok(Err(error)) => error.context(format!("{name} ended")),
+            Err(panic) => anyhow!("{name} ended: {panic}"),
+        }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        if self.task.is_finished() {
+            // It ended by itself, which was told.
+            return Ok(());
+        }
+        let name = self.name;
+        self.task.await.with_context(|| name)?.with_context(|| name)
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) pool: Pool,
+    pub(super) url: String,
+    config: Arc<Config>,
+    embedded: Option<Embedded>,
+    database: String,
+    has_keys: bool,
+    simulator_url: Option<String>,
+    is_demo: bool,
+    apiserver: Part,
+    processor: Part,
+    simulator: Option<Part>,
+}
+
+impl Running {
+    pub(super) async fn start(config: Config, data_dir: &Path) -> anyhow::Result<Self> {
+        let is_demo = config.providers.is_empty();
+        let listener = listeners::bind(config.listen, "APP_LISTEN").await?;
+        let listen = listener.local_addr()?;
+        let (simulator_address, simulator_wanted) = listeners::simulator_address()?;
+        let simulator_listener = if is_demo || simulator_wanted {
+            Some(listeners::bind(simulator_address, SIMULATOR_VARIABLE).await?)
+        } else {
+            None
+        };
+        let metrics_listener = if config.processor.listen_configured {
+            Some(listeners::bind(config.processor.listen, "APP_PROCESSOR_LISTEN").await?)
+        } else {
+            None
+        };
+        let config = match &simulator_listener {
+            Some(simulator) if is_demo => demo::config(listen, simulator.local_addr()?)?,
+            _ => Config { listen, ..config },
+        };
+        let config = Arc::new(config);
+
+        let (database_url, embedded) = open_database(&config, data_dir).await?;
+        let read_and_write = config.server.accept_connections + config.server.read_connections;
+        // One more for the feed.
+        let connections = read_and_write + app_processor::CONNECTIONS + 1;
+        let pool = app_db::connect(database_url.expose_secret(), connections)?;
+        let (database, has_keys) = migrate(&pool, embedded.as_ref(), data_dir).await?;
+
+        let wake = Arc::new(Notify::new());
+        let metrics = Metrics::default();
+        let simulator_url = match &simulator_listener {
+            Some(listener) => Some(format!("http://{}", demo::reachable(listener.local_addr()?))),
+            None => None,
+        };
+        let simulator = match simulator_listener {
+            Some(listener) => {
+                let simulator = Simulator::new(demo::simulator(&config, data_dir))
+                    .context("the simulator's ledger in ./data cannot be read; move it away")?;
+                Some(Part::start("the simulator", |shutdown| async move {
+                    Ok(simulator.serve(listener, shutdown).await?)
+                }))
+            }
+            None => None,
+        };
+        let parts = app_processor::Parts {
+            config: Arc::clone(&config),
+            pool: pool.clone(),
+            database_url: database_url.clone(),
+            metrics: metrics.clone(),
+            clock: Clock::System,
+            wake: Arc::clone(&wake),
+        };
+        let processor = Part::start("the processor", |shutdown| async move {
+            Ok(app_processor::run(parts, metrics_listener, shutdown).await?)
+        });
+        let parts = app_apiserver::Parts {
+            config: Arc::clone(&config),
+            pool: pool.clone(),
+            metrics,
+            clock: Clock::System,
+            wake,
+        };
+        let apiserver = Part::start("the API server", |shutdown| async move {
+            Ok(app_apiserver::run(parts, listener, shutdown).await?)
+        });
+        Ok(Self {
+            url: format!("http://{}", demo::reachable(listen)),
+            pool,
+            config,
+            embedded,
+            database,
+            has_keys,
+            simulator_url,
+            is_demo,
+            apiserver,
+            processor,
+            simulator,
+        })
+    }
+
+    pub(super) fn is_demo(&self) -> bool {
+        self.is_demo
+    }
+
+    pub(super) fn welcome(&self, ready_in: Duration) -> Welcome {
+        let provider = |provider: &service::ProviderConfig| {
+            let channels: Vec<&str> = provider.channels.iter().map(|channel| channel.as_str()).collect();
+            format!("{} ({})", provider.id, channels.join(", "))
+        };
+        let providers =
+            if self.is_demo { Vec::new() } else { self.config.providers.iter().map(provider).collect() };
+        Welcome {
+            ready_in,
+            url: self.url.clone(),
+            simulator_url: self.simulator_url.clone(),
+            providers,
+            database: self.database.clone(),
+            has_keys: self.has_keys,
+        }
+    }
+
+    /// Until a signal comes, or a part fails. A database of ours that ends is started again.
+    pub(super) async fn until_end(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
+        loop {
+            let Self { embedded, apiserver, processor, simulator, .. } = self;
+            let simulator = async {
+                match simulator {
+                    Some(simulator) => simulator.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let database = async {
+                match embedded {
+                    Some(embedded) => embedded.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                error = apiserver.ended() => bail!(error),
+                error = processor.ended() => bail!(error),
+                error = simulator => bail!(error),
+                status = database => {
+                    output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
+                }
+            }
+            if let Some(embedded) = embedded {
+                tokio::select! {
+                    restarted = embedded.restart() => restarted?,
+                    () = shutdown.cancelled() => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// No new requests; then what is in hand is settled; the database last.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        let mut stopped = self.apiserver.stop().await;
+        stopped = stopped.and(self.processor.stop().await);
+        if let Some(simulator) = self.simulator {
+            stopped = stopped.and(simulator.stop().await);
+        }
+        self.pool.close();
+        if let Some(embedded) = self.embedded {
+            stopped = stopped.and(embedded.stop().await.map_err(Into::into));
+        }
+        stopped
+    }
+}
+
+async fn open_database(config: &Config, data_dir: &Path) -> anyhow::Result<(SecretString, Option<Embedded>)> {
+    if let Some(url) = &config.database_url {
+        return Ok((url.clone(), None));
+    }
+    output::note(&format!("Starting PostgreSQL in ./{}", data_dir.display()));
+    let embedded = Embedded::start(data_dir).await?;
+    embedded.notes().iter().for_each(|note| output::note(note));
+    Ok((SecretString::from(embedded.url()), Some(embedded)))
+}
+
+/// Brings the schema up to date. Answers what the welcome says of the database, and whether there are API keys.
+async fn migrate(
+    pool: &Pool,
+    embedded: Option<&Embedded>,
+    data_dir: &Path,
+) -> anyhow::Result<(String, bool)> {
+    let mut client = pool.get().await.context("app-db cannot be reached: is DATABASE_URL right?")?;
+    let applied = app_db::migrate::run(&mut client, Clock::System.now()).await?;
+    if !applied.is_empty() {
+        output::note("Brought the schema up to date");
+    }
+    let warnings = app_db::migrate::durability_warnings(&client).await?;
+    warnings.iter().for_each(|warning| output::warning(warning));
+    let durable = if warnings.is_empty() { "durable" } else { "NOT durable" };
+    let version = app_db::migrate::server_version(&client).await?;
+    let place = match embedded {
+        Some(_) => format!("./{}", data_dir.display()),
+        None => "DATABASE_URL".to_owned(),
+    };
+    let has_keys = !app_db::keys::valid(&client).await?.is_empty();
+    Ok((format!("{place} (PostgreSQL {version}, {durable})"), has_keys))
+}
