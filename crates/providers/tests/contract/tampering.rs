@@ -1,0 +1,183 @@
+//! Hostile and damaged input: a signature covers what it claims to cover, and nothing makes an adapter panic.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response};
+use providers::{KINDS, Provider, Webhook, WebhookError};
+
+use crate::fixture::{Delivery, Fixture, KindFixtures};
+
+/// Every bit of the first fixture's signature and a bit of every byte that it covers; samples in the others, since
+/// unoptimised elliptic curves are slow. A header's flip must be refused; a flip elsewhere must be refused
+/// or mean the same, as `%2b` and `%2B` do.
+#[test]
+fn a_flipped_bit_is_refused_wherever_it_is_signed() {
+    for kind in KINDS {
+        let fixtures = KindFixtures::of(kind);
+        let mut signed_fixtures = 0;
+        for fixture in fixtures.cases("webhooks") {
+            let Some(signed) = fixture.json["signed"].as_object() else { continue };
+            // The odd steps meet every position within a byte.
+            let (header_step, content_step) = if signed_fixtures == 0 { (1, 9) } else { (29, 29) };
+            signed_fixtures += 1;
+            let provider = fixtures.provider(&fixture);
+            let delivery = fixture.delivery();
+            let original = provider.webhook(&delivery.as_request()).unwrap();
+            for name in signed["headers"].as_array().unwrap() {
+                let name = name.as_str().unwrap();
+                for flipped in bit_flips(delivery.headers[name].as_bytes(), header_step) {
+                    let Ok(value) = HeaderValue::from_bytes(&flipped) else { continue };
+                    let mut delivery = delivery.clone();
+                    delivery.headers.insert(name.parse::<http::HeaderName>().unwrap(), value);
+                    assert_unverified(&*provider, &delivery, &fixture);
+                }
+                let mut unsigned = delivery.clone();
+                unsigned.headers.remove(name);
+                assert_unverified(&*provider, &unsigned, &fixture);
+            }
+            if signed["url"] == true {
+                for flipped in bit_flips(delivery.url.as_bytes(), content_step) {
+                    let Ok(url) = String::from_utf8(flipped) else { continue };
+                    assert_refused_or_same(
+                        &*provider,
+                        &Delivery { url, ..delivery.clone() },
+                        &original,
+                        &fixture,
+                    );
+                }
+            }
+            if signed["body"] == true {
+                for body in bit_flips(&delivery.body, content_step) {
+                    assert_refused_or_same(
+                        &*provider,
+                        &Delivery { body, ..delivery.clone() },
+                        &original,
+                        &fixture,
+                    );
+                }
+            }
+        }
+        assert!(signed_fixtures > 5, "{} has no signed fixtures", kind.name);
+    }
+}
+
+fn bit_flips(bytes: &[u8], step: usize) -> impl Iterator<Item = Vec<u8>> {
+    (0..bytes.len() * 8).step_by(step).map(|bit| {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        flipped
+    })
+}
+
+fn assert_unverified(provider: &dyn Provider, delivery: &Delivery, fixture: &Fixture) {
+    let result = provider.webhook(&delivery.as_request());
+    assert!(matches!(result, Err(WebhookError::Unverified(_))), "{fixture}: {delivery:?} gave {result:?}");
+}
+
+fn assert_refused_or_same(
+    provider: &dyn Provider,
+    delivery: &Delivery,
+    original: &Webhook,
+    fixture: &Fixture,
+) {
+    match provider.webhook(&delivery.as_request()) {
+        Ok(webhook) => assert_eq!(webhook, *original, "{fixture}: {delivery:?}"),
+        Err(error) => {
+            assert!(matches!(error, WebhookError::Unverified(_)), "{fixture}: {delivery:?} gave {error}")
+        }
+    }
+}
+
+const SEED: u64 = 0x5eed;
+const ROUNDS: usize = 200;
+
+#[test]
+fn damaged_webhooks_never_panic() {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    for kind in KINDS {
+        let fixtures = KindFixtures::of(kind);
+        for mut fixture in fixtures.cases("webhooks") {
+            // With verification on, hardly anything damaged comes further than the signature.
+            for (verify, rounds) in [(true, ROUNDS / 20), (false, ROUNDS)] {
+                fixture.json["verify"] = verify.into();
+                let provider = fixtures.provider(&fixture);
+                let delivery = fixture.delivery();
+                for length in (0..delivery.body.len()).filter(|_| !verify) {
+                    let body = delivery.body[..length].to_vec();
+                    let _ = provider.webhook(&Delivery { body, ..delivery.clone() }.as_request());
+                }
+                for _ in 0..rounds {
+                    let mut delivery = delivery.clone();
+                    damage(&mut delivery.body, &mut random);
+                    let mut url = delivery.url.into_bytes();
+                    damage(&mut url, &mut random);
+                    delivery.url = String::from_utf8_lossy(&url).into_owned();
+                    let _ = provider.webhook(&delivery.as_request());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn damaged_answers_never_panic_and_are_never_taken_for_unreachable() {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    for kind in KINDS {
+        let fixtures = KindFixtures::of(kind);
+        for fixture in fixtures.cases("responses") {
+            let provider = fixtures.provider(&fixture);
+            let answer = fixture.response();
+            for _ in 0..ROUNDS {
+                let mut body = answer.body().to_vec();
+                damage(&mut body, &mut random);
+                let mut damaged = Response::new(Bytes::from(body));
+                *damaged.status_mut() = http::StatusCode::from_u16(random.u16(100..1000)).unwrap();
+                for (name, value) in answer.headers() {
+                    let mut value = value.as_bytes().to_vec();
+                    damage(&mut value, &mut random);
+                    if let Ok(value) = HeaderValue::from_bytes(&value) {
+                        damaged.headers_mut().insert(name, value);
+                    }
+                }
+                // Unreachable says that nothing was sent: an answer proves the contrary.
+                assert_ne!(provider.outcome(&damaged, fixture.now()).as_str(), "unreachable", "{fixture}");
+            }
+        }
+    }
+}
+
+#[test]
+fn odd_messages_never_panic_a_request() {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let alphabet: Vec<char> = "ab<>/&;=\"'!-?#%\0\r\n \u{e9}\u{1f44d}bodystylehtml".chars().collect();
+    for kind in KINDS {
+        let fixtures = KindFixtures::of(kind);
+        for mut fixture in fixtures.cases("requests") {
+            let provider = fixtures.provider(&fixture);
+            for _ in 0..ROUNDS {
+                let mut odd = |length_max: usize| -> String {
+                    (0..random.usize(..length_max))
+                        .map(|_| alphabet[random.usize(..alphabet.len())])
+                        .collect()
+                };
+                fixture.json["message"]["body"] = odd(200).into();
+                fixture.json["message"]["subject"] = odd(20).into();
+                fixture.json["message"]["attachments"] = vec![odd(20), odd(20)].into();
+                let _ = crate::request(&*provider, &fixture);
+            }
+        }
+    }
+}
+
+/// Flips, cuts, doublings and noise.
+fn damage(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {
+    for _ in 0..random.usize(1..6) {
+        let at = if bytes.is_empty() { 0 } else { random.usize(..bytes.len()) };
+        match random.u8(..5) {
+            0 if !bytes.is_empty() => bytes[at] = random.u8(..),
+            1 => bytes.truncate(at),
+            2 => bytes.insert(at, random.u8(..)),
+            3 => bytes.extend_from_within(at..),
+            _ => bytes.extend((0..random.usize(..20)).map(|_| random.u8(..))),
+        }
+    }
+}
