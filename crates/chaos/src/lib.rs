@@ -1,0 +1,20 @@
+//! The fault suite: real binaries on a real PostgreSQL, killed and hindered, and what must hold whatever happens.
+//! A program for tests, hence `anyhow` throughout. Must not reach into the binaries: it sees what users,
+//! providers and operators see, and reads the database only to count.
+
+pub mod backlog;
+pub mod client;
+pub mod configuration;
+pub mod figure;
+pub mod installation;
+pub mod latency;
+pub mod load;
+pub mod policies;
+pub mod port;
+pub mod process;
+pub mod records;
+pub mod scenarios;
+pub mod simulator;
+pub mod stage;
+pub mod table;
+pub mod wait;

@@ -1,0 +1,85 @@
+//! Every scenario, a line each. A scenario gets a stage and returns its figures; what it could not even try is an
+//! error, and counts as failed.
+
+mod accept_together;
+mod backlog_of_the_down;
+mod eight_calls;
+mod first_messages;
+mod hanging_provider;
+mod idle_latency;
+mod keyed_sends;
+mod kill_apiserver;
+mod kill_between;
+mod kill_postgres;
+mod kill_processor;
+mod outcomes;
+mod several_processors;
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::figure::Figure;
+use crate::stage::Stage;
+
+type Run = for<'a> fn(&'a mut Stage) -> LocalBoxFuture<'a, anyhow::Result<Vec<Figure>>>;
+
+pub struct Scenario {
+    pub name: &'static str,
+    pub shows: &'static str,
+    pub run: Run,
+}
+
+macro_rules! scenario {
+    ($name:literal, $module:ident, $shows:literal) => {
+        Scenario { name: $name, shows: $shows, run: |stage| Box::pin($module::run(stage)) }
+    };
+}
+
+/// In the order in which they are run.
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!("eight-calls", eight_calls, "send and receive SMS, MMS and email; conversations; delivered"),
+    scenario!("outcomes", outcomes, "429, 5xx, 4xx and a reset after accept end as they must"),
+    scenario!(
+        "kill-between",
+        kill_between,
+        "killed between the provider's accept and the settle: each policy"
+    ),
+    scenario!(
+        "first-messages",
+        first_messages,
+        "64 first messages, one conversation; 50 webhooks, one message"
+    ),
+    scenario!(
+        "accept-together",
+        accept_together,
+        "no deadlock reaches a client; a poisoned request fails alone"
+    ),
+    scenario!("keyed-sends", keyed_sends, "retried through time-outs and kills, each key is one message"),
+    scenario!(
+        "kill-processor",
+        kill_processor,
+        "SIGKILL every second: nothing lost, duplicates accounted for"
+    ),
+    scenario!("several-processors", several_processors, "two and four processors, no kills: no duplicate"),
+    scenario!("kill-apiserver", kill_apiserver, "SIGKILL under load: every 202 is in app-db"),
+    scenario!("kill-postgres", kill_postgres, "SIGKILL under load: every 202 is in app-db; back within 10 s"),
+    scenario!("hanging-provider", hanging_provider, "a provider that hangs slows no other"),
+    scenario!(
+        "backlog-of-the-down",
+        backlog_of_the_down,
+        "500,000 ahead for a provider that is down hold up nobody"
+    ),
+    scenario!("idle-latency", idle_latency, "202 sent to provider called, idle, with and without NOTIFY"),
+];
+
+/// The scenarios of these names, in the order of the list; all without names.
+///
+/// # Errors
+/// Names that there are not.
+pub fn named(names: &[String]) -> anyhow::Result<Vec<&'static Scenario>> {
+    if let Some(unknown) = names.iter().find(|name| !SCENARIOS.iter().any(|s| s.name == name.as_str())) {
+        let known: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        anyhow::bail!("there is no scenario `{unknown}`; there are {}", known.join(", "));
+    }
+    let is_named = |scenario: &&Scenario| names.is_empty() || names.iter().any(|name| name == scenario.name);
+    Ok(SCENARIOS.iter().filter(is_named).collect())
+}

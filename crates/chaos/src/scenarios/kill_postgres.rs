@@ -1,0 +1,82 @@
+//! PostgreSQL is killed under load. Whatever a client saw accepted is stored when it is back, and both binaries
+//! work on by themselves.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::configuration::{IMPATIENT, twilio};
+use crate::figure::Figure;
+use crate::load::{Pressure, nth_sms};
+use crate::stage::Stage;
+use crate::wait::until;
+
+const CLIENTS: usize = 16;
+const PAUSE: Duration = Duration::from_millis(10);
+const LIMIT: Duration = Duration::from_secs(300);
+const FURTHER: usize = 1_000;
+/// How long PostgreSQL stays away at least, so that the binaries notice.
+const AWAY: Duration = Duration::from_secs(1);
+const RECOVERY_BAR_S: f64 = 10.0;
+
+pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
+    let kills = stage.scaled(3, 1);
+    let installation = stage.installation().await?;
+    let simulator = installation.simulator(&["--no-receipts"]).await?;
+    installation.configure(&format!("{IMPATIENT}{}", twilio("twilio-main", &simulator.url, "")))?;
+    let mut apiserver = installation.apiserver().await?;
+    let mut processor = installation.processor().await?;
+
+    let pressure = Pressure::start(&[installation.api()], CLIENTS, PAUSE, nth_sms);
+    let (mut accepting_s, mut settling_s) = (0.0_f64, 0.0_f64);
+    for _ in 0..kills {
+        let before = pressure.accepted();
+        until("the server accepts under load", LIMIT, async || {
+            Ok((pressure.accepted() >= before + FURTHER).then_some(()))
+        })
+        .await?;
+        stage.kill_postgres().await?;
+        tokio::time::sleep(AWAY).await;
+        let accepted = pressure.accepted();
+        stage.restart_postgres().await?;
+        let back = Instant::now();
+        let client =
+            until("the database takes connections", LIMIT, async || Ok(installation.pool.get().await.ok()))
+                .await?;
+        let settled: i64 = client.query_one("select count(*) from message_events", &[]).await?.get(0);
+        drop(client);
+        let (accepts, settles) = tokio::join!(
+            until("the server accepts again", LIMIT, async || {
+                Ok((pressure.accepted() > accepted).then(|| back.elapsed().as_secs_f64()))
+            }),
+            until("the processor settles again", LIMIT, async || {
+                let now_settled = installation.count("select count(*) from message_events").await?;
+                Ok((now_settled > settled).then(|| back.elapsed().as_secs_f64()))
+            }),
+        );
+        accepting_s = accepting_s.max(accepts?);
+        settling_s = settling_s.max(settles?);
+    }
+    let seen = pressure.stop().await;
+    installation.wait_until_settled(LIMIT).await?;
+
+    let ledger: std::collections::HashSet<_> =
+        simulator.ledger().await?.into_iter().filter_map(|entry| entry.message_id).collect();
+    let figures = vec![
+        Figure::told("kills", kills),
+        Figure::at_least("202s that clients saw", seen.accepted.len(), kills * FURTHER),
+        Figure::exactly("of them missing in app-db", installation.missing(&seen.accepted).await?, 0),
+        Figure::exactly(
+            "of them missing from the ledger",
+            seen.accepted.iter().filter(|id| !ledger.contains(id)).count(),
+            0,
+        ),
+        Figure::below("the server accepts again after", accepting_s, RECOVERY_BAR_S, "s"),
+        Figure::below("the processor settles again after", settling_s, RECOVERY_BAR_S, "s"),
+        Figure::told("refusals meanwhile", format!("{:?}, {} unanswered", seen.refused, seen.unanswered)),
+    ];
+    // Neither was replaced: both are still the processes that saw the kills.
+    apiserver.terminate().await?;
+    processor.terminate().await?;
+    Ok(figures)
+}

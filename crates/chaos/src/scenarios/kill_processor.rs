@@ -1,0 +1,94 @@
+//! The processor is killed every second and started again while 20,000 messages go out. Nothing is lost; what went
+//! out twice was in flight at a kill, and an unknown outcome in `message_events` stands for each.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use provider_simulator::Fault;
+use uuid::Uuid;
+
+use crate::configuration::{IMPATIENT, twilio};
+use crate::figure::Figure;
+use crate::installation::Installation;
+use crate::load::{nth_sms, send_all};
+use crate::process::Process;
+use crate::simulator::Simulator;
+use crate::stage::Stage;
+
+const CLIENTS: usize = 64;
+const KILL_EVERY: Duration = Duration::from_secs(1);
+const LIMIT: Duration = Duration::from_secs(300);
+/// Between accept and answer, so that there always is something in flight.
+const ANSWER_AFTER_S: f64 = 0.05;
+
+pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
+    let count = stage.scaled(20_000, 400);
+    let installation = stage.installation().await?;
+    // Without receipts: one would settle what the killed processor could not, and hide the duplicate.
+    let simulator = installation.simulator(&["--no-receipts"]).await?;
+    simulator.fault(Fault::Hang { for_s: ANSWER_AFTER_S, accept_first: true }).await?;
+    // Slow enough for some twenty kills.
+    let rate_per_s = (count / 20).max(100);
+    let more = format!("max_in_flight = 64\nrate_per_s = {rate_per_s}\non_unknown = \"retry\"");
+    installation.configure(&format!("{IMPATIENT}{}", twilio("twilio-main", &simulator.url, &more)))?;
+    let _apiserver = installation.apiserver().await?;
+    let processor = installation.processor().await?;
+
+    let servers = [installation.api()];
+    let accepting = send_all(&servers, CLIENTS, count, nth_sms);
+    let (accepted, killed) =
+        tokio::join!(accepting, kill_again_and_again(&installation, &simulator, processor, count));
+    let (accepted, killed) = (accepted?, killed?);
+    installation.wait_until_settled(LIMIT).await?;
+
+    let mut copies: HashMap<Uuid, usize> = HashMap::new();
+    for id in simulator.ledger().await?.iter().filter_map(|entry| entry.message_id) {
+        *copies.entry(id).or_default() += 1;
+    }
+    let unknown = installation.unknown_outcomes().await?;
+    let is_covered = |(id, &copies): (&Uuid, &usize)| copies <= 1 + unknown.get(id).copied().unwrap_or(0);
+    let uncovered = copies.iter().filter(|&copy| !is_covered(copy)).count();
+    let duplicates: usize = copies.values().map(|copies| copies - 1).sum();
+    let ok = installation.count("select count(*) from messages where status_tag = 'ok'").await?;
+    Ok(vec![
+        Figure::exactly("messages ok", usize::try_from(ok)?, count),
+        Figure::exactly(
+            "missing from the ledger",
+            accepted.iter().filter(|id| !copies.contains_key(id)).count(),
+            0,
+        ),
+        Figure::at_least("kills", killed.kills, if count >= 20_000 { 15 } else { 3 }),
+        Figure::at_least("in flight at the kills", killed.in_flight.len(), 1),
+        Figure::at_most("duplicates", duplicates, killed.in_flight.len()),
+        Figure::told("unknown outcomes counted", unknown.values().sum::<usize>()),
+        Figure::exactly("duplicates without one", uncovered, 0),
+    ])
+}
+
+struct Killed {
+    kills: usize,
+    /// Leases that a processor held when it was killed. One that lapses is seen by several kills.
+    in_flight: HashSet<(Uuid, i32)>,
+    _last: Process,
+}
+
+/// Until every message was sent at least once.
+async fn kill_again_and_again(
+    installation: &Installation,
+    simulator: &Simulator,
+    mut processor: Process,
+    count: usize,
+) -> anyhow::Result<Killed> {
+    let mut in_flight = HashSet::new();
+    let mut kills = 0;
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    while simulator.summary().await?.distinct_message_ids < count {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "not all sent after {kills} kills");
+        tokio::time::sleep(KILL_EVERY).await;
+        processor.kill().await?;
+        kills += 1;
+        in_flight.extend(installation.leases().await?);
+        processor.start_again().await?;
+    }
+    Ok(Killed { kills, in_flight, _last: processor })
+}
