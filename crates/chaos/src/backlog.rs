@@ -14,7 +14,7 @@ pub struct Backlog {
     pub count: usize,
 }
 
-const MESSAGES_PER_CONVERSATION: i64 = 500;
+pub const MESSAGES_PER_CONVERSATION: i64 = 500;
 
 /// Ids are version 7 with the bucket in their seventh byte, made of the time and the row's number.
 const ROWS: &str = "

@@ -34,6 +34,14 @@ impl Installation {
         Ok(Self { pool, dir, binaries, database_url, api_port: port::free()?, processes: AtomicU32::new(0) })
     }
 
+    /// A further pool of at most so many connections.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn connect(&self, connections: usize) -> anyhow::Result<Pool> {
+        Ok(app_db::connect(&self.database_url, connections)?)
+    }
+
     /// Where providers and clients reach the first server, also before it is started.
     pub fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api_port)

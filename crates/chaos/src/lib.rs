@@ -3,6 +3,7 @@
 //! providers and operators see, and reads the database only to count.
 
 pub mod backlog;
+pub mod benchmark;
 pub mod client;
 pub mod configuration;
 pub mod figure;

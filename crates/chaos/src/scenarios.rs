@@ -6,7 +6,7 @@ mod backlog_of_the_down;
 mod eight_calls;
 mod first_messages;
 mod hanging_provider;
-mod idle_latency;
+pub mod idle_latency;
 mod keyed_sends;
 mod kill_apiserver;
 mod kill_between;

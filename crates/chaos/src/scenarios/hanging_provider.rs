@@ -38,7 +38,6 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
         ]
         .concat(),
     )?;
-    let _apiserver = installation.apiserver().await?;
     let _processor = installation.processor().await?;
 
     let mut first_number = 12_022_000_000;

@@ -35,7 +35,16 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-async fn measure(stage: &mut Stage, notify: bool, full: usize, least: usize) -> anyhow::Result<Latencies> {
+/// From the client's 202 to the provider's accept, for so many messages.
+///
+/// # Errors
+/// When a message does not arrive.
+pub async fn measure(
+    stage: &mut Stage,
+    notify: bool,
+    full: usize,
+    least: usize,
+) -> anyhow::Result<Latencies> {
     let count = stage.scaled(full, least);
     let installation = stage.installation().await?;
     let simulator = installation.simulator(&["--no-receipts"]).await?;
