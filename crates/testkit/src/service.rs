@@ -1,7 +1,8 @@
 //! Real binaries as tests run them: on a port of their own, waited for, killed, started again.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -48,11 +49,18 @@ pub fn service(name: &str) -> Starting {
         environment,
         port,
         ready_path: Some("/readyz".to_owned()),
-        dir: tempfile::tempdir().expect("a temporary folder"),
+        dir: open_dir(),
     };
     starting
         .env("APP_LISTEN", format!("127.0.0.1:{port}"))
         .env("APP_PROCESSOR_LISTEN", format!("127.0.0.1:{}", free_port()))
+}
+
+/// A temporary folder that every user may enter, as the embedded database's does.
+fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a folder of ours");
+    dir
 }
 
 /// Where cargo put the binary `name`: beside the folder of the running test.
@@ -140,9 +148,12 @@ impl Starting {
         command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.binary.display()))
     }
 
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
     fn said(&self) -> String {
-        let read = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
-        format!("{}{}", read("stdout"), read("stderr"))
+        format!("{}{}", self.read("stdout"), self.read("stderr"))
     }
 }
 
@@ -158,6 +169,10 @@ impl Service {
     /// Everything that it wrote to stdout, then to stderr.
     pub fn said(&self) -> String {
         self.starting.said()
+    }
+
+    pub fn stdout(&self) -> String {
+        self.starting.read("stdout")
     }
 
     /// The folder that it runs in.

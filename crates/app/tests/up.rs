@@ -1,0 +1,198 @@
+//! `app up` as a newcomer meets it: the real binary, its own PostgreSQL, the simulator.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::path::Path;
+use std::process::Output;
+
+use serde_json::Value;
+use testkit::{HttpClient, Service, until};
+use tokio::process::Command;
+
+async fn up() -> Service {
+    testkit::service("app").arg("up").env("SIMULATOR_LISTEN", "127.0.0.1:0").start().await
+}
+
+/// A command of `app` in the folder of a running one.
+async fn app(service: &Service, arguments: &[&str]) -> Output {
+    let mut command = Command::new(testkit::service::binary("app"));
+    command
+        .args(arguments)
+        .current_dir(service.dir())
+        .env_remove("DATABASE_URL")
+        .env("APP_URL", service.url());
+    command.output().await.unwrap()
+}
+
+async fn json_lines(service: &Service, arguments: &[&str]) -> Vec<Value> {
+    let output = app(service, &[arguments, &["--json"]].concat()).await;
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn delivered(client: &HttpClient, id: &str) -> Value {
+    until(&format!("message {id} is delivered"), async || {
+        let message = client.get(&format!("/api/messages/{id}")).await.expect(200).json();
+        (message["delivery"] == "delivered").then_some(message)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_printed_call_is_delivered_and_answered_in_the_same_conversation() {
+    let mut service = up().await;
+    let block = until("the block is printed", async || {
+        let stdout = service.stdout();
+        stdout.contains("Stop: Ctrl-C").then_some(stdout)
+    })
+    .await;
+    let (_, after) = block.split_once("Try it:\n").unwrap();
+    let (call, _) = after.split_once("\n\n").unwrap();
+    let call = Command::new("sh").args(["-c", call]).output().await.unwrap();
+    let sent: Value = serde_json::from_slice(&call.stdout).unwrap();
+
+    let message = delivered(&service.client(), sent["id"].as_str().unwrap()).await;
+    assert_eq!(message["status"], "ok");
+    assert_eq!(message["provider_id"], "sim-twilio");
+    assert!(message["provider_message_id"].is_string());
+
+    let path = format!("/api/conversations/{}/messages", message["conversation_id"].as_str().unwrap());
+    let messages = until("the reply has come", async || {
+        let list = service.client().get(&path).await.expect(200).json();
+        let messages = list["messages"].as_array().unwrap().clone();
+        (messages.len() == 2).then_some(messages)
+    })
+    .await;
+    assert_eq!(messages[0]["id"], message["id"]);
+    assert_eq!(messages[1]["direction"], "inbound");
+
+    until("a line tells of the message", async || {
+        service.stdout().contains("sms ok, delivered").then_some(())
+    })
+    .await;
+    assert!(service.terminate().await.success());
+    assert!(
+        !service.said().contains('\u{1b}'),
+        "no escape codes where nobody sees colors: {}",
+        service.said()
+    );
+    let (_, told) =
+        service.stdout().split_once("Stop: Ctrl-C").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    assert!(!told.contains("+1202555"), "no addresses: {told}");
+}
+
+#[tokio::test]
+async fn sigterm_stops_the_database_too() {
+    let mut service = up().await;
+    let pid_file = service.dir().join("data/postgres/cluster/postmaster.pid");
+    assert!(pid_file.exists());
+    assert!(service.terminate().await.success());
+    assert!(!pid_file.exists(), "PostgreSQL ended in order");
+}
+
+#[tokio::test]
+async fn what_was_accepted_before_a_kill_is_delivered_after_it() {
+    let mut service = up().await;
+    let hello = serde_json::json!({ "from": "+12025550100", "to": "+12025550199", "body": "Hello" });
+    let sent = service.client().post("/api/messages/sms", &hello).await.expect(202).json();
+    service.kill().await;
+    service.start_again().await;
+    delivered(&service.client(), sent["id"].as_str().unwrap()).await;
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_killed_database_comes_back() {
+    let mut service = up().await;
+    let pid_file = service.dir().join("data/postgres/cluster/postmaster.pid");
+    let pid_of = |path: &Path| std::fs::read_to_string(path).ok()?.lines().next()?.parse::<i32>().ok();
+    let pid = pid_of(&pid_file).unwrap();
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
+    assert!(killed.success());
+    until("another PostgreSQL runs", async || pid_of(&pid_file).filter(|new| *new != pid)).await;
+    let hello = serde_json::json!({ "from": "+12025550100", "to": "+12025550199", "body": "Hello" });
+    let sent = until("a message is accepted again", async || {
+        let answer = service.client().post("/api/messages/sms", &hello).await;
+        (answer.status == 202).then(|| answer.json())
+    })
+    .await;
+    delivered(&service.client(), sent["id"].as_str().unwrap()).await;
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_taken_port_is_refused_with_its_holder_and_the_variable() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (status, said) = testkit::service("app").arg("up").env("APP_LISTEN", address.as_str()).run().await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("set another address, such as APP_LISTEN="), "{said}");
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_refused_with_every_mistake() {
+    let (status, said) = testkit::service("app")
+        .arg("config")
+        .arg("check")
+        .config("[processor]\nlease_s = 0\nmax_attempts = 0\n")
+        .run()
+        .await;
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("processor.lease_s") && said.contains("processor.max_attempts"), "{said}");
+}
+
+#[tokio::test]
+async fn an_operator_works_from_the_command_line() {
+    let mut service = up().await;
+    let send = ["send", "sms", "--from", "+12025550100", "--to", "+12025550199", "--wait", "Hello"];
+    let sent = json_lines(&service, &send).await.remove(0);
+    assert_eq!(sent["delivery"], "delivered");
+    let id = sent["id"].as_str().unwrap();
+    let conversation_id = sent["conversation_id"].as_str().unwrap();
+
+    let shown = json_lines(&service, &["messages", "show", id]).await.remove(0);
+    assert_eq!(shown["message"]["body"], "Hello");
+    assert!(!shown["events"].as_array().unwrap().is_empty());
+
+    let outbound = ["messages", "list", "--direction", "outbound", "--limit", "10"];
+    let listed = json_lines(&service, &outbound).await;
+    assert_eq!(listed.iter().map(|message| &message["id"]).collect::<Vec<_>>(), [id]);
+
+    let replied = json_lines(&service, &["conversations", "reply", conversation_id, "Bye"]).await.remove(0);
+    assert_eq!(replied["conversation_id"], conversation_id);
+    let conversations = json_lines(&service, &["conversations", "list"]).await;
+    assert_eq!(conversations[0]["id"], conversation_id);
+    assert!(json_lines(&service, &["conversations", "show", conversation_id]).await.len() >= 2);
+
+    assert_eq!(json_lines(&service, &["status"]).await[0]["ready"], true);
+    let refused = app(&service, &["messages", "cancel", id]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("409"), "a settled message is not canceled");
+
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_key_opens_the_api_until_it_is_revoked() {
+    let mut service = up().await;
+    let created = json_lines(&service, &["keys", "create", "billing"]).await.remove(0);
+    let (id, key) = (created["id"].as_str().unwrap(), created["key"].as_str().unwrap());
+    assert!(key.starts_with("app_"), "{key}");
+    let listed = json_lines(&service, &["keys", "list"]).await;
+    assert_eq!(listed[0]["name"], "billing");
+    assert!(!listed[0].to_string().contains(key), "a key is shown once");
+
+    json_lines(&service, &["keys", "revoke", id]).await;
+    let again = app(&service, &["keys", "revoke", id]).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn without_a_server_a_command_says_where_it_looked() {
+    let url = format!("http://127.0.0.1:{}", testkit::free_port());
+    let (status, said) =
+        testkit::service("app").arg("messages").arg("list").env("APP_URL", url.as_str()).run().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(said.contains(&url) && said.contains("is `app up` running?"), "{said}");
+}
