@@ -2,6 +2,7 @@
 //! A program for tests, hence `anyhow` throughout. Must not reach into the binaries: it sees what users,
 //! providers and operators see, and reads the database only to count.
 
+pub mod audit;
 pub mod backlog;
 pub mod benchmark;
 pub mod client;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::Audit;
 use crate::configuration::{IMPATIENT, twilio};
 use crate::figure::Figure;
 use crate::load::{Pressure, nth_sms};
@@ -34,18 +35,13 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     let seen = pressure.stop().await;
     installation.wait_until_settled(LIMIT).await?;
 
-    let ledger: std::collections::HashSet<_> =
-        simulator.ledger().await?.into_iter().filter_map(|entry| entry.message_id).collect();
-    Ok(vec![
+    let audit = Audit::of(&installation, &simulator, &seen.accepted).await?;
+    let mut figures = vec![
         Figure::told("kills", kills),
         Figure::at_least("202s that clients saw", seen.accepted.len(), kills * FURTHER),
-        Figure::exactly("of them missing in app-db", installation.missing(&seen.accepted).await?, 0),
-        Figure::exactly(
-            "of them missing from the ledger",
-            seen.accepted.iter().filter(|id| !ledger.contains(id)).count(),
-            0,
-        ),
         Figure::at_least("requests that the kills cut off", seen.unanswered, 1),
         Figure::exactly("refusals", seen.refused(), 0),
-    ])
+    ];
+    figures.extend(audit.figures());
+    Ok(figures)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::Audit;
 use crate::configuration::{IMPATIENT, twilio};
 use crate::figure::Figure;
 use crate::load::{Pressure, nth_sms};
@@ -60,21 +61,15 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     let seen = pressure.stop().await;
     installation.wait_until_settled(LIMIT).await?;
 
-    let ledger: std::collections::HashSet<_> =
-        simulator.ledger().await?.into_iter().filter_map(|entry| entry.message_id).collect();
-    let figures = vec![
+    let audit = Audit::of(&installation, &simulator, &seen.accepted).await?;
+    let mut figures = vec![
         Figure::told("kills", kills),
         Figure::at_least("202s that clients saw", seen.accepted.len(), kills * FURTHER),
-        Figure::exactly("of them missing in app-db", installation.missing(&seen.accepted).await?, 0),
-        Figure::exactly(
-            "of them missing from the ledger",
-            seen.accepted.iter().filter(|id| !ledger.contains(id)).count(),
-            0,
-        ),
         Figure::below("the server accepts again after", accepting_s, RECOVERY_BAR_S, "s"),
         Figure::below("the processor settles again after", settling_s, RECOVERY_BAR_S, "s"),
         Figure::told("refusals meanwhile", format!("{:?}, {} unanswered", seen.refused, seen.unanswered)),
     ];
+    figures.extend(audit.figures());
     // Neither was replaced: both are still the processes that saw the kills.
     apiserver.terminate().await?;
     processor.terminate().await?;

@@ -1,12 +1,13 @@
 //! The processor is killed every second and started again while 20,000 messages go out. Nothing is lost; what went
 //! out twice was in flight at a kill, and an unknown outcome in `message_events` stands for each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use provider_simulator::Fault;
 use uuid::Uuid;
 
+use crate::audit::Audit;
 use crate::configuration::{IMPATIENT, twilio};
 use crate::figure::Figure;
 use crate::installation::Installation;
@@ -41,28 +42,16 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     let (accepted, killed) = (accepted?, killed?);
     installation.wait_until_settled(LIMIT).await?;
 
-    let mut copies: HashMap<Uuid, usize> = HashMap::new();
-    for id in simulator.ledger().await?.iter().filter_map(|entry| entry.message_id) {
-        *copies.entry(id).or_default() += 1;
-    }
-    let unknown = installation.unknown_outcomes().await?;
-    let is_covered = |(id, &copies): (&Uuid, &usize)| copies <= 1 + unknown.get(id).copied().unwrap_or(0);
-    let uncovered = copies.iter().filter(|&copy| !is_covered(copy)).count();
-    let duplicates: usize = copies.values().map(|copies| copies - 1).sum();
+    let audit = Audit::of(&installation, &simulator, &accepted).await?;
     let ok = installation.count("select count(*) from messages where status_tag = 'ok'").await?;
-    Ok(vec![
-        Figure::exactly("messages ok", usize::try_from(ok)?, count),
-        Figure::exactly(
-            "missing from the ledger",
-            accepted.iter().filter(|id| !copies.contains_key(id)).count(),
-            0,
-        ),
+    let mut figures = vec![
         Figure::at_least("kills", killed.kills, if count >= 20_000 { 15 } else { 3 }),
+        Figure::exactly("messages ok", usize::try_from(ok)?, count),
         Figure::at_least("in flight at the kills", killed.in_flight.len(), 1),
-        Figure::at_most("duplicates", duplicates, killed.in_flight.len()),
-        Figure::told("unknown outcomes counted", unknown.values().sum::<usize>()),
-        Figure::exactly("duplicates without one", uncovered, 0),
-    ])
+        Figure::at_most("duplicates", audit.duplicates, killed.in_flight.len()),
+    ];
+    figures.extend(audit.figures());
+    Ok(figures)
 }
 
 struct Killed {
