@@ -6,7 +6,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint clean
+.PHONY: help setup run test bench chaos lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,14 @@ run: setup ## Build, and start everything in the foreground, with simulated prov
 test: setup ## Run every test against a real PostgreSQL (one of its own, or DATABASE_URL's)
 	$(CARGO) build --locked --workspace --bins
 	$(TARGET_DIR)/debug/test-database $(CARGO) test --locked --workspace
+
+bench: setup ## Measure throughput and latency; ARGS="--help" lists what can be chosen
+	@$(CARGO) build --locked --release --workspace --bins
+	@$(TARGET_DIR)/release/bench $(ARGS)
+
+chaos: setup ## Kill and hinder everything, and check what must hold; ARGS="--list" lists the scenarios
+	@$(CARGO) build --locked --release --workspace --bins
+	@$(TARGET_DIR)/release/chaos $(ARGS)
 
 lint: setup ## Check format and warnings
 	$(CARGO) fmt --all --check
