@@ -1,0 +1,36 @@
+//! app-apiserver: the HTTP API for clients and the webhooks for providers. Must not call providers, and must not
+//! answer 2xx before what it took is committed.
+
+mod after_commit;
+mod authentication;
+mod body;
+mod content;
+mod conversations;
+mod cursor;
+mod fields;
+mod front_page;
+mod group_commit;
+mod health;
+mod idempotency;
+mod message_json;
+mod messages;
+mod observe;
+mod openapi;
+mod page;
+mod problem;
+mod rarely;
+mod receive_webhook;
+mod router;
+mod run;
+mod send;
+mod server;
+mod show_media;
+mod show_metrics;
+mod startup;
+mod state;
+mod times;
+
+pub use openapi::document;
+pub use run::{Parts, RunError, connections, run};
+
+use state::App;

@@ -53,6 +53,28 @@ pub async fn accept(
     group::run(group, Surroundings { pool, ids, now }).await
 }
 
+/// The answer to a request that came before under its key; nothing where none did. For requests that would be refused
+/// today and may not have been then.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn replay(client: &mut Client, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
+    let transaction = client.transaction().await?;
+    let statement = transaction
+        .prepare_cached("select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2")
+        .await?;
+    let key_hash = idempotency.key_hash.as_slice();
+    let row = transaction.query_opt(&statement, &[&i16::from(key_hash[0]), &key_hash]).await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.get::<_, &[u8]>(0) != idempotency.fingerprint {
+        return Ok(Some(Accepted::KeyReused));
+    }
+    let message = messages::find_all(&transaction, &[row.get(1)]).await?.pop();
+    Ok(Some(message.map_or(Accepted::Forgotten, |message| {
+        Accepted::Replayed(messages::as_first_answered(message))
+    })))
+}
+
 impl group::Member for Accept {
     type Result = Accepted;
 

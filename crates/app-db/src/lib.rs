@@ -14,6 +14,7 @@ pub mod keys;
 pub mod media;
 pub mod messages;
 pub mod migrate;
+pub mod parked;
 pub mod partitions;
 pub mod pool;
 pub mod quarantine;

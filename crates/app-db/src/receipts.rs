@@ -12,7 +12,7 @@ use crate::group::{self, Surroundings};
 use crate::{Client, Error, Pool};
 
 /// A verified receipt about one of our messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct NewReceipt {
     /// Ours, where the receipt brought it back.
     pub message_id: Option<Uuid>,

@@ -1,0 +1,79 @@
+//! What follows a commit: processors are woken and conversations move up their list. Both are hints, coalesced,
+//! outside the message's transaction; losing one costs time only.
+
+use std::collections::HashSet;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use app_db::Pool;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+/// Between two NOTIFY; the first after a pause goes at once.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(5);
+const TOUCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Above this, activity goes unnoted rather than memory.
+const TOUCHED_MAX: usize = 50_000;
+const TOUCH_BATCH: usize = 1_000;
+
+pub(crate) struct AfterCommit {
+    /// A processor in this process.
+    in_process: Arc<Notify>,
+    due: Notify,
+    active: Notify,
+    touched: Mutex<HashSet<Uuid>>,
+}
+
+impl AfterCommit {
+    pub(crate) fn new(in_process: Arc<Notify>) -> Self {
+        Self { in_process, due: Notify::new(), active: Notify::new(), touched: Mutex::default() }
+    }
+
+    /// Something is due now.
+    pub(crate) fn wake(&self) {
+        self.in_process.notify_one();
+        self.due.notify_one();
+    }
+
+    /// Something happened in these conversations.
+    pub(crate) fn touch(&self, conversation_ids: impl Iterator<Item = Uuid>) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in conversation_ids {
+            if touched.len() < TOUCHED_MAX {
+                touched.insert(id);
+            }
+        }
+        drop(touched);
+        self.active.notify_one();
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn notify_processors(&self, pool: &Pool) {
+        loop {
+            self.due.notified().await;
+            let notified = async { app_db::wake::notify(&app_db::pool::get(pool).await?).await };
+            if let Err(error) = notified.await {
+                tracing::debug!(error = %error, "processors were not notified; they find the work by polling");
+            }
+            tokio::time::sleep(NOTIFY_INTERVAL).await;
+        }
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn touch_conversations(&self, pool: &Pool) {
+        loop {
+            self.active.notified().await;
+            let touched = mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
+            let ids: Vec<Uuid> = touched.into_iter().collect();
+            for batch in ids.chunks(TOUCH_BATCH) {
+                let touched =
+                    async { app_db::conversations::touch(&app_db::pool::get(pool).await?, batch).await };
+                if let Err(error) = touched.await {
+                    tracing::debug!(error = %error, "activity of conversations was not noted");
+                }
+            }
+            tokio::time::sleep(TOUCH_INTERVAL).await;
+        }
+    }
+}

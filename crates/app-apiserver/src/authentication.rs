@@ -1,0 +1,195 @@
+//! Who may call: API keys for our own endpoints, the shared secret for the generic webhooks. Keys are held in
+//! memory as hashes and read again every few seconds, so that a request costs no look-up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use app_db::{Client, Error, keys};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use uuid::Uuid;
+
+use crate::App;
+use crate::problem::Problem;
+
+/// How soon a key that was made or revoked elsewhere counts here.
+const REFRESH: Duration = Duration::from_secs(2);
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// No key is configured.
+    Anyone,
+    Key(Uuid),
+}
+
+impl Caller {
+    /// What idempotency keys are unique within.
+    pub(crate) fn scope(self) -> String {
+        match self {
+            Self::Anyone => "anonymous".to_owned(),
+            Self::Key(id) => id.to_string(),
+        }
+    }
+}
+
+type Hashes = HashMap<[u8; 32], Uuid>;
+
+/// The valid keys, once they have been read.
+#[derive(Debug)]
+pub(crate) struct ApiKeys {
+    /// Without keys, anyone on this machine may call; from elsewhere, nobody.
+    on_loopback: bool,
+    valid: RwLock<Option<Arc<Hashes>>>,
+}
+
+impl ApiKeys {
+    pub(crate) fn new(on_loopback: bool) -> Self {
+        Self { on_loopback, valid: RwLock::default() }
+    }
+
+    /// Reads them; says how many there are.
+    pub(crate) async fn read(&self, client: &Client) -> Result<usize, Error> {
+        let valid: Hashes = keys::valid(client).await?.into_iter().collect();
+        let count = valid.len();
+        *self.valid.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(valid));
+        Ok(count)
+    }
+
+    /// Reads them again and again. Runs until it is dropped.
+    pub(crate) async fn keep_reading(&self, pool: &app_db::Pool) {
+        loop {
+            tokio::time::sleep(REFRESH).await;
+            let read = async { self.read(&app_db::pool::get(pool).await?).await };
+            if let Err(error) = read.await {
+                tracing::debug!(error = %error, "API keys were not read again; the ones known go on");
+            }
+        }
+    }
+
+    /// Who a request comes from.
+    ///
+    /// # Errors
+    /// 401 without a valid key; 403 where a web page of another site asks a server that is open; 503 while the
+    /// keys are not known.
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(valid) = valid else {
+            return Err(Problem::unavailable("the server is starting and waits for its database"));
+        };
+        if valid.is_empty() && self.on_loopback {
+            // Browsers send other sites' requests to this machine too.
+            if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
+                let detail = "web pages of other sites may not call a server without API keys";
+                return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
+            }
+            return Ok(Caller::Anyone);
+        }
+        let Some(key) = bearer(headers) else {
+            return Err(Problem::unauthorized("an API key is needed: send Authorization: Bearer app_..."));
+        };
+        let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
+        match valid.get(&hash) {
+            Some(id) => Ok(Caller::Key(*id)),
+            None => Err(Problem::unauthorized("the API key is unknown or revoked")),
+        }
+    }
+
+    /// Whether to show metrics.
+    pub(crate) fn may_see_metrics(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.on_loopback { Ok(()) } else { self.caller(headers).map(|_| ()) }
+    }
+}
+
+/// Lets a request through with its [`Caller`], or answers it.
+pub(crate) async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match app.keys.caller(request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Why a generic webhook is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    WrongSecret,
+    NoSecretConfigured,
+}
+
+/// Whether a generic webhook comes from who knows the secret. Without one, only on this machine.
+pub(crate) fn check_webhook_secret(
+    secret: Option<&SecretString>,
+    on_loopback: bool,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    match secret {
+        None if on_loopback => Ok(()),
+        None => Err(Refusal::NoSecretConfigured),
+        Some(secret) => {
+            let given = bearer(headers).unwrap_or_default();
+            let same = given.as_bytes().ct_eq(secret.expose_secret().as_bytes());
+            if bool::from(same) { Ok(()) } else { Err(Refusal::WrongSecret) }
+        }
+    }
+}
+
+/// RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with(authorization: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
+    }
+
+    fn keys(on_loopback: bool, valid: Hashes) -> ApiKeys {
+        ApiKeys { on_loopback, valid: RwLock::new(Some(Arc::new(valid))) }
+    }
+
+    #[test]
+    fn without_keys_anyone_on_this_machine_is_let_in_and_nobody_from_elsewhere() {
+        let here = keys(true, Hashes::new());
+        assert_eq!(here.caller(&with("Bearer whatever")).ok(), Some(Caller::Anyone));
+        let elsewhere = keys(false, Hashes::new());
+        assert_eq!(elsewhere.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
+        let page = HeaderMap::from_iter([(SEC_FETCH_SITE, HeaderValue::from_static("cross-site"))]);
+        assert_eq!(here.caller(&page).unwrap_err().status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn before_the_keys_are_known_nobody_is_let_in() {
+        let starting = ApiKeys::new(true);
+        assert_eq!(starting.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn a_secret_is_compared_whole_and_needed_off_loopback() {
+        let secret = SecretString::from("hush");
+        let check = |headers| check_webhook_secret(Some(&secret), true, &headers);
+        assert_eq!(check(with("Bearer hush")), Ok(()));
+        assert_eq!(check(with("bearer hush")), Ok(()));
+        for wrong in ["Bearer hus", "Bearer hushh", "Basic hush", "hush"] {
+            assert_eq!(check(with(wrong)), Err(Refusal::WrongSecret), "{wrong}");
+        }
+        assert_eq!(check(HeaderMap::new()), Err(Refusal::WrongSecret));
+        assert_eq!(check_webhook_secret(None, true, &HeaderMap::new()), Ok(()));
+        assert_eq!(check_webhook_secret(None, false, &HeaderMap::new()), Err(Refusal::NoSecretConfigured));
+    }
+}

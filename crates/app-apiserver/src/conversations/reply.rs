@@ -1,0 +1,137 @@
+//! `POST /api/conversations/{id}/messages`
+
+use app_db::conversations::reply_ends;
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use model::Channel;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::App;
+use crate::authentication::Caller;
+use crate::content::{Content, SUBJECT_CHARS_MAX, known_fields};
+use crate::message_json::MessageJson;
+use crate::problem::Problem;
+use crate::send::{self, Ends, Sending};
+
+/// A message in a conversation; the ends are those of its newest message.
+#[derive(Deserialize, ToSchema)]
+#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"body": "Thank you!"}))]
+pub(crate) struct Reply {
+    /// `sms` or `mms` on the phone, `email` in email.
+    #[schema(required = false, pattern = "^(sms|mms|email)$")]
+    r#type: Option<String>,
+    /// In email only; without it, `Re:` and the newest subject.
+    #[schema(required = false, max_length = 998)]
+    subject: Option<String>,
+    /// May be empty only where there are attachments.
+    #[schema(required = false)]
+    body: Option<String>,
+    /// Up to 10 http or https URLs.
+    #[schema(required = false, max_items = 10)]
+    attachments: Option<Vec<String>>,
+    /// Your own time of the message.
+    #[schema(required = false, format = DateTime)]
+    timestamp: Option<String>,
+    /// Not before this time; up to 366 days ahead.
+    #[schema(required = false, format = DateTime)]
+    send_at: Option<String>,
+    /// Not after this time: the message fails as `expired` then.
+    #[schema(required = false, format = DateTime)]
+    expires_at: Option<String>,
+    /// `high`, `normal` (the default) or `low`.
+    #[schema(required = false, pattern = "^(high|normal|low)$")]
+    priority: Option<String>,
+    /// Up to 50 keys and 8 KiB of your own, returned with the message.
+    #[schema(required = false, value_type = Option<Object>)]
+    metadata: Option<Map<String, Value>>,
+}
+
+/// Reply in a conversation
+///
+/// From the end that is ours to the other, as its newest message has them.
+#[utoipa::path(
+    post,
+    path = "/api/conversations/{id}/messages",
+    tag = "conversations",
+    operation_id = "reply",
+    params(
+        ("id" = String, Path, description = "The conversation's id"),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "1 to 255 visible characters. The same request under the same key is accepted once and \
+                answered the same, for at least 24 hours."),
+    ),
+    request_body(content = Reply, description = "The message"),
+    responses(
+        (status = 202, description = "Accepted, or accepted before under this Idempotency-Key", body = MessageJson,
+            headers(
+                ("Location" = String, description = "Where the message is"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` where this answer was given before"),
+            )),
+        (status = 404, description = "`conversation_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`conversation_empty`: its messages were removed, so nobody knows the ends",
+            body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "`message_gone`: accepted before, and removed since", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`idempotency_key_reused`: another request came under this key",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn reply(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut sending = Sending::read(&app, caller, request).await?;
+    let newest = {
+        let database = app.database().await?;
+        let conversation = super::find(&database, &id).await?;
+        reply_ends(&database, conversation.id).await?
+    };
+    let Some(newest) = newest else {
+        let detail = "the conversation has no messages left; send to its participants instead";
+        return Err(Problem::conflict("conversation_empty", detail));
+    };
+    let medium = newest.channel.medium();
+    let mut content = Content::read(&mut sending.fields, medium, sending.now);
+    sending.fields.refuse_the_rest(known_fields(medium));
+    // The request as it came: a repetition of it must not be another one because the conversation went on.
+    let idempotency = sending.idempotency(&content.meaning(None, None));
+    if let Some(before) = sending.check(&app, &content, idempotency.as_ref()).await? {
+        return send::answer(before);
+    }
+    if content.channel == Channel::Email && content.subject.is_none() {
+        content.subject = newest.subject.as_deref().map(reply_subject);
+    }
+    let ends = Ends { from: newest.source, to: newest.target };
+    send::accept(&app, medium, ends, content, idempotency).await
+}
+
+/// RFC 5322 section 3.6.5.
+fn reply_subject(subject: &str) -> String {
+    let is_reply = subject.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("re:"));
+    // An inbound subject may hold what a header must not.
+    let subject = subject.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let start = if is_reply { "" } else { "Re: " };
+    start.chars().chain(subject).take(SUBJECT_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_is_marked_once_and_stays_one_line() {
+        assert_eq!(reply_subject("Your order"), "Re: Your order");
+        assert_eq!(reply_subject("RE: Your order"), "RE: Your order");
+        assert_eq!(reply_subject("a\r\nBcc: x"), "Re: a  Bcc: x");
+        assert_eq!(reply_subject("né"), "Re: né");
+        assert_eq!(reply_subject(&"x".repeat(2000)).chars().count(), SUBJECT_CHARS_MAX);
+    }
+}

@@ -1,0 +1,368 @@
+//! Taking a request apart field by field, collecting everything that is wrong with it, so that one answer names
+//! all of it. Must not repeat contents in what it says: they may be somebody's message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use model::{Endpoint, EndpointError};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::problem::{FieldError, Problem};
+use crate::times;
+
+const ERRORS_MAX: usize = 50;
+const NAME_CHARS_MAX: usize = 64;
+const ADDRESS_CHARS_MAX: usize = 320;
+const URL_BYTES_MAX: usize = 2048;
+const METADATA_KEYS_MAX: usize = 50;
+const METADATA_BYTES_MAX: usize = 8 << 10;
+
+/// A JSON object, its fields as they were written: a name may stand twice.
+#[derive(Debug, Default)]
+pub(crate) struct Object(pub Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Object(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The fields of a request that have not been taken yet, and what was wrong with those that have.
+#[derive(Debug, Default)]
+pub(crate) struct Fields {
+    left: BTreeMap<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+/// What a text may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Text {
+    /// Lines of text.
+    Lines,
+    /// One line: no line breaks, no tabs.
+    Line,
+    /// Anything; what cannot be stored is replaced, since nobody can be asked to send it again.
+    AsItCame,
+}
+
+impl Fields {
+    pub(crate) fn of(object: Object) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in object.0 {
+            if fields.left.insert(name.clone(), value).is_some() {
+                fields.wrong(&name, "duplicate_field", "stands there more than once");
+            }
+        }
+        fields
+    }
+
+    /// The parameters of a URL's query, as fields.
+    pub(crate) fn of_query(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self::of(Object(
+            pairs.map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect(),
+        ))
+    }
+
+    /// A problem: a sentence whose subject is the field.
+    pub(crate) fn wrong(&mut self, field: &str, code: &str, sentence: impl fmt::Display) {
+        if self.errors.len() < ERRORS_MAX {
+            let field: String = field.chars().take(NAME_CHARS_MAX).collect();
+            self.errors.push(FieldError { field, code: code.to_owned(), message: sentence.to_string() });
+        }
+    }
+
+    pub(crate) fn error_count(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Nothing where it is absent or null.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.left.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn wrong_type(&mut self, name: &str, expected: &str) {
+        self.wrong(name, "wrong_type", format_args!("must be {expected}"));
+    }
+
+    pub(crate) fn text(&mut self, name: &str, form: Text, chars_max: usize) -> Option<String> {
+        let text = match self.take(name)? {
+            Value::String(text) => text,
+            _ => {
+                self.wrong_type(name, "a text");
+                return None;
+            }
+        };
+        let (clean, chars) = (form.takes_all(&text), text.chars().count());
+        if !clean {
+            self.wrong(name, "control_character", form.refusal());
+        }
+        if chars > chars_max {
+            let sentence = format_args!("has {chars} characters; {chars_max} are taken at most");
+            self.wrong(name, "too_long", sentence);
+        }
+        (clean && chars <= chars_max).then_some(text)
+    }
+
+    /// An address: a required line that `normalise` takes.
+    pub(crate) fn endpoint(
+        &mut self,
+        name: &str,
+        normalise: impl FnOnce(&str) -> Result<Endpoint, EndpointError>,
+    ) -> Option<Endpoint> {
+        let text = self.required_text(name, Text::Line, ADDRESS_CHARS_MAX)?;
+        match normalise(&text) {
+            Ok(endpoint) => Some(endpoint),
+            Err(error) => {
+                self.wrong(name, error.code(), error);
+                None
+            }
+        }
+    }
+
+    /// Required: its absence is a problem.
+    pub(crate) fn required_text(&mut self, name: &str, form: Text, chars_max: usize) -> Option<String> {
+        let errors_before = self.errors.len();
+        let text = self.text(name, form, chars_max);
+        if text.is_none() && self.errors.len() == errors_before {
+            self.wrong(name, "required", "is required");
+        }
+        text
+    }
+
+    /// One of a few words, or nothing where it is absent.
+    pub(crate) fn word<T: std::str::FromStr>(&mut self, name: &str, words: &[&str]) -> Option<T> {
+        let value = self.take(name)?;
+        let word = value.as_str().filter(|word| words.contains(word)).and_then(|word| word.parse().ok());
+        if word.is_none() {
+            self.wrong(name, "unknown_word", format_args!("must be one of {}", words.join(", ")));
+        }
+        word
+    }
+
+    pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
+        let value = self.take(name)?;
+        let time = value.as_str().and_then(times::parse);
+        if time.is_none() {
+            let sentence = "must be a time in RFC 3339, years 1970 to 9999, such as 2026-11-23T08:30:00Z";
+            self.wrong(name, "invalid_time", sentence);
+        }
+        time
+    }
+
+    /// A list of http(s) URLs; none where it is absent.
+    pub(crate) fn urls(&mut self, name: &str, count_max: usize) -> Vec<String> {
+        let list = match self.take(name) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(_) => {
+                self.wrong_type(name, "a list of URLs");
+                return Vec::new();
+            }
+        };
+        if list.len() > count_max {
+            let sentence = format_args!("has {} entries; {count_max} are taken at most", list.len());
+            self.wrong(name, "too_many", sentence);
+            return Vec::new();
+        }
+        let mut urls = Vec::with_capacity(list.len());
+        for (position, value) in list.into_iter().enumerate() {
+            match value {
+                Value::String(url) if is_web_url(&url) => urls.push(url),
+                _ => {
+                    let field = format!("{name}[{position}]");
+                    let sentence =
+                        format_args!("must be an http or https URL of at most {URL_BYTES_MAX} bytes");
+                    self.wrong(&field, "invalid_url", sentence);
+                }
+            }
+        }
+        urls
+    }
+
+    pub(crate) fn metadata(&mut self, name: &str) -> Map<String, Value> {
+        let map = match self.take(name) {
+            None => return Map::new(),
+            Some(Value::Object(map)) => map,
+            Some(_) => {
+                self.wrong_type(name, "an object");
+                return Map::new();
+            }
+        };
+        if map.len() > METADATA_KEYS_MAX {
+            self.wrong(name, "too_many", format_args!("has more than {METADATA_KEYS_MAX} keys"));
+        }
+        if serde_json::to_vec(&map).map_or(usize::MAX, |json| json.len()) > METADATA_BYTES_MAX {
+            self.wrong(name, "too_long", format_args!("has more than {METADATA_BYTES_MAX} bytes as JSON"));
+        }
+        if !map.iter().all(|(key, value)| Text::Lines.takes_all(key) && is_clean(value)) {
+            self.wrong(name, "control_character", Text::Lines.refusal());
+        }
+        map
+    }
+
+    /// Every field that nobody took is a mistake: a misspelt one must not be ignored.
+    pub(crate) fn refuse_the_rest(&mut self, known: &[&str]) {
+        for name in std::mem::take(&mut self.left).into_keys() {
+            let shown: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+            let sentence = format_args!("is not taken here; these are: {}", known.join(", "));
+            self.wrong(&shown, "unknown_field", sentence);
+        }
+    }
+
+    /// The names of what was not taken, with their texts.
+    pub(crate) fn texts_left(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.left.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    }
+
+    /// # Errors
+    /// 400 with everything that was wrong, if anything was.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(Problem::validation(self.errors)) }
+    }
+}
+
+impl Text {
+    fn takes(self, c: char) -> bool {
+        match self {
+            Self::Lines => !c.is_control() || matches!(c, '\n' | '\r' | '\t'),
+            Self::Line => !c.is_control(),
+            Self::AsItCame => true,
+        }
+    }
+
+    fn takes_all(self, text: &str) -> bool {
+        text.chars().all(|c| self.takes(c))
+    }
+
+    fn refusal(self) -> &'static str {
+        match self {
+            Self::Lines | Self::AsItCame => {
+                "holds a control character; of those only line breaks and tabs are taken"
+            }
+            Self::Line => "holds a control character or a line break; it must be one line",
+        }
+    }
+}
+
+fn is_clean(value: &Value) -> bool {
+    match value {
+        Value::String(text) => Text::Lines.takes_all(text),
+        Value::Array(list) => list.iter().all(is_clean),
+        Value::Object(map) => map.iter().all(|(key, value)| Text::Lines.takes_all(key) && is_clean(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+fn is_web_url(text: &str) -> bool {
+    // The parser of URLs drops tabs and line breaks; a stored URL must not hold any.
+    let plain = text.len() <= URL_BYTES_MAX && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+    plain && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(json: &str) -> Fields {
+        Fields::of(serde_json::from_str(json).unwrap())
+    }
+
+    fn codes(fields: Fields) -> Vec<(String, String)> {
+        fields.errors.into_iter().map(|error| (error.field, error.code)).collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(field, code)| ((*field).to_owned(), (*code).to_owned())).collect()
+    }
+
+    #[test]
+    fn everything_wrong_is_collected() {
+        let mut fields = fields(r#"{"a": 1, "b": "x\u0000", "c": "xyz", "d": 2, "d": 3, "snd_at": "now"}"#);
+        fields.text("a", Text::Lines, 10);
+        fields.text("b", Text::Lines, 10);
+        fields.text("c", Text::Lines, 2);
+        fields.take("d");
+        fields.required_text("e", Text::Line, 5);
+        fields.refuse_the_rest(&["a"]);
+        let expected = [
+            ("d", "duplicate_field"),
+            ("a", "wrong_type"),
+            ("b", "control_character"),
+            ("c", "too_long"),
+            ("e", "required"),
+            ("snd_at", "unknown_field"),
+        ];
+        assert_eq!(codes(fields), pairs(&expected));
+    }
+
+    #[test]
+    fn line_breaks_are_text_but_no_part_of_a_line() {
+        let json = r#"{"lines": "a\r\n\tb", "line": "a\nb", "del": "\u007f", "c1": "\u0085"}"#;
+        let mut fields = fields(json);
+        fields.text("lines", Text::Lines, 10);
+        fields.text("line", Text::Line, 10);
+        fields.text("del", Text::Lines, 10);
+        fields.text("c1", Text::Lines, 10);
+        let expected =
+            [("line", "control_character"), ("del", "control_character"), ("c1", "control_character")];
+        assert_eq!(codes(fields), pairs(&expected));
+    }
+
+    #[test]
+    fn only_web_urls_are_attachments() {
+        for url in ["https://example.com/a.png", "http://127.0.0.1:1/x?y=z#f", "HTTPS://EXAMPLE.com"] {
+            assert!(is_web_url(url), "{url}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(URL_BYTES_MAX));
+        for text in [
+            "",
+            "a.png",
+            "ftp://example.com/a",
+            "file:///etc/passwd",
+            "javascript:x",
+            "https://",
+            "https:///a b",
+            "http://e.com/\n",
+            &long,
+        ] {
+            assert!(!is_web_url(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_bounded_and_holds_no_nul() {
+        let many: Map<String, Value> = (0..51).map(|n| (n.to_string(), Value::from(n))).collect();
+        for (metadata, code) in [
+            (Value::Object(many), "too_many"),
+            (serde_json::json!({"a": "x".repeat(METADATA_BYTES_MAX)}), "too_long"),
+            (serde_json::json!({"a": [{"b\u{0}": 1}]}), "control_character"),
+            (serde_json::json!("text"), "wrong_type"),
+        ] {
+            let mut fields = Fields::of(Object(vec![("metadata".to_owned(), metadata)]));
+            fields.metadata("metadata");
+            assert_eq!(codes(fields), pairs(&[("metadata", code)]));
+        }
+    }
+}

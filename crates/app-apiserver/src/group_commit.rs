@@ -1,0 +1,157 @@
+//! Group commit: requests that arrive together share a transaction. A worker takes all that waits, writes it, and
+//! answers; while it writes, the next group gathers. No timer: an idle queue costs nothing and delays nobody.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use app_db::Error;
+use futures_util::FutureExt;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+
+use crate::problem::Problem;
+
+/// Larger groups gain nothing and answer their first member later.
+const GROUP_MAX: usize = 500;
+
+struct Waiting<T, R> {
+    member: T,
+    answer: oneshot::Sender<Result<R, Error>>,
+}
+
+/// What waits to be committed. Bounded: when it is full, requests are turned away.
+pub(crate) struct Queue<T, R> {
+    sender: mpsc::Sender<Waiting<T, R>>,
+}
+
+impl<T, R> Clone for Queue<T, R> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone() }
+    }
+}
+
+/// A member's place in a group.
+pub(crate) struct Ticket<R>(oneshot::Receiver<Result<R, Error>>);
+
+impl<T: Send + 'static, R: Send + 'static> Queue<T, R> {
+    /// A queue of at most `capacity`, written by `workers` at a time; `write` answers for each member in order.
+    /// The workers end when the queue is dropped and empty.
+    pub(crate) fn start<W, F>(workers: usize, capacity: usize, tracker: &TaskTracker, write: W) -> Self
+    where
+        W: Fn(Vec<T>) -> F + Clone + Send + 'static,
+        F: Future<Output = Vec<Result<R, Error>>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(capacity);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..workers {
+            tracker.spawn(work(Arc::clone(&receiver), write.clone()));
+        }
+        Self { sender }
+    }
+
+    /// Takes a place, or turns the request away. Once taken, the member is written whether or not anybody waits.
+    pub(crate) fn enter(&self, member: T) -> Result<Ticket<R>, Problem> {
+        let (answer, result) = oneshot::channel();
+        match self.sender.try_send(Waiting { member, answer }) {
+            Ok(()) => Ok(Ticket(result)),
+            Err(TrySendError::Full(_)) => Err(Problem::overloaded()),
+            Err(TrySendError::Closed(_)) => Err(Problem::unavailable("the server is stopping")),
+        }
+    }
+
+    /// Takes a place and waits for the commit.
+    pub(crate) async fn commit(&self, member: T) -> Result<R, Problem> {
+        self.enter(member)?.committed().await
+    }
+}
+
+impl<R> Ticket<R> {
+    pub(crate) async fn committed(self) -> Result<R, Problem> {
+        match self.0.await {
+            Ok(result) => Ok(result?),
+            // The worker broke in the middle: whether it was written is unknown.
+            Err(_) => Err(Problem::internal()),
+        }
+    }
+}
+
+async fn work<T, R, W, F>(receiver: Arc<Mutex<mpsc::Receiver<Waiting<T, R>>>>, write: W)
+where
+    W: Fn(Vec<T>) -> F,
+    F: Future<Output = Vec<Result<R, Error>>>,
+{
+    loop {
+        let mut group = Vec::new();
+        // One worker waits at the queue, the others wait for it to take what is there.
+        if receiver.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+            return;
+        }
+        let (members, answers): (Vec<T>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.member, waiting.answer)).unzip();
+        // A panic costs this group its answers, not the worker.
+        let Ok(results) = AssertUnwindSafe(write(members)).catch_unwind().await else {
+            tracing::error!(group.size = answers.len(), "writing a group panicked");
+            continue;
+        };
+        for (answer, result) in answers.into_iter().zip(results) {
+            // Nobody waits any more where the client left.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_gathers_while_a_group_is_written_is_written_together() {
+        let (tracker, gate) = (TaskTracker::new(), Arc::new(Semaphore::new(0)));
+        let (sizes, mut groups) = mpsc::unbounded_channel();
+        let held = Arc::clone(&gate);
+        let queue = Queue::start(1, 10, &tracker, move |group: Vec<u32>| {
+            let (sizes, gate) = (sizes.clone(), Arc::clone(&held));
+            async move {
+                sizes.send(group.len()).unwrap();
+                gate.acquire().await.unwrap().forget();
+                group.into_iter().map(|n| Ok(n * 2)).collect()
+            }
+        });
+        let first = queue.enter(1).ok().unwrap();
+        assert_eq!(groups.recv().await, Some(1));
+        let later: Vec<_> = (2..=4).map(|n| queue.enter(n).ok().unwrap()).collect();
+        gate.add_permits(2);
+        assert_eq!(groups.recv().await, Some(3));
+        assert_eq!(first.committed().await.ok(), Some(2));
+        for (ticket, expected) in later.into_iter().zip([4, 6, 8]) {
+            assert_eq!(ticket.committed().await.ok(), Some(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_away_with_503_and_a_dropped_one_is_emptied() {
+        let (tracker, gate) = (TaskTracker::new(), Arc::new(Semaphore::new(0)));
+        let held = Arc::clone(&gate);
+        let (started, mut starts) = mpsc::unbounded_channel();
+        let queue = Queue::start(1, 1, &tracker, move |group: Vec<u32>| {
+            let (started, gate) = (started.clone(), Arc::clone(&held));
+            async move {
+                started.send(()).unwrap();
+                gate.acquire().await.unwrap().forget();
+                group.into_iter().map(Ok).collect()
+            }
+        });
+        let written = queue.enter(1).ok().unwrap();
+        starts.recv().await.unwrap();
+        let waiting = queue.enter(2).ok().unwrap();
+        assert_eq!(queue.enter(3).err().map(|problem| problem.status().as_u16()), Some(503));
+        drop(queue);
+        tracker.close();
+        gate.add_permits(2);
+        tracker.wait().await;
+        assert_eq!((written.committed().await.ok(), waiting.committed().await.ok()), (Some(1), Some(2)));
+    }
+}

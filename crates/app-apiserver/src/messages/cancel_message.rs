@@ -1,0 +1,47 @@
+//! `POST /api/messages/{id}/cancel`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use model::{Bucket, Status};
+use service::metrics::ChannelStatusCode;
+
+use crate::App;
+use crate::message_json::MessageJson;
+use crate::problem::Problem;
+
+/// Cancel a message
+///
+/// Possible as long as no processor holds it and it is not settled. It is `failed` then, with the code `canceled`.
+#[utoipa::path(
+    post,
+    path = "/api/messages/{id}/cancel",
+    tag = "messages",
+    operation_id = "cancel_message",
+    params(("id" = String, Path, description = "The message's id")),
+    responses(
+        (status = 200, description = "Canceled: the message as it is now", body = MessageJson),
+        (status = 404, description = "`message_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`not_cancelable`: it is being sent, or settled", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn cancel_message(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<MessageJson>, Problem> {
+    let database = app.database().await?;
+    let message = super::find(&database, &id).await?;
+    let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
+    if !app_db::cancel::cancel(&database, message.id, event_id).await? {
+        let detail = match message.status {
+            Status::Outbox | Status::Retry => "the message is being sent right now",
+            Status::Ok => "the message has been sent or received",
+            Status::Failed => "the message has failed; it will not be sent",
+        };
+        return Err(Problem::conflict("not_cancelable", detail));
+    }
+    let labels = ChannelStatusCode::new(message.channel.as_str(), "failed", "canceled");
+    app.metrics.messages_settled.get_or_create(&labels).inc();
+    Ok(Json(super::find(&database, &id).await?.into()))
+}

@@ -1,0 +1,52 @@
+//! `POST /api/messages/{id}/retry`
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::StatusCode;
+use model::{Bucket, Direction};
+
+use crate::App;
+use crate::message_json::MessageJson;
+use crate::problem::Problem;
+
+/// Try a message again
+///
+/// For messages that failed, or that are held because nobody knows whether the provider has them: sending such a
+/// one again may send it twice.
+#[utoipa::path(
+    post,
+    path = "/api/messages/{id}/retry",
+    tag = "messages",
+    operation_id = "retry_message",
+    params(("id" = String, Path, description = "The message's id")),
+    responses(
+        (status = 202, description = "It is due now: the message as it is", body = MessageJson),
+        (status = 404, description = "`message_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`not_retryable`: it neither failed nor is held; `expired`: its `expires_at` \
+            has passed", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn retry_message(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<MessageJson>), Problem> {
+    let mut database = app.database().await?;
+    let message = super::find(&database, &id).await?;
+    let not_retryable = |detail: &str| Err(Problem::conflict("not_retryable", detail));
+    if message.direction == Direction::Inbound {
+        return not_retryable("the message was received, not sent");
+    }
+    if message.expires_at.is_some_and(|expires_at| expires_at <= app.clock.now()) {
+        let detail = "the message's expires_at has passed; send a new one";
+        return Err(Problem::conflict("expired", detail));
+    }
+    let route = app.config.routes.matching(message.channel, &message.target);
+    let route = route.map_or("", |route| route.name.as_str());
+    let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
+    if !app_db::requeue::requeue(&mut database, message.id, route, event_id).await? {
+        return not_retryable("only messages that failed or are held can be tried again");
+    }
+    app.after_commit.wake();
+    Ok((StatusCode::ACCEPTED, Json(super::find(&database, &id).await?.into())))
+}

@@ -1,0 +1,163 @@
+//! Around every request: an id, a duration by route, a panic turned into a 500, and what went wrong inside, logged
+//! once. Must not log bodies, addresses or queries.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use model::Bucket;
+use service::metrics::RouteMethodStatus;
+
+use crate::App;
+use crate::problem::{self, Cause, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID_CHARS_MAX: usize = 64;
+
+pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let request_id = request_id(&app, request.headers());
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+    let is_api = route.starts_with("/api/");
+
+    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => as_problem(response),
+        Err(_) => {
+            tracing::error!(http.request_id = ?request_id, http.route = route, "a handler panicked");
+            Problem::internal().into_response()
+        }
+    };
+    let status = response.status();
+    if let Some(Cause(cause)) = response.extensions_mut().remove() {
+        log(&cause, status, &request_id, &route);
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if is_api {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let labels = RouteMethodStatus::new(&route, known_method(method.as_str()), status.as_str());
+    let duration_s = started.elapsed().as_secs_f64();
+    app.metrics.http_request_duration_seconds.get_or_create(&labels).observe(duration_s);
+    tracing::debug!(
+        http.route = route,
+        http.status = status.as_u16(),
+        http.duration_s = duration_s,
+        "request"
+    );
+    response
+}
+
+/// The client's own, where it can stand in a log; else a new one.
+fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|value| {
+        let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        (1..=REQUEST_ID_CHARS_MAX).contains(&value.len()) && value.as_bytes().iter().all(is_plain)
+    });
+    given.cloned().unwrap_or_else(|| {
+        let id = app.ids.next(app.clock.now(), Bucket(0));
+        HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+    })
+}
+
+fn log(
+    cause: &std::sync::Arc<dyn Error + Send + Sync>,
+    status: StatusCode,
+    request_id: &HeaderValue,
+    route: &str,
+) {
+    let chain = chain(&**cause);
+    let (status, request_id) = (status.as_u16(), request_id.to_str().unwrap_or_default());
+    match status {
+        500 => {
+            tracing::error!(
+                http.status = status,
+                http.request_id = request_id,
+                http.route = route,
+                error = chain,
+                "a request failed"
+            );
+        }
+        501.. => {
+            tracing::warn!(
+                http.status = status,
+                http.request_id = request_id,
+                http.route = route,
+                error = chain,
+                "a request could not be served"
+            );
+        }
+        _ => tracing::debug!(
+            http.status = status,
+            http.request_id = request_id,
+            http.route = route,
+            error = chain,
+            "a request was refused"
+        ),
+    }
+}
+
+/// An error and what caused it, one after the other.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing into a String cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Methods that a client made up are no labels.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
+        _ => "other",
+    }
+}
+
+/// What the framework refuses by itself, in our form; its headers, such as `Allow`, stay.
+fn as_problem(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_ours = content_type.is_some_and(|text| text == problem::MEDIA_TYPE || text == "application/json");
+    if !is_error || is_ours {
+        return response;
+    }
+    let allowed = response.headers().get(http::header::ALLOW).and_then(|value| value.to_str().ok());
+    let problem = match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            let detail = format!("this path takes {} only", allowed.unwrap_or("other methods"));
+            Problem::new(status, "method_not_allowed", detail)
+        }
+        StatusCode::NOT_FOUND => not_found(),
+        status if status.is_client_error() => {
+            Problem::new(status, "bad_request", "the request cannot be understood")
+        }
+        _ => Problem::internal(),
+    };
+    let (mut parts, body) = problem.into_response().into_parts();
+    for (name, value) in response.headers() {
+        if *name != CONTENT_TYPE && *name != CONTENT_LENGTH {
+            parts.headers.entry(name).or_insert(value.clone());
+        }
+    }
+    Response::from_parts(parts, body)
+}
+
+/// For every path that is no route.
+pub(crate) fn not_found() -> Problem {
+    Problem::not_found("not_found", "there is nothing at this path; /docs lists what there is")
+}

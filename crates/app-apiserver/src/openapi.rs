@@ -1,0 +1,157 @@
+//! The API's description (OpenAPI 3.1), put together from the endpoints, and the page that shows it.
+
+use std::sync::OnceLock;
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderName, HeaderValue};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response as Description, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::problem::{self, FieldError, Problem};
+
+const DOCS_PATH: &str = "/docs";
+const DOCUMENT_PATH: &str = "/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "app",
+        description = "Sends and receives SMS, MMS and email through any provider. A message is answered with 202 \
+            when it is stored durably, and delivered afterwards. Every error is a problem document (RFC 9457) with a \
+            stable `code`; unknown fields and parameters are errors. Times are RFC 3339 in UTC."
+    ),
+    tags(
+        (name = "messages", description = "Send, list, cancel and retry messages"),
+        (name = "conversations", description = "All messages between the same participants"),
+        (name = "webhooks", description = "Where providers deliver inbound messages and receipts"),
+        (name = "operation", description = "Health, metrics, documentation"),
+    ),
+    paths(
+        crate::messages::list_messages::list_messages,
+        crate::messages::send_sms::send_sms,
+        crate::messages::send_email::send_email,
+        crate::messages::show_message::show_message,
+        crate::messages::list_message_events::list_message_events,
+        crate::messages::cancel_message::cancel_message,
+        crate::messages::retry_message::retry_message,
+        crate::conversations::list_conversations::list_conversations,
+        crate::conversations::show_conversation::show_conversation,
+        crate::conversations::list_conversation_messages::list_conversation_messages,
+        crate::conversations::reply::reply,
+        crate::show_media::show_media,
+        crate::receive_webhook::receive_sms::receive_sms,
+        crate::receive_webhook::receive_email::receive_email,
+        crate::receive_webhook::receive_webhook,
+        crate::receive_webhook::receive_webhook_by_get,
+        crate::show_metrics::show_metrics,
+        crate::front_page::front_page,
+        crate::health::healthz,
+        crate::health::readyz,
+        show_document,
+    ),
+    components(schemas(Problem, FieldError)),
+    security(("api_key" = []), ()),
+    modifiers(&Common),
+)]
+struct Api;
+
+/// What every endpoint has in common, so that none of them repeats it.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        let bearer = |description: &str| {
+            let mut scheme = Http::new(HttpAuthScheme::Bearer);
+            scheme.description = Some(description.to_owned());
+            SecurityScheme::Http(scheme)
+        };
+        let api_key =
+            "An API key from `app keys create`. Without any key, a server on this machine only is open.";
+        components.add_security_scheme("api_key", bearer(api_key));
+        components.add_security_scheme("webhook_secret", bearer("The `secret` of `[webhooks]`."));
+        for (path, item) in &mut openapi.paths.paths {
+            let has_key = path.starts_with("/api/") && !path.starts_with("/api/webhooks/");
+            for (operation, takes_body) in [(&mut item.get, false), (&mut item.post, true)] {
+                if let Some(operation) = operation {
+                    add_problems(operation, path.starts_with("/api/"), has_key, takes_body);
+                }
+            }
+        }
+    }
+}
+
+fn add_problems(operation: &mut Operation, is_api: bool, has_key: bool, is_post: bool) {
+    let mut add = |status: &str, description: &str| {
+        let missing = !operation.responses.responses.contains_key(status);
+        if missing {
+            operation.responses.responses.insert(status.to_owned(), RefOr::T(described(description)));
+        }
+    };
+    let takes_body = operation.request_body.is_some();
+    if has_key {
+        add("401", "`unauthorized`: without a valid API key, where there are keys");
+    }
+    if is_api && (takes_body || !is_post) {
+        let validation = "`validation_failed` with `errors`; `malformed_json`, `invalid_cursor`, \
+                          `invalid_idempotency_key`";
+        add("400", validation);
+    }
+    if takes_body {
+        add("408", "`request_timeout`: the body did not come in time");
+        add("413", "`body_too_large`");
+        add("415", "`unsupported_media_type`: JSON is wanted");
+    }
+    if is_api {
+        add("500", "`internal`: a defect, logged under the answer's `X-Request-Id`");
+        add("503", "`database_unavailable` or `overloaded`: try again after `Retry-After` seconds");
+    }
+}
+
+fn described(description: &str) -> Description {
+    let schema = Ref::from_schema_name("Problem");
+    let content = ContentBuilder::new().schema(Some(schema)).build();
+    ResponseBuilder::new().description(description).content(problem::MEDIA_TYPE, content).build()
+}
+
+/// The whole description.
+pub fn document() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// This description
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "operation",
+    operation_id = "openapi",
+    security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn show_document() -> Response {
+    static JSON: OnceLock<String> = OnceLock::new();
+    let json = JSON.get_or_init(|| document().to_json().unwrap_or_default());
+    ([(CONTENT_TYPE, "application/json")], json.as_str()).into_response()
+}
+
+/// The page that shows it; it asks no other server for anything.
+pub(crate) fn docs() -> SwaggerUi {
+    SwaggerUi::new(DOCS_PATH).config(Config::from(DOCUMENT_PATH).validator_url("none"))
+}
+
+/// What the page may do: show itself and call this server.
+pub(crate) async fn contain(request: Request, next: Next) -> Response {
+    const POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+                          img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+    const REFERRER_POLICY: HeaderName = HeaderName::from_static("referrer-policy");
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}

@@ -1,0 +1,169 @@
+//! `POST` and `GET /api/webhooks/{provider_id}`: a provider's own format, verified by its adapter. What it says is
+//! stored before it is answered; what cannot be verified or understood is kept and answered 4xx.
+
+pub(crate) mod generic;
+mod keep;
+pub(crate) mod receive_email;
+pub(crate) mod receive_sms;
+pub(crate) mod store;
+
+use std::sync::Arc;
+
+use app_db::quarantine::Reason;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use providers::{Provider, Webhook, WebhookError, WebhookRequest};
+use service::metrics::ProviderResult;
+
+use self::keep::Arrived;
+use crate::App;
+use crate::problem::Problem;
+
+/// Larger ones are read on a thread of their own: inbound email is megabytes of MIME.
+const READ_INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// Receive a provider's webhook
+///
+/// Inbound messages and receipts of a configured provider, in its own format, verified by its signature. Answered
+/// when what it says is stored.
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/{provider_id}",
+    tag = "webhooks",
+    operation_id = "receive_webhook",
+    security(()),
+    params(("provider_id" = String, Path, description = "The `id` of a configured provider")),
+    request_body(content = Vec<u8>, content_type = "*/*", description = "As the provider sends it"),
+    responses(
+        (status = 200, description = "Stored, or stored before; what the provider wants to see"),
+        (status = 400, description = "`webhook_not_understood`: kept in `webhook_deliveries`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 403, description = "`webhook_not_verified`: kept in `webhook_deliveries`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "`provider_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn receive_webhook(
+    State(app): State<App>,
+    Path(provider_id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Some(provider) = app.config.provider(&provider_id) else {
+        let detail = "no provider of this id is configured; it is the last part of the URL";
+        return Err(Problem::not_found("provider_not_found", detail));
+    };
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
+    let arrived = Arrived {
+        provider_id,
+        method: parts.method,
+        target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers,
+        body: body.bytes.clone(),
+    };
+    let (arrived, read) = read(&app, Arc::clone(&provider.adapter), arrived).await?;
+    match read {
+        Ok(webhook) => store(&app, &arrived, webhook).await,
+        Err(WebhookError::Unverified(why)) => {
+            arrived.keep(&app, Reason::Unverified, &why).await?;
+            let detail = "the webhook does not prove that the provider sent it; it is kept in webhook_deliveries, \
+                          with the reason";
+            Err(Problem::new(StatusCode::FORBIDDEN, "webhook_not_verified", detail))
+        }
+        Err(WebhookError::Unparsable(why)) => {
+            arrived.keep(&app, Reason::Unparsable, &why).await?;
+            Err(not_understood())
+        }
+    }
+}
+
+/// Receive a provider's webhook by GET
+///
+/// As the same path by POST, for providers that are told to call so.
+#[utoipa::path(
+    get,
+    path = "/api/webhooks/{provider_id}",
+    tag = "webhooks",
+    operation_id = "receive_webhook_by_get",
+    security(()),
+    params(("provider_id" = String, Path, description = "The `id` of a configured provider")),
+    responses(
+        (status = 200, description = "Stored, or stored before; what the provider wants to see"),
+        (status = 400, description = "`webhook_not_understood`: kept in `webhook_deliveries`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 403, description = "`webhook_not_verified`: kept in `webhook_deliveries`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "`provider_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn receive_webhook_by_get(
+    state: State<App>,
+    provider_id: Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    receive_webhook(state, provider_id, request).await
+}
+
+type Read = Result<Webhook, WebhookError>;
+
+async fn read(app: &App, adapter: Arc<dyn Provider>, arrived: Arrived) -> Result<(Arrived, Read), Problem> {
+    // The URL that the provider was told, which it signs; never from a proxy's headers.
+    let url = format!("{}{}", app.config.public_url, arrived.target);
+    let now = app.clock.now();
+    let is_small = arrived.body.len() <= READ_INLINE_BYTES_MAX;
+    let read = move || {
+        let read = adapter.webhook(&WebhookRequest {
+            method: &arrived.method,
+            url: &url,
+            headers: &arrived.headers,
+            body: &arrived.body,
+            now,
+        });
+        (arrived, read)
+    };
+    if is_small {
+        return Ok(read());
+    }
+    tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal().because(error))
+}
+
+async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Response, Problem> {
+    let count = |result: &str| {
+        let labels = ProviderResult::new(&arrived.provider_id, result);
+        app.metrics.webhooks_received.get_or_create(&labels).inc();
+    };
+    let mut not_normal = None;
+    let mut tickets = Vec::with_capacity(webhook.inbound.len());
+    for message in webhook.inbound {
+        match store::normalise(app, &arrived.provider_id, message) {
+            Ok(inbound) => tickets.push(app.inbound.enter(inbound)?),
+            Err((field, error)) => not_normal = Some(format!("{field} {error}")),
+        }
+    }
+    for ticket in tickets {
+        count(if ticket.committed().await?.new { "received" } else { "duplicate" });
+    }
+    if !webhook.receipts.is_empty() {
+        let unmatched = store::apply(app, &arrived.provider_id, webhook.receipts).await?;
+        count(if unmatched == 0 { "receipt" } else { "unmatched" });
+    }
+    // The others are stored by now; delivered again, they are the same messages.
+    if let Some(why) = not_normal {
+        arrived.keep(app, Reason::Unparsable, &why).await?;
+        return Err(not_understood());
+    }
+    let reply = webhook.reply;
+    if reply.content_type.is_empty() {
+        return Ok(StatusCode::OK.into_response());
+    }
+    Ok(([(CONTENT_TYPE, reply.content_type)], reply.body).into_response())
+}
+
+fn not_understood() -> Problem {
+    let detail = "the webhook cannot be understood; it is kept in webhook_deliveries, with the reason";
+    Problem::bad_request("webhook_not_understood", detail)
+}

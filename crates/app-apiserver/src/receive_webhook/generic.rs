@@ -1,0 +1,173 @@
+//! The generic webhooks' JSON, for whatever has no adapter: `{from, to, type?, body, attachments, timestamp,
+//! <provider>_id}`. Unknown fields are ignored; a missing id or end is not.
+
+use app_db::quarantine::Reason;
+use axum::extract::Request;
+use http::StatusCode;
+use model::{Channel, Medium};
+use providers::InboundMessage;
+use serde::Serialize;
+use service::metrics::ProviderResult;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::keep::Arrived;
+use super::store;
+use crate::App;
+use crate::authentication::{self, Refusal};
+use crate::body;
+use crate::fields::{Fields, Text};
+use crate::problem::Problem;
+
+const ATTACHMENTS_MAX: usize = 100;
+const PROVIDER_CHARS_MAX: usize = 64;
+const PROVIDER_MESSAGE_ID_CHARS_MAX: usize = 255;
+const ID_SUFFIX: &str = "_id";
+
+/// What became of an inbound message.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Received, example = json!({
+    "id": "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1",
+    "conversation_id": "019a2f7e-3c41-70a4-8000-0a9b11e2c3d4", "duplicate": false
+}))]
+pub(crate) struct ReceivedJson {
+    /// The message's.
+    id: Uuid,
+    /// Where this delivery stored it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false, value_type = Uuid)]
+    conversation_id: Option<Uuid>,
+    /// Whether an earlier delivery had stored it.
+    duplicate: bool,
+}
+
+/// Takes one in: verified, understood, stored; or kept and refused.
+pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Result<ReceivedJson, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
+    let arrived = Arrived {
+        provider_id: "generic".to_owned(),
+        method: parts.method,
+        target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers,
+        body: body.bytes.clone(),
+    };
+    let secret = app.config.webhook_secret.as_ref();
+    if let Err(refusal) = authentication::check_webhook_secret(secret, app.on_loopback, &arrived.headers) {
+        arrived.keep(app, Reason::Unverified, "without the right secret").await?;
+        return Err(refused(refusal));
+    }
+    let (provider_id, message) = match understand(&arrived, medium) {
+        Ok(understood) => understood,
+        Err(problem) => return Err(kept(app, &arrived, problem).await),
+    };
+    let inbound = match store::normalise(app, &provider_id, message) {
+        Ok(inbound) => inbound,
+        Err((field, error)) => {
+            let mut fields = Fields::default();
+            fields.wrong(field, error.code(), error);
+            let problem = fields.finish().err().unwrap_or_else(Problem::internal);
+            return Err(kept(app, &arrived, problem).await);
+        }
+    };
+    let received = app.inbound.commit(inbound).await?;
+    let result = if received.new { "received" } else { "duplicate" };
+    app.metrics.webhooks_received.get_or_create(&ProviderResult::new("generic", result)).inc();
+    Ok(ReceivedJson {
+        id: received.message_id,
+        conversation_id: received.conversation_id,
+        duplicate: !received.new,
+    })
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::WrongSecret => {
+            Problem::unauthorized("send the secret of [webhooks] as Authorization: Bearer ...")
+        }
+        Refusal::NoSecretConfigured => {
+            let detail = "generic webhooks from other machines need a secret: set [webhooks] secret";
+            Problem::new(StatusCode::FORBIDDEN, "webhook_secret_not_configured", detail)
+        }
+    }
+}
+
+/// The problem to answer with, once the webhook is kept.
+async fn kept(app: &App, arrived: &Arrived, problem: Problem) -> Problem {
+    match arrived.keep(app, Reason::Unparsable, &problem.summary()).await {
+        Ok(()) => problem,
+        Err(not_kept) => not_kept,
+    }
+}
+
+fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessage), Problem> {
+    body::require_json(&arrived.headers)?;
+    let mut fields = Fields::of(body::parse_object(&arrived.body)?);
+    let from = fields.required_text("from", Text::Line, 320);
+    let to = fields.required_text("to", Text::Line, 320);
+    let words: &[&str] = match medium {
+        Medium::Phone => &["sms", "mms"],
+        Medium::Email => &["email"],
+    };
+    let wanted: Option<Channel> = fields.word("type", words);
+    let subject = fields.text("subject", Text::AsItCame, usize::MAX);
+    let errors_before = fields.error_count();
+    let body = fields.text("body", Text::AsItCame, usize::MAX).unwrap_or_default();
+    let attachments = fields.urls("attachments", ATTACHMENTS_MAX);
+    let is_empty = body.trim().is_empty() && attachments.is_empty() && subject.is_none();
+    if is_empty && fields.error_count() == errors_before {
+        fields.wrong("body", "required", "must not be empty in a message without attachments");
+    }
+    let timestamp = fields.time("timestamp");
+    let (provider_id, provider_message_id) = provider_reference(&mut fields);
+    fields.finish()?;
+    let (Some(from), Some(to)) = (from, to) else { return Err(Problem::internal()) };
+    let channel = match (medium, wanted) {
+        (Medium::Email, _) => Channel::Email,
+        // Whatever it is called: with attachments it is an MMS.
+        (Medium::Phone, _) if !attachments.is_empty() => Channel::Mms,
+        (Medium::Phone, wanted) => wanted.unwrap_or(Channel::Sms),
+    };
+    let message = InboundMessage {
+        provider_message_id,
+        channel,
+        from,
+        to,
+        subject: subject.filter(|_| medium == Medium::Email),
+        body,
+        attachments,
+        files: Vec::new(),
+        timestamp,
+    };
+    Ok((provider_id, message))
+}
+
+/// The one text whose name ends in `_id`: the name says who, the text which message.
+fn provider_reference(fields: &mut Fields) -> (String, String) {
+    let found: Vec<(String, String)> = fields
+        .texts_left()
+        .filter_map(|(name, text)| Some((name.strip_suffix(ID_SUFFIX)?.to_owned(), text.to_owned())))
+        .collect();
+    let [(provider, id)] = &found[..] else {
+        let names: Vec<String> = found.iter().map(|(name, _)| format!("{name}{ID_SUFFIX}")).collect();
+        let sentence = "must stand there exactly once: a text whose name ends in _id names the provider and its \
+                        message, such as messaging_provider_id";
+        if names.is_empty() {
+            fields.wrong("<provider>_id", "required", sentence);
+        } else {
+            fields.wrong("<provider>_id", "ambiguous", sentence);
+        }
+        return (String::new(), String::new());
+    };
+    let is_line = |text: &str, chars_max: usize| {
+        !text.trim().is_empty() && text.chars().count() <= chars_max && !text.chars().any(char::is_control)
+    };
+    if !is_line(provider, PROVIDER_CHARS_MAX) || !is_line(id, PROVIDER_MESSAGE_ID_CHARS_MAX) {
+        let sentence = format_args!(
+            "must have 1 to {PROVIDER_CHARS_MAX} characters before _id, and be 1 to \
+             {PROVIDER_MESSAGE_ID_CHARS_MAX} characters itself"
+        );
+        fields.wrong("<provider>_id", "invalid_id", sentence);
+    }
+    (provider.clone(), id.clone())
+}

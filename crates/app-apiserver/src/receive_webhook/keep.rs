@@ -1,0 +1,115 @@
+//! What could not be verified or understood is kept as it came, without credentials, so that it can be looked at
+//! and played again. Must not keep more than a bounded amount of what strangers send.
+
+use std::sync::atomic::Ordering;
+
+use app_db::quarantine::{self, Delivery, Reason};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, Method};
+use model::Bucket;
+use serde_json::{Map, Value};
+use service::metrics::ProviderResult;
+
+use crate::App;
+use crate::problem::Problem;
+
+/// Of what is not verified, only the beginning.
+const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
+/// How many are kept between two looks at the bounds.
+const TRIM_EVERY: usize = 200;
+/// Parameters of a URL that are secrets.
+const SECRET_PARAMETERS: [&str; 3] = ["secret", "token", "key"];
+
+/// A webhook as it arrived.
+pub(super) struct Arrived {
+    pub provider_id: String,
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Arrived {
+    pub(super) async fn keep(&self, app: &App, reason: Reason, detail: &str) -> Result<(), Problem> {
+        // Names that anybody may make up are no labels.
+        let label = app.config.provider(&self.provider_id).map_or("generic", |provider| provider.id.as_str());
+        app.metrics.webhooks_received.get_or_create(&ProviderResult::new(label, reason.as_str())).inc();
+        let (body, cut) = match reason {
+            Reason::Unverified if self.body.len() > UNVERIFIED_BYTES_MAX => {
+                (&self.body[..UNVERIFIED_BYTES_MAX], " (the body is cut)")
+            }
+            _ => (&self.body[..], ""),
+        };
+        let delivery = Delivery {
+            id: app.ids.next(app.clock.now(), Bucket(0)),
+            provider_id: self.provider_id.clone(),
+            reason,
+            detail: format!("{}{cut}", detail.replace('\0', "\u{fffd}")),
+            method: self.method.to_string(),
+            target: without_secrets(&self.target),
+            headers: headers_as_json(&self.headers),
+            body: body.to_vec(),
+            key_hash: None,
+        };
+        let database = app.database().await?;
+        quarantine::keep(&database, &delivery).await?;
+        tracing::warn!(
+            provider.id = label,
+            webhook.delivery_id = %delivery.id,
+            webhook.reason = reason.as_str(),
+            "a webhook was not taken; it is kept in webhook_deliveries"
+        );
+        if app.kept.fetch_add(1, Ordering::Relaxed) % TRIM_EVERY == TRIM_EVERY - 1 {
+            quarantine::trim(&database).await?;
+        }
+        Ok(())
+    }
+}
+
+fn headers_as_json(headers: &HeaderMap) -> Value {
+    let mut map = Map::new();
+    for (name, value) in headers {
+        if ![AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name) {
+            let text = Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned());
+            match map.get_mut(name.as_str()) {
+                Some(Value::Array(values)) => values.push(text),
+                _ => {
+                    map.insert(name.to_string(), Value::Array(vec![text]));
+                }
+            }
+        }
+    }
+    Value::Object(map)
+}
+
+fn without_secrets(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) => {
+            format!("{name}=...")
+        }
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_not_kept() {
+        let target = "/api/webhooks/sendgrid-main?secret=hush&x=1&TOKEN=t";
+        assert_eq!(without_secrets(target), "/api/webhooks/sendgrid-main?secret=...&x=1&TOKEN=...");
+        assert_eq!(without_secrets("/api/webhooks/sms"), "/api/webhooks/sms");
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hush"));
+        headers.append("x-twilio-signature", HeaderValue::from_static("a"));
+        headers.append("x-twilio-signature", HeaderValue::from_static("b"));
+        assert_eq!(headers_as_json(&headers), serde_json::json!({"x-twilio-signature": ["a", "b"]}));
+    }
+}

@@ -1,0 +1,63 @@
+//! `POST /api/webhooks/sms`
+
+use axum::Json;
+use axum::extract::{Request, State};
+use model::Medium;
+use utoipa::ToSchema;
+
+use super::generic::{self, ReceivedJson};
+use crate::App;
+use crate::problem::Problem;
+
+/// An SMS or MMS that came in. Further fields are ignored.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
+#[schema(example = json!({
+    "from": "+12025550199", "to": "+12025550100", "type": "sms", "messaging_provider_id": "message-1",
+    "body": "Hello back", "attachments": null, "timestamp": "2026-11-23T08:31:00Z"
+}))]
+pub(crate) struct InboundSms {
+    from: String,
+    to: String,
+    /// `sms` or `mms`.
+    #[schema(required = false, pattern = "^(sms|mms)$")]
+    r#type: Option<String>,
+    /// May be empty only where there is something else.
+    #[schema(required = false)]
+    body: Option<String>,
+    /// http or https URLs.
+    #[schema(required = false, max_items = 100)]
+    attachments: Option<Vec<String>>,
+    /// When it was sent.
+    #[schema(required = false, format = DateTime)]
+    timestamp: Option<String>,
+    /// Exactly one text whose name ends in `_id` names the provider and its message: `messaging_provider_id`,
+    /// `twilio_id`, ... Deliveries with the same one are the same message.
+    messaging_provider_id: String,
+}
+
+/// Receive an SMS or MMS
+///
+/// For providers without an adapter. The same message, delivered any number of times, is stored once and answered
+/// 200 each time. Needs the secret of `[webhooks]` where one is configured, and off this machine always.
+#[utoipa::path(
+    post,
+    path = "/api/webhooks/sms",
+    tag = "webhooks",
+    operation_id = "receive_sms",
+    security((), ("webhook_secret" = [])),
+    request_body(content = InboundSms, description = "The message"),
+    responses(
+        (status = 200, description = "Stored, or stored before", body = ReceivedJson),
+        (status = 401, description = "`unauthorized`: without the right secret", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 403, description = "`webhook_secret_not_configured`: from other machines, a secret is needed",
+            body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn receive_sms(
+    State(app): State<App>,
+    request: Request,
+) -> Result<Json<ReceivedJson>, Problem> {
+    generic::receive(&app, request, Medium::Phone).await.map(Json)
+}

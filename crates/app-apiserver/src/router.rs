@@ -1,0 +1,62 @@
+//! Every route, a line each.
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+
+use crate::App;
+use crate::authentication::require_key;
+use crate::conversations::list_conversation_messages::list_conversation_messages;
+use crate::conversations::list_conversations::list_conversations;
+use crate::conversations::reply::reply;
+use crate::conversations::show_conversation::show_conversation;
+use crate::front_page::front_page;
+use crate::health::{healthz, readyz};
+use crate::messages::cancel_message::cancel_message;
+use crate::messages::list_message_events::list_message_events;
+use crate::messages::list_messages::list_messages;
+use crate::messages::retry_message::retry_message;
+use crate::messages::send_email::send_email;
+use crate::messages::send_sms::send_sms;
+use crate::messages::show_message::show_message;
+use crate::observe::{not_found, observe};
+use crate::openapi::{docs, show_document};
+use crate::receive_webhook::receive_email::receive_email;
+use crate::receive_webhook::receive_sms::receive_sms;
+use crate::receive_webhook::{receive_webhook, receive_webhook_by_get};
+use crate::show_media::show_media;
+use crate::show_metrics::show_metrics;
+
+pub(crate) fn router(app: App) -> Router {
+    let with_key = Router::new()
+        .route("/api/messages", get(list_messages))
+        .route("/api/messages/sms", post(send_sms))
+        .route("/api/messages/email", post(send_email))
+        .route("/api/messages/{id}", get(show_message))
+        .route("/api/messages/{id}/events", get(list_message_events))
+        .route("/api/messages/{id}/cancel", post(cancel_message))
+        .route("/api/messages/{id}/retry", post(retry_message))
+        .route("/api/conversations", get(list_conversations))
+        .route("/api/conversations/{id}", get(show_conversation))
+        .route("/api/conversations/{id}/messages", get(list_conversation_messages).post(reply))
+        .route("/api/media/{id}", get(show_media))
+        .route_layer(from_fn_with_state(app.clone(), require_key));
+    let with_their_own = Router::new()
+        .route("/api/webhooks/sms", post(receive_sms))
+        .route("/api/webhooks/email", post(receive_email))
+        .route("/api/webhooks/{provider_id}", post(receive_webhook).get(receive_webhook_by_get))
+        .route("/metrics", get(show_metrics));
+    let open = Router::new()
+        .route("/", get(front_page))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/openapi.json", get(show_document));
+    Router::new()
+        .merge(with_key)
+        .merge(with_their_own)
+        .merge(open)
+        .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)))
+        .fallback(async || not_found())
+        .layer(from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}

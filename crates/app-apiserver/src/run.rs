@@ -1,0 +1,174 @@
+//! From parts to a running server, and back: what starts, in which order it ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use app_db::Pool;
+use app_db::migrate::MigrateError;
+use model::IdGenerator;
+use service::metrics::Metrics;
+use service::{Clock, Config};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::after_commit::AfterCommit;
+use crate::authentication::ApiKeys;
+use crate::group_commit::Queue;
+use crate::receive_webhook::store::{WriteInbound, WriteReceipts};
+use crate::send::WriteSends;
+use crate::state::{App, Inner};
+use crate::{router, server, startup};
+
+/// What waits to be written at most; more is turned away.
+const QUEUE_CAPACITY: usize = 4096;
+const RECEIVE_CONNECTIONS: usize = 1;
+const RECEIPT_CONNECTIONS: usize = 1;
+/// Waking processors, noting activity, reading keys and making partitions, readiness.
+const OTHER_CONNECTIONS: usize = 3;
+/// What was taken into a group is written out, within this time.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a server works with.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub config: Arc<Config>,
+    /// Of at least [`connections`] connections.
+    pub pool: Pool,
+    pub metrics: Metrics,
+    pub clock: Clock,
+    /// Notified when something is due, for a processor in the same process. Others are notified by the database.
+    pub wake: Arc<Notify>,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(
+        "there is no API key, and the server listens on more than this machine: make one with \
+         `app keys create NAME`, or set APP_LISTEN to an address such as 127.0.0.1:8080"
+    )]
+    NoApiKeys,
+    #[error(transparent)]
+    Schema(#[from] MigrateError),
+    #[error("the system has no randomness to give: {0}")]
+    Entropy(String),
+    #[error("the listener has no address: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// Connections that a server of this configuration uses.
+pub fn connections(config: &Config) -> usize {
+    let server = &config.server;
+    server.accept_connections
+        + server.read_connections
+        + RECEIVE_CONNECTIONS
+        + RECEIPT_CONNECTIONS
+        + OTHER_CONNECTIONS
+}
+
+/// Serves until `shutdown`; then finishes the requests under way and returns. While the database cannot be
+/// reached, it answers that.
+///
+/// # Errors
+/// When the schema is of another version, or there is no API key where one is needed.
+pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+    let address = listener.local_addr()?;
+    let writers = TaskTracker::new();
+    let stop = shutdown.child_token();
+    let app = start(&parts, address, &writers, stop.clone())?;
+    let background = start_background(&parts, &app);
+    let router = router::router(app.clone());
+
+    let connections_max = parts.config.server.max_connections;
+    let serving = server::serve(listener, router, connections_max, &stop);
+    let preparing = async {
+        tokio::select! {
+            prepared = startup::prepare(&app) => prepared.inspect_err(|_| stop.cancel()),
+            () = stop.cancelled() => Ok(()),
+        }
+    };
+    tracing::info!(http.address = %address, "listening");
+    let ((), prepared) = tokio::join!(serving, preparing);
+
+    // The last owner of the queues: their writers empty them and end.
+    drop(app);
+    drop(background);
+    writers.close();
+    if timeout(FLUSH_TIMEOUT, writers.wait()).await.is_err() {
+        tracing::warn!("the database did not take the last groups in time; they were not answered");
+    }
+    tracing::info!("stopped");
+    prepared
+}
+
+fn start(
+    parts: &Parts,
+    address: SocketAddr,
+    writers: &TaskTracker,
+    shutdown: CancellationToken,
+) -> Result<App, RunError> {
+    let Parts { config, pool, metrics, clock, wake } = parts.clone();
+    let ids = IdGenerator::from_entropy().map_err(|error| RunError::Entropy(error.to_string()))?;
+    let ids = Arc::new(ids);
+    let after_commit = Arc::new(AfterCommit::new(wake));
+    let sends = WriteSends {
+        pool: pool.clone(),
+        ids: Arc::clone(&ids),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        after_commit: Arc::clone(&after_commit),
+    };
+    let inbound = WriteInbound {
+        pool: pool.clone(),
+        ids: Arc::clone(&ids),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        after_commit: Arc::clone(&after_commit),
+    };
+    let receipts = WriteReceipts { pool: pool.clone(), ids: Arc::clone(&ids), clock: clock.clone() };
+    let on_loopback = address.ip().is_loopback();
+    Ok(App::new(Inner {
+        sends: Queue::start(config.server.accept_connections, QUEUE_CAPACITY, writers, move |group| {
+            sends.clone().write(group)
+        }),
+        inbound: Queue::start(RECEIVE_CONNECTIONS, QUEUE_CAPACITY, writers, move |group| {
+            inbound.clone().write(group)
+        }),
+        receipts: Queue::start(RECEIPT_CONNECTIONS, QUEUE_CAPACITY, writers, move |group| {
+            receipts.clone().write(group)
+        }),
+        turns: Semaphore::new(config.server.read_connections),
+        keys: Arc::new(ApiKeys::new(on_loopback)),
+        config,
+        metrics,
+        clock,
+        ids,
+        pool,
+        after_commit,
+        bodies: crate::body::Budget::default(),
+        startup: startup::Startup::default(),
+        on_loopback,
+        shutdown,
+        kept: std::sync::atomic::AtomicUsize::new(0),
+        no_route_warning: crate::rarely::Rarely::default(),
+    }))
+}
+
+/// What runs beside requests. Ends when the set is dropped; must not own an [`App`], whose queues would never end.
+fn start_background(parts: &Parts, app: &App) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    let (pool, after_commit) = (parts.pool.clone(), Arc::clone(&app.after_commit));
+    background.spawn(async move { after_commit.notify_processors(&pool).await });
+    let (pool, after_commit) = (parts.pool.clone(), Arc::clone(&app.after_commit));
+    background.spawn(async move { after_commit.touch_conversations(&pool).await });
+    let (pool, keys) = (parts.pool.clone(), Arc::clone(&app.keys));
+    background.spawn(async move { keys.keep_reading(&pool).await });
+    let (pool, clock) = (parts.pool.clone(), parts.clock.clone());
+    background.spawn(async move { startup::keep_partitions(&pool, &clock).await });
+    background
+}

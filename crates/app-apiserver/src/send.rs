@@ -1,0 +1,176 @@
+//! From a request to an accepted message: what the three endpoints that send have in common.
+
+use std::sync::Arc;
+
+use app_db::accept::{self, Accept, Accepted, Idempotency};
+use app_db::{Error, Pool};
+use axum::Json;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use model::{Direction, Endpoint, IdGenerator, Medium, NewMessage, Participants};
+use serde_json::Value;
+use service::Clock;
+use service::metrics::{ChannelDirection, Metrics};
+
+use crate::App;
+use crate::after_commit::AfterCommit;
+use crate::authentication::Caller;
+use crate::body;
+use crate::content::Content;
+use crate::fields::Fields;
+use crate::idempotency;
+use crate::message_json::MessageJson;
+use crate::problem::Problem;
+
+/// A request to send, on its way to being understood.
+pub(crate) struct Sending {
+    pub fields: Fields,
+    pub now: Timestamp,
+    caller: Caller,
+    path: String,
+    idempotency_key: Option<String>,
+}
+
+/// Who a message goes from and to.
+pub(crate) struct Ends {
+    pub from: Endpoint,
+    pub to: Endpoint,
+}
+
+impl Sending {
+    /// Reads a request as far as its fields.
+    pub(crate) async fn read(app: &App, caller: Caller, request: Request) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let idempotency_key = idempotency::key(&parts.headers)?;
+        body::require_json(&parts.headers)?;
+        let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
+        let fields = Fields::of(body::parse_object(&body.bytes)?);
+        Ok(Self { fields, now: app.clock.now(), caller, path: parts.uri.path().to_owned(), idempotency_key })
+    }
+
+    /// What stands for this request under its Idempotency-Key.
+    pub(crate) fn idempotency(&self, meaning: &Value) -> Option<Idempotency> {
+        let key = self.idempotency_key.as_deref()?;
+        Some(idempotency::of(self.caller, key, "POST", &self.path, meaning))
+    }
+
+    /// Refuses what is wrong, all at once. A request whose only fault is that it has expired by now may be the
+    /// repetition of one that had not: that one's answer is returned.
+    pub(crate) async fn check(
+        mut self,
+        app: &App,
+        content: &Content,
+        idempotency: Option<&Idempotency>,
+    ) -> Result<Option<Accepted>, Problem> {
+        if content.expires_at.is_some_and(|expires_at| expires_at <= self.now) {
+            if let Some(idempotency) = idempotency.filter(|_| self.fields.error_count() == 0)
+                && let Some(before) = accept::replay(&mut *app.database().await?, idempotency).await?
+            {
+                return Ok(Some(before));
+            }
+            self.fields.wrong("expires_at", "out_of_range", "lies in the past");
+        }
+        self.fields.finish().map(|()| None)
+    }
+}
+
+/// Stores a message and answers with it.
+pub(crate) async fn accept(
+    app: &App,
+    medium: Medium,
+    ends: Ends,
+    content: Content,
+    idempotency: Option<Idempotency>,
+) -> Result<Response, Problem> {
+    let now = app.clock.now();
+    let participants = Participants::between(medium, &ends.from, &ends.to);
+    let route = match app.config.routes.matching(content.channel, &ends.to) {
+        Some(route) => route.name.clone(),
+        None => {
+            if app.no_route_warning.is_due(now) {
+                let channel = content.channel.as_str();
+                tracing::warn!(message.channel = channel, "no route matches: messages wait until one does");
+            }
+            String::new()
+        }
+    };
+    let message = NewMessage {
+        id: app.ids.next(now, participants.bucket()),
+        participants,
+        channel: content.channel,
+        direction: Direction::Outbound,
+        source: ends.from,
+        target: ends.to,
+        subject: content.subject,
+        body: content.body,
+        attachments: content.attachments,
+        metadata: content.metadata,
+        priority: content.priority,
+        timestamp: content.timestamp,
+        send_at: content.send_at,
+        expires_at: content.expires_at,
+    };
+    answer(app.sends.commit(Accept { message, route, idempotency }).await?)
+}
+
+/// 202 with the message, the first time and every time after; or why not.
+pub(crate) fn answer(accepted: Accepted) -> Result<Response, Problem> {
+    let (message, replayed) = match accepted {
+        Accepted::New(message) => (message, false),
+        Accepted::Replayed(message) => (message, true),
+        Accepted::KeyReused => {
+            let detail =
+                "this Idempotency-Key came before with another request; use a new key for a new request";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
+        }
+        Accepted::Forgotten => {
+            let detail = "this request was accepted before; its message has been removed since";
+            return Err(Problem::new(StatusCode::GONE, "message_gone", detail));
+        }
+    };
+    let location = HeaderValue::try_from(format!("/api/messages/{}", message.id))
+        .map_err(|error| Problem::internal().because(error))?;
+    let mut response = (StatusCode::ACCEPTED, Json(MessageJson::from(message))).into_response();
+    response.headers_mut().insert(LOCATION, location);
+    if replayed {
+        let name = HeaderName::from_static(idempotency::REPLAYED_HEADER);
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// Writes groups of sends.
+#[derive(Clone)]
+pub(crate) struct WriteSends {
+    pub pool: Pool,
+    pub ids: Arc<IdGenerator>,
+    pub clock: Clock,
+    pub metrics: Metrics,
+    pub after_commit: Arc<AfterCommit>,
+}
+
+impl WriteSends {
+    pub(crate) async fn write(self, group: Vec<Accept>) -> Vec<Result<Accepted, Error>> {
+        let results = accept::accept(&self.pool, &self.ids, self.clock.now(), &group).await;
+        let stored = || {
+            results.iter().filter_map(|result| match result {
+                Ok(Accepted::New(message)) => Some(message),
+                _ => None,
+            })
+        };
+        for message in stored() {
+            let labels = ChannelDirection::new(message.channel.as_str(), message.direction.as_str());
+            self.metrics.messages_accepted.get_or_create(&labels).inc();
+        }
+        if stored().any(|message| message.next_attempt_at <= Some(message.created_at)) {
+            self.after_commit.wake();
+        }
+        if stored().next().is_some() {
+            self.after_commit.touch(stored().map(|message| message.conversation_id));
+        }
+        results
+    }
+}

@@ -1,0 +1,27 @@
+//! `GET /metrics`
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+
+use crate::App;
+use crate::problem::Problem;
+
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Metrics for Prometheus
+///
+/// Open where the server listens on this machine only; elsewhere an API key is needed.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "operation",
+    operation_id = "metrics",
+    responses((status = 200, description = "OpenMetrics text", body = String,
+        content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn show_metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    app.keys.may_see_metrics(&headers)?;
+    Ok(([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.encode()).into_response())
+}

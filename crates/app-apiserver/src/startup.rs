@@ -1,0 +1,82 @@
+//! What must be true before requests are served: the database answers, its schema is of this version, partitions
+//! are there, and the API keys are known. Until then the server listens and says that it is not ready.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use app_db::migrate::{self, MigrateError};
+use app_db::partitions;
+
+use crate::App;
+use crate::observe::chain;
+use crate::run::RunError;
+
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const PARTITIONS_INTERVAL: Duration = Duration::from_secs(3600);
+
+#[derive(Debug, Default)]
+pub(crate) struct Startup {
+    done: AtomicBool,
+}
+
+impl Startup {
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+}
+
+/// Waits for the database as long as it takes.
+pub(crate) async fn prepare(app: &App) -> Result<(), RunError> {
+    let mut said = false;
+    loop {
+        match try_to_prepare(app).await {
+            Ok(()) => {
+                app.startup.done.store(true, Ordering::Release);
+                tracing::info!("the database is ready");
+                return Ok(());
+            }
+            Err(RunError::Schema(MigrateError::Database(error))) if is_passing(&error) => {
+                if !said {
+                    tracing::warn!(
+                        error = chain(&error),
+                        "the database cannot be reached yet; trying again until it can"
+                    );
+                    said = true;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(RETRY_INTERVAL).await;
+    }
+}
+
+fn is_passing(error: &app_db::Error) -> bool {
+    matches!(error, app_db::Error::Unavailable(_) | app_db::Error::Conflict(_))
+}
+
+async fn try_to_prepare(app: &App) -> Result<(), RunError> {
+    let database = |error: app_db::Error| RunError::Schema(MigrateError::Database(error));
+    let mut client = app_db::pool::get(&app.pool).await.map_err(database)?;
+    migrate::check(&client).await?;
+    for warning in migrate::durability_warnings(&client).await.map_err(database)? {
+        tracing::warn!("{warning}");
+    }
+    partitions::ensure(&mut client, app.clock.now()).await.map_err(database)?;
+    let keys = app.keys.read(&client).await.map_err(database)?;
+    if keys == 0 && !app.on_loopback {
+        return Err(RunError::NoApiKeys);
+    }
+    Ok(())
+}
+
+/// Makes partitions ahead of need. Runs until it is dropped.
+pub(crate) async fn keep_partitions(app_pool: &app_db::Pool, clock: &service::Clock) {
+    loop {
+        tokio::time::sleep(PARTITIONS_INTERVAL).await;
+        let ensured =
+            async { partitions::ensure(&mut app_db::pool::get(app_pool).await?, clock.now()).await };
+        if let Err(error) = ensured.await {
+            tracing::warn!(error = chain(&error), "partitions were not made; trying again in an hour");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Times as the API writes and reads them: RFC 3339, written in UTC with microseconds, which is what the database
+//! keeps.
+
+use jiff::Timestamp;
+
+/// `2026-11-23T08:30:00.000000Z`.
+pub(crate) fn format(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// RFC 3339 and nothing more: the general parser also takes other forms of ISO 8601. Cut to microseconds. Years
+/// before 1970 and after 9999 are no times of messages.
+pub(crate) fn parse(text: &str) -> Option<Timestamp> {
+    let time = in_the_form(text).then(|| text.parse::<Timestamp>().ok())??;
+    stored(time)
+}
+
+/// The time as the database can hold it, or nothing where it cannot be a message's.
+pub(crate) fn stored(time: Timestamp) -> Option<Timestamp> {
+    let microsecond = time.as_microsecond();
+    (microsecond >= 0).then(|| Timestamp::from_microsecond(microsecond).ok())?
+}
+
+fn in_the_form(text: &str) -> bool {
+    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:dd";
+    let bytes = text.as_bytes();
+    let fits = |form: &[u8], bytes: &[u8]| {
+        form.len() == bytes.len()
+            && form.iter().zip(bytes).all(|(form, byte)| match form {
+                b'd' => byte.is_ascii_digit(),
+                b'T' => matches!(byte, b'T' | b't' | b' '),
+                b'+' => matches!(byte, b'+' | b'-'),
+                literal => literal == byte,
+            })
+    };
+    let Some((whole, mut rest)) = bytes.split_at_checked(FORM.len()) else { return false };
+    if let [b'.', fraction @ ..] = rest {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=9).contains(&digits) {
+            return false;
+        }
+        rest = &fraction[digits..];
+    }
+    fits(FORM, whole) && (matches!(rest, b"Z" | b"z") || fits(b"+dd:dd", rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc_with_microseconds() {
+        for (text, written) in [
+            ("2026-11-23T08:30:00Z", "2026-11-23T08:30:00.000000Z"),
+            ("2026-11-23t10:30:00.5+02:00", "2026-11-23T08:30:00.500000Z"),
+            ("2026-11-23 08:30:00.123456789Z", "2026-11-23T08:30:00.123456Z"),
+            ("1970-01-01T00:00:00-00:00", "1970-01-01T00:00:00.000000Z"),
+        ] {
+            assert_eq!(parse(text).map(format).as_deref(), Some(written), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_of_rfc_3339_is_refused() {
+        for text in [
+            "",
+            "now",
+            "2026-11-23",
+            "2026-11-23T08:30Z",
+            "2026-11-23T08:30:00",
+            "2026-13-23T08:30:00Z",
+            "2026-02-30T08:30:00Z",
+            "300000-01-01T00:00:00Z",
+            "+300000-01-01T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-11-23T08:30:00[Europe/Berlin]",
+            "2026-11-23T08:30:00Z[UTC]",
+            "2026-11-23T08:30:00.Z",
+            "1764000000",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

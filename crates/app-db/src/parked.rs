@@ -1,0 +1,56 @@
+//! Receipts that match no message yet: kept in `webhook_deliveries`, already verified and understood, until the send
+//! that they are about is settled. They go after 72 hours with what else is kept there (`quarantine::trim`).
+
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::quarantine::{self, Delivery, Reason};
+use crate::receipts::NewReceipt;
+use crate::{Client, Error, receive};
+
+/// Parks one. The caller should look for its message once more afterwards: it may have been settled in between.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn park(client: &Client, id: Uuid, receipt: &NewReceipt) -> Result<(), Error> {
+    let key_hash = receipt.provider_message_id.as_ref().map(|id| receive::key_hash(&receipt.provider_id, id));
+    let delivery = Delivery {
+        id,
+        provider_id: receipt.provider_id.clone(),
+        reason: Reason::Unmatched,
+        detail: "a receipt for which no message is known yet".to_owned(),
+        method: "POST".to_owned(),
+        target: format!("/api/webhooks/{}", receipt.provider_id),
+        headers: json!({}),
+        body: serde_json::to_vec(receipt).map_err(|error| Error::Unreadable(error.to_string()))?,
+        key_hash,
+    };
+    quarantine::keep(client, &delivery).await
+}
+
+/// Forgets one that found its message after all.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn forget(client: &Client, id: Uuid) -> Result<(), Error> {
+    let statement =
+        client.prepare_cached("delete from webhook_deliveries where id = $1 and reason = 'unmatched'").await?;
+    client.execute(&statement, &[&id]).await?;
+    Ok(())
+}
+
+/// Takes what is parked for these keys (`receive::key_hash`), to be applied now.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn take(client: &Client, key_hashes: &[[u8; 32]]) -> Result<Vec<NewReceipt>, Error> {
+    let hashes: Vec<&[u8]> = key_hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let statement = client
+        .prepare_cached(
+            "delete from webhook_deliveries where key_hash = any($1) and reason = 'unmatched' returning body",
+        )
+        .await?;
+    let rows = client.query(&statement, &[&hashes]).await?;
+    // One that an older version wrote otherwise is of no use any more.
+    Ok(rows.iter().filter_map(|row| serde_json::from_slice(row.get(0)).ok()).collect())
+}
