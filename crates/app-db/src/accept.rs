@@ -61,7 +61,9 @@ pub async fn accept(
 pub async fn replay(client: &mut Client, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
     let transaction = client.transaction().await?;
     let statement = transaction
-        .prepare_cached("select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2")
+        .prepare_cached(
+            "select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2",
+        )
         .await?;
     let key_hash = idempotency.key_hash.as_slice();
     let row = transaction.query_opt(&statement, &[&i16::from(key_hash[0]), &key_hash]).await?;
@@ -70,9 +72,10 @@ pub async fn replay(client: &mut Client, idempotency: &Idempotency) -> Result<Op
         return Ok(Some(Accepted::KeyReused));
     }
     let message = messages::find_all(&transaction, &[row.get(1)]).await?.pop();
-    Ok(Some(message.map_or(Accepted::Forgotten, |message| {
-        Accepted::Replayed(messages::as_first_answered(message))
-    })))
+    Ok(Some(
+        message
+            .map_or(Accepted::Forgotten, |message| Accepted::Replayed(messages::as_first_answered(message))),
+    ))
 }
 
 impl group::Member for Accept {

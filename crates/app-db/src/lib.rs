@@ -16,6 +16,8 @@ pub mod messages;
 pub mod migrate;
 pub mod parked;
 pub mod partitions;
+#[cfg(test)]
+mod plans;
 pub mod pool;
 pub mod quarantine;
 pub mod receipts;

@@ -33,8 +33,9 @@ pub async fn park(client: &Client, id: Uuid, receipt: &NewReceipt) -> Result<(),
 /// # Errors
 /// As the database gives them.
 pub async fn forget(client: &Client, id: Uuid) -> Result<(), Error> {
-    let statement =
-        client.prepare_cached("delete from webhook_deliveries where id = $1 and reason = 'unmatched'").await?;
+    let statement = client
+        .prepare_cached("delete from webhook_deliveries where id = $1 and reason = 'unmatched'")
+        .await?;
     client.execute(&statement, &[&id]).await?;
     Ok(())
 }

@@ -51,7 +51,7 @@ const WINDOWS: usize = 8;
 const CONVERSATIONS_MAX: usize = 100;
 
 /// Where the rows of a list come from. Each is walked in the order of ids.
-enum Source {
+pub(crate) enum Source {
     All,
     Conversations(Vec<Uuid>),
     Problems,
@@ -159,7 +159,7 @@ fn walk_sql(source: &Source, order: Order) -> String {
 }
 
 /// The rows of a window that pass the filter.
-fn window_sql(source: &Source, order: Order) -> String {
+pub(crate) fn window_sql(source: &Source, order: Order) -> String {
     let direction = match order {
         Order::NewestFirst => "desc",
         Order::OldestFirst => "asc",

@@ -1,0 +1,199 @@
+//! The schema's rules, asked of the catalogue: bucket in every key, nothing that a spread-out database would refuse,
+//! updates that stay HOT; migrating, and refusing another version's schema.
+
+use std::time::Duration;
+
+use app_db::migrate::{self, MigrateError};
+use app_db::partitions;
+use testkit::fixtures::Fixtures;
+
+/// The large tables. The others are small: a row for a key, a webhook in quarantine.
+const LARGE: [&str; 9] = [
+    "conversations",
+    "messages",
+    "outbox",
+    "message_events",
+    "idempotency_keys",
+    "inbound_keys",
+    "provider_refs",
+    "problems",
+    "media",
+];
+
+async fn column(client: &app_db::Client, sql: &str) -> Vec<String> {
+    client.query(sql, &[&LARGE.to_vec()]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test]
+async fn every_key_of_a_large_table_has_the_bucket_in_it() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    let without = column(
+        &client,
+        "select conrelid::regclass || ': ' || pg_get_constraintdef(oid) from pg_constraint
+         where contype in ('p', 'u', 'f', 'x') and conrelid::regclass::text = any($1)
+           and not exists (
+               select from unnest(conkey) as key(number)
+               join pg_attribute on attrelid = conrelid and attnum = key.number and attname = 'bucket')",
+    )
+    .await;
+    assert_eq!(without, Vec::<String>::new());
+    let keyed = column(
+        &client,
+        "select conrelid::regclass::text from pg_constraint
+         where contype = 'p' and conrelid::regclass::text = any($1)",
+    )
+    .await;
+    assert_eq!(keyed.len(), LARGE.len(), "{keyed:?}");
+}
+
+#[tokio::test]
+async fn no_large_table_has_triggers_sequences_or_volatile_defaults_and_nothing_references_messages() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    for sql in [
+        "select tgrelid::regclass || ' ' || tgname from pg_trigger
+         where not tgisinternal and tgrelid::regclass::text = any($1)",
+        "select attrelid::regclass || '.' || attname from pg_attribute
+         where attidentity <> '' and attrelid::regclass::text = any($1)",
+        "select adrelid::regclass || ': ' || pg_get_expr(adbin, adrelid) from pg_attrdef
+         where adrelid::regclass::text = any($1)
+           and pg_get_expr(adbin, adrelid) !~ '^(now\\(\\)|[0-9]+|true|false)$'",
+        "select conrelid::regclass::text from pg_constraint
+         where contype = 'f' and confrelid = 'messages'::regclass and conrelid::regclass::text = any($1)",
+    ] {
+        assert_eq!(column(&client, sql).await, Vec::<String>::new(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn no_index_names_what_settles_and_receipts_change() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    let rows = client
+        .query(
+            "select indexdef from pg_indexes where tablename like 'messages%'
+             and indexdef ~ '(status|delivery|provider|attempt|updated_at|lease)'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 0);
+}
+
+#[tokio::test]
+async fn the_keys_hold_when_tables_are_spread_by_bucket() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    for table in LARGE.into_iter().filter(|table| !["messages", "message_events"].contains(table)) {
+        client
+            .batch_execute(&format!(
+                "create schema spread_{table};
+                 create table spread_{table}.{table} (like {table} including constraints including defaults)
+                     partition by hash (bucket);"
+            ))
+            .await
+            .unwrap();
+        let keys = client
+            .query(
+                "select pg_get_constraintdef(oid) from pg_constraint
+                 where contype in ('p', 'u') and conrelid = $1::text::regclass",
+                &[&table],
+            )
+            .await
+            .unwrap();
+        for key in keys {
+            let definition: String = key.get(0);
+            client
+                .batch_execute(&format!("alter table spread_{table}.{table} add {definition}"))
+                .await
+                .unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn migrating_twice_applies_nothing_the_second_time() {
+    let database = testkit::database::empty_database().await;
+    let mut client = database.pool.get().await.unwrap();
+    let now = Fixtures::new().now;
+    assert!(matches!(migrate::check(&client).await, Err(MigrateError::Older { found: 0, .. })));
+    assert!(!migrate::run(&mut client, now).await.unwrap().is_empty());
+    assert!(migrate::run(&mut client, now).await.unwrap().is_empty());
+    migrate::check(&client).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_migrations_at_once_do_not_run_into_each_other() {
+    let database = testkit::database::empty_database().await;
+    let now = Fixtures::new().now;
+    let run = async || {
+        let mut client = database.pool.get().await.unwrap();
+        migrate::run(&mut client, now).await.unwrap().len()
+    };
+    let (first, second) = tokio::join!(run(), run());
+    assert_eq!(first.min(second), 0);
+}
+
+#[tokio::test]
+async fn a_schema_that_is_newer_than_the_binary_is_refused_with_a_sentence() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    client
+        .batch_execute(
+            "insert into refinery_schema_history
+             select 999, 'from_the_future', applied_on, checksum from refinery_schema_history limit 1",
+        )
+        .await
+        .unwrap();
+    let error = migrate::check(&client).await.unwrap_err();
+    assert!(error.to_string().contains("version 999, newer than the"), "{error}");
+    let refused = migrate::run(&mut client, Fixtures::new().now).await.unwrap_err();
+    assert!(matches!(refused, MigrateError::Newer { found: 999, .. }));
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_commits_is_warned_about() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    let name: String = client.query_one("select current_database()", &[]).await.unwrap().get(0);
+    for (setting, warned) in [("off", true), ("on", false)] {
+        client
+            .batch_execute(&format!("alter database {name} set synchronous_commit = {setting}"))
+            .await
+            .unwrap();
+        let later = app_db::connect(&database.url, 1).unwrap();
+        let warnings = migrate::durability_warnings(&later.get().await.unwrap()).await.unwrap();
+        let is_warned = warnings.iter().any(|warning| warning.contains("synchronous_commit = off"));
+        assert_eq!(is_warned, warned, "{setting}: {warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    let f = Fixtures::new();
+    let year = f.now + Duration::from_secs(365 * 86_400);
+    partitions::ensure(&mut client, year).await.unwrap();
+    partitions::ensure(&mut client, year).await.unwrap();
+    let count = async |client: &app_db::Client| -> i64 {
+        client
+            .query_one("select count(*) from pg_inherits where inhparent = 'messages'::regclass", &[])
+            .await
+            .unwrap()
+            .get(0)
+    };
+    assert_eq!(count(&client).await, 12);
+
+    let message = f.sms(1, 2);
+    let request = app_db::accept::Accept { message, route: String::new(), idempotency: None };
+    app_db::accept::accept(&database.pool, &f.ids, f.now, &[request]).await.pop().unwrap().unwrap();
+    let keep = Duration::from_secs(60 * 86_400);
+    let dropped = partitions::drop_older_than(&mut client, year, keep).await.unwrap();
+    assert_eq!(dropped.len(), 10, "{dropped:?}");
+    assert_eq!(count(&client).await, 7, "this week's stays: an outbox row points into it");
+    client.batch_execute("delete from outbox").await.unwrap();
+    let dropped = partitions::drop_older_than(&mut client, year, keep).await.unwrap();
+    assert_eq!(dropped.len(), 2, "{dropped:?}");
+}
