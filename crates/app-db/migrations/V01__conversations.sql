@@ -11,7 +11,7 @@ create table conversations (
     -- Sorted, without duplicates; email addresses in lower case.
     participants      text[]      not null check (cardinality(participants) >= 1),
     created_at        timestamptz not null default now(),
-    -- Advances at most once a second, in a transaction of its own: a hot conversation is not a hot row.
+    -- Each server advances it once a second at most, in a transaction of its own: a hot conversation is no hot row.
     last_message_at   timestamptz not null default now(),
     primary key (bucket, id),
     unique (bucket, participants_hash),

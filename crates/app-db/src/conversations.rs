@@ -105,7 +105,7 @@ fn remember(row: &tokio_postgres::Row, known: &mut Known) {
 }
 
 /// Notes that something happened in these conversations. A transaction of its own, skipping rows that others are
-/// at, and at most once a second each: activity orders a list, nothing depends on it.
+/// noting at this moment: activity orders a list, nothing depends on it. A server calls it once a second at most.
 ///
 /// # Errors
 /// As the database gives them.
@@ -117,7 +117,6 @@ pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
              from (
                  select c.bucket, c.id from unnest($1::smallint[], $2::uuid[]) as k(bucket, id)
                  join conversations c on c.bucket = k.bucket and c.id = k.id
-                 where c.last_message_at < now() - interval '1 second'
                  for update of c skip locked
              ) as stale
              where c.bucket = stale.bucket and c.id = stale.id",
