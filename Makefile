@@ -15,7 +15,7 @@ setup: ## Install what is missing: a C compiler, Rust, PostgreSQL's server
 	@scripts/setup
 
 run: setup ## Build, and start everything in the foreground, with simulated providers
-	@$(CARGO) build --locked --release -p app
+	@$(CARGO) build --locked --release -p app -p app-apiserver -p app-processor -p provider-simulator
 	@exec $(TARGET_DIR)/release/app up
 
 test: setup ## Run every test against a real PostgreSQL (one of its own, or DATABASE_URL's)
