@@ -27,14 +27,16 @@ pub fn render(rows: &[Row]) -> String {
                 [name, &figure.what, &figure.value, &figure.bar, verdict].map(str::to_owned)
             })),
             Err(problem) => {
-                cells.push([*name, problem.as_str(), "", "", "FAIL"].map(|cell| cell.replace('\n', " ")));
+                // In full it was said when it happened.
+                let first = problem.lines().next().unwrap_or_default().chars().take(80).collect();
+                cells.push([(*name).to_owned(), first, String::new(), String::new(), "FAIL".to_owned()]);
             }
         }
     }
     let mut widths = [0; 5];
     for row in &cells {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count().min(90));
+            *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();

@@ -158,7 +158,7 @@ async fn reset_after_accept(api: &HttpClient, simulator: &Simulator) -> anyhow::
     ];
 
     // A person decides: the held message goes out after all.
-    api.post(&format!("/api/messages/{held}/retry"), &serde_json::json!({})).await?.expect(200)?;
+    api.post(&format!("/api/messages/{held}/retry"), &serde_json::json!({})).await?.expect(202)?;
     wait_state(api, held, "ok", "pending").await?;
     figures.push(Figure::exactly("reset, hold, then /retry: sent", sent_times(held).await?, 2));
     Ok(figures)
