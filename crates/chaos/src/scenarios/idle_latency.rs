@@ -16,8 +16,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 const POLL_INTERVAL_MS: u32 = 500;
 /// A poll that finds something also claims and sends it.
 const POLL_SLACK_MS: f64 = 50.0;
-/// Between messages, so that each finds everybody idle, and at no fixed distance from the last poll.
-const PAUSE_MS: std::ops::Range<u64> = 5..60;
 
 pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     let with_notify = measure(stage, true, 500, 50).await?;
@@ -56,6 +54,8 @@ pub async fn measure(
     let _processor = installation.processor().await?;
     let api = installation.api();
 
+    // Between messages, so that each finds everybody idle, and anywhere between two polls.
+    let pause_ms = 5..if notify { 60 } else { u64::from(POLL_INTERVAL_MS) };
     // The first ones make connections and prepare statements.
     let warm_up = 10.min(count / 2);
     let mut times_ms = Vec::with_capacity(count);
@@ -68,7 +68,7 @@ pub async fn measure(
         if n >= warm_up {
             times_ms.push(arrived.duration_since(told_at).as_secs_f64() * 1e3);
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(PAUSE_MS))).await;
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(pause_ms.clone()))).await;
     }
     Ok(Latencies::new(times_ms))
 }
