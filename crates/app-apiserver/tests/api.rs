@@ -1,0 +1,22 @@
+//! The HTTP API over a real PostgreSQL and real sockets.
+
+#[path = "api/authentication.rs"]
+mod authentication;
+#[path = "api/bad_input.rs"]
+mod bad_input;
+#[path = "api/concurrency.rs"]
+mod concurrency;
+#[path = "api/conversations.rs"]
+mod conversations;
+#[path = "api/health.rs"]
+mod health;
+#[path = "api/idempotency.rs"]
+mod idempotency;
+#[path = "api/lists.rs"]
+mod lists;
+#[path = "api/messages.rs"]
+mod messages;
+#[path = "api/server.rs"]
+mod server;
+#[path = "api/webhooks.rs"]
+mod webhooks;

@@ -1,0 +1,144 @@
+//! API keys and the secret of the generic webhooks.
+
+use app_apiserver::RunError;
+use bytes::Bytes;
+use http::Method;
+use model::IdGenerator;
+use serde_json::json;
+use service::Clock;
+use testkit::HttpClient;
+
+use crate::server::{CONFIG, Server, code, server, server_with, start};
+
+async fn create_key(server: &Server, seed: u8) -> String {
+    let client = server.database.pool.get().await.unwrap();
+    let mut state = seed;
+    let mut random = || {
+        state = state.wrapping_mul(73).wrapping_add(41);
+        state
+    };
+    let (ids, now) = (IdGenerator::seeded(seed.into()), Clock::System.now());
+    app_db::keys::create(&client, &ids, now, "test", &mut random).await.unwrap().0
+}
+
+fn with_key(client: &HttpClient, key: &str) -> HttpClient {
+    client.clone().with_header("authorization", &format!("Bearer {key}"))
+}
+
+#[tokio::test]
+async fn without_keys_the_server_is_open_and_the_first_key_closes_it() {
+    let server = server().await;
+    with_key(&server.client, "whatever").get("/api/messages").await.expect(200);
+    let key = create_key(&server, 1).await;
+    let refused = testkit::until("a key is needed", async || {
+        let answer = server.client.get("/api/messages").await;
+        (answer.status == 401).then_some(answer)
+    })
+    .await;
+    assert_eq!(code(&refused), "unauthorized");
+    assert_eq!(refused.header("www-authenticate"), "Bearer realm=\"app\"");
+    with_key(&server.client, &key).get("/api/messages").await.expect(200);
+    let mut mistyped = key.clone();
+    mistyped.pop();
+    for (key, says) in [(mistyped.as_str(), "mistyped"), ("", "mistyped")] {
+        let answer = with_key(&server.client, key).get("/api/messages").await.expect(401);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
+    }
+    for path in ["/healthz", "/readyz", "/openapi.json", "/", "/docs/", "/metrics"] {
+        server.client.get(path).await.expect(200);
+    }
+    let posts = [
+        "/api/messages/sms",
+        "/api/messages/email",
+        "/api/messages/x/cancel",
+        "/api/conversations/x/messages",
+    ];
+    for path in posts {
+        server.client.post(path, &json!({})).await.expect(401);
+    }
+    let inbound = json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": "1"});
+    server.client.post("/api/webhooks/sms", &inbound).await.expect(200);
+
+    server.execute("update api_keys set revoked_at = now()").await;
+    let other = create_key(&server, 2).await;
+    testkit::until("the revoked key is refused", async || {
+        (with_key(&server.client, &key).get("/api/messages").await.status == 401).then_some(())
+    })
+    .await;
+    with_key(&server.client, &other).get("/api/messages").await.expect(200);
+}
+
+#[tokio::test]
+async fn idempotency_keys_of_two_api_keys_do_not_meet() {
+    let server = server().await;
+    let (first, second) = (create_key(&server, 1).await, create_key(&server, 2).await);
+    testkit::until("both keys are known", async || {
+        let statuses = [&first, &second].map(|key| with_key(&server.client, key));
+        let mut known = server.client.get("/api/messages").await.status == 401;
+        for client in statuses {
+            known &= client.get("/api/messages").await.status == 200;
+        }
+        known.then_some(())
+    })
+    .await;
+    for (key, to) in [(&first, "+12025550111"), (&second, "+12025550122")] {
+        let request = json!({"from": "+12025550100", "to": to, "body": "x"}).to_string();
+        let headers = [("content-type", "application/json"), ("idempotency-key", "same")];
+        let client = with_key(&server.client, key);
+        client.send(Method::POST, "/api/messages/sms", &headers, Bytes::from(request)).await.expect(202);
+    }
+    assert_eq!(server.count("messages").await, 2);
+}
+
+#[tokio::test]
+async fn off_loopback_the_server_refuses_to_start_without_keys() {
+    let server = start(testkit::database().await, CONFIG, "0.0.0.0:0", Clock::System).await;
+    let error = server.running.await.unwrap().unwrap_err();
+    assert!(matches!(error, RunError::NoApiKeys), "{error}");
+    assert!(error.to_string().contains("app keys create NAME"), "{error}");
+}
+
+#[tokio::test]
+async fn off_loopback_everything_but_health_and_docs_needs_a_key_or_the_secret() {
+    let database = testkit::database().await;
+    let key = {
+        let client = database.pool.get().await.unwrap();
+        let ids = IdGenerator::seeded(1);
+        let mut state = 9_u8;
+        let mut random = || {
+            state = state.wrapping_mul(73).wrapping_add(41);
+            state
+        };
+        app_db::keys::create(&client, &ids, Clock::System.now(), "test", &mut random).await.unwrap().0
+    };
+    let server = start(database, CONFIG, "0.0.0.0:0", Clock::System).await;
+    testkit::until("the server is ready", async || {
+        server.client.get("/readyz").await.status.is_success().then_some(())
+    })
+    .await;
+    server.client.get("/api/messages").await.expect(401);
+    server.client.get("/metrics").await.expect(401);
+    with_key(&server.client, &key).get("/api/messages").await.expect(200);
+    with_key(&server.client, &key).get("/metrics").await.expect(200);
+    server.client.get("/healthz").await.expect(200);
+    let inbound = json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": "1"});
+    let refused = server.client.post("/api/webhooks/sms", &inbound).await.expect(403);
+    assert_eq!(code(&refused), "webhook_secret_not_configured");
+    assert_eq!(server.count("webhook_deliveries where reason = 'unverified'").await, 1);
+    assert_eq!(server.count("messages").await, 0);
+}
+
+#[tokio::test]
+async fn a_configured_secret_is_asked_for_on_loopback_too() {
+    let config = format!("{CONFIG}\n[webhooks]\nsecret = \"hush\"\n");
+    let server = server_with(&config, "127.0.0.1:0", Clock::System).await;
+    let inbound = json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": "1"});
+    for client in [server.client.clone(), with_key(&server.client, "wrong")] {
+        let refused = client.post("/api/webhooks/sms", &inbound).await.expect(401);
+        assert_eq!(code(&refused), "unauthorized");
+    }
+    assert_eq!(server.count("messages").await, 0);
+    assert_eq!(server.count("webhook_deliveries where reason = 'unverified'").await, 2);
+    assert_eq!(server.count("webhook_deliveries where headers ? 'authorization'").await, 0);
+    with_key(&server.client, "hush").post("/api/webhooks/sms", &inbound).await.expect(200);
+}
