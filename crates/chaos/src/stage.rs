@@ -118,15 +118,32 @@ fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
     Ok(format!("{server}/{name}"))
 }
 
-/// Asks `ps`, which every system that PostgreSQL runs on has in some form; /proc is Linux's alone.
+/// From /proc, or from `ps` where there is none.
 fn children_of(parent: i32) -> anyhow::Result<Vec<i32>> {
-    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().context("ps")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let pair = |line: &str| {
-        let (pid, ppid) = line.trim().split_once(char::is_whitespace)?;
-        Some((pid.parse::<i32>().ok()?, ppid.trim().parse::<i32>().ok()?))
+    let pairs = match std::fs::read_dir("/proc/self").and_then(|_| std::fs::read_dir("/proc")) {
+        Ok(entries) => {
+            let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+            pids.filter_map(|pid| Some((pid, parent_in_proc(pid)?))).collect()
+        }
+        Err(_) => pairs_of_ps()?,
     };
-    Ok(text.lines().filter_map(pair).filter(|(_, ppid)| *ppid == parent).map(|(pid, _)| pid).collect())
+    Ok(pairs.into_iter().filter(|(_, ppid)| *ppid == parent).map(|(pid, _)| pid).collect())
+}
+
+fn parent_in_proc(pid: i32) -> Option<i32> {
+    // `pid (name) state ppid ...`, and the name may hold anything.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn pairs_of_ps() -> anyhow::Result<Vec<(i32, i32)>> {
+    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().context("ps")?;
+    let pair = |line: &str| {
+        let mut numbers = line.split_whitespace().map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(pair).collect())
 }
 
 /// The folder that cargo put this program's neighbours in.
