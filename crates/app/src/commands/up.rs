@@ -17,6 +17,7 @@ use serde_json::json;
 use service::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use self::parts::Running;
 use crate::app_db_access::DATA_DIR;
@@ -36,28 +37,46 @@ pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
         output::warning(warning);
     }
 
-    let start = Running::start(config, data_dir);
     let mut running = tokio::select! {
-        running = start => running?,
-        () = shutdown.cancelled() => return Ok(ExitCode::FAILURE),
+        running = Running::start(config, data_dir) => running?,
+        // What was started by then goes with its handles.
+        () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
+    let ended = serve(&mut running, &shutdown, output, began).await;
+    output::note("\nStopping: what is in hand is finished first. Ctrl-C again does not wait.");
+    let stopped = running.stop().await;
+    // Why it had to end counts for more than how it did.
+    ended.and(stopped)?;
+    output::note("Stopped.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Until a signal comes, or a part fails.
+async fn serve(
+    running: &mut Running,
+    shutdown: &CancellationToken,
+    output: Output,
+    began: Instant,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ready = running.until_ready() => ready?,
+        () = shutdown.cancelled() => return Ok(()),
+    }
     if output.json {
         output.record(&json!({ "event": "running", "url": running.url }), |_| String::new())?;
     } else {
         output::print(&welcome::text(&running.welcome(began.elapsed())))?;
     }
-
-    let feed = tokio::spawn(feed::run(running.pool.clone(), output, running.is_demo()));
-    let ended = running.until_end(&shutdown).await;
-    feed.abort();
-    output::note("\nStopping: what is in hand is finished first. Ctrl-C again does not wait.");
-    running.stop().await?;
-    output::note("Stopped.");
-    ended.map(|()| ExitCode::SUCCESS)
+    let feed = feed::run(running.pool.clone(), output, running.is_demo());
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        error = running.supervise() => Err(error),
+        never = feed => match never {},
+    }
 }
 
 /// The second signal ends the process at once: leases lapse, and the database's supervisor stops it.
-async fn second_signal_forces(first: tokio_util::sync::CancellationToken) {
+async fn second_signal_forces(first: CancellationToken) {
     first.cancelled().await;
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

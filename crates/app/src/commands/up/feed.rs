@@ -1,6 +1,7 @@
 //! One line per message, when it is known what became of it. No addresses, no bodies.
 
 use std::collections::{HashSet, VecDeque};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use app_db::messages::list::{self, Filter, Order};
@@ -22,8 +23,8 @@ const PAGE: usize = 200;
 /// A message is given its id before its transaction commits, so a later id may be seen before it.
 const OVERLAP: Duration = Duration::from_secs(2);
 
-/// Until the task is aborted.
-pub(super) async fn run(pool: Pool, output: Output, is_demo: bool) {
+/// Never ends, so that nobody takes its end for the end of the work.
+pub(super) async fn run(pool: Pool, output: Output, is_demo: bool) -> Infallible {
     let mut feed: Option<Feed> = None;
     let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,11 +39,13 @@ pub(super) async fn run(pool: Pool, output: Output, is_demo: bool) {
                 "delivery": message.delivery, "provider_id": message.provider_id, "elapsed_ms": elapsed_ms(message),
             });
             if output.record(&state, |_| line(message, is_demo)).is_err() {
-                return;
+                // Nobody reads any more.
+                return std::future::pending().await;
             }
         }
-        if more > 0 && !output.json && output::print(&format!("… and {more} more\n")).is_err() {
-            return;
+        if more > 0 && !output.json {
+            // The next record finds out whether somebody reads.
+            let _ = output::print(&format!("… and {more} more\n"));
         }
     }
 }

@@ -4,20 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use app_db::Pool;
 use app_db::embedded::Embedded;
+use http::StatusCode;
 use provider_simulator::Simulator;
 use secrecy::{ExposeSecret, SecretString};
 use service::metrics::Metrics;
 use service::{Clock, Config};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::demo;
 use super::listeners::{self, SIMULATOR_VARIABLE};
 use super::welcome::Welcome;
+use crate::api::Api;
 use crate::output;
 
 /// A part that runs until its token is canceled.
@@ -96,9 +99,8 @@ impl Running {
         let config = Arc::new(config);
 
         let (database_url, embedded) = open_database(&config, data_dir).await?;
-        let read_and_write = config.server.accept_connections + config.server.read_connections;
         // One more for the feed.
-        let connections = read_and_write + app_processor::CONNECTIONS + 1;
+        let connections = app_apiserver::connections(&config) + app_processor::CONNECTIONS + 1;
         let pool = app_db::connect(database_url.expose_secret(), connections)?;
         let (database, has_keys) = migrate(&pool, embedded.as_ref(), data_dir).await?;
 
@@ -154,6 +156,25 @@ impl Running {
         })
     }
 
+    /// Until the API server answers that it is ready.
+    pub(super) async fn until_ready(&mut self) -> anyhow::Result<()> {
+        let api = Api::new(&self.url)?;
+        let asking = async {
+            let mut tick = interval(Duration::from_millis(10));
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                if let Ok((StatusCode::OK, _)) = api.get_any("/readyz").await {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = asking => Ok(()),
+            error = self.supervise() => Err(error),
+        }
+    }
+
     pub(super) fn is_demo(&self) -> bool {
         self.is_demo
     }
@@ -175,37 +196,26 @@ impl Running {
         }
     }
 
-    /// Until a signal comes, or a part fails. A database of ours that ends is started again.
-    pub(super) async fn until_end(&mut self, shutdown: &CancellationToken) -> anyhow::Result<()> {
-        loop {
-            let Self { embedded, apiserver, processor, simulator, .. } = self;
-            let simulator = async {
-                match simulator {
-                    Some(simulator) => simulator.ended().await,
-                    None => std::future::pending().await,
-                }
-            };
-            let database = async {
-                match embedded {
-                    Some(embedded) => embedded.ended().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                error = apiserver.ended() => bail!(error),
-                error = processor.ended() => bail!(error),
-                error = simulator => bail!(error),
-                status = database => {
-                    output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
-                }
+    /// Resolves when a part fails. A database of ours that ends is started again.
+    pub(super) async fn supervise(&mut self) -> anyhow::Error {
+        let Self { embedded, apiserver, processor, simulator, .. } = self;
+        let simulator = async {
+            match simulator {
+                Some(simulator) => simulator.ended().await,
+                None => std::future::pending().await,
             }
-            if let Some(embedded) = embedded {
-                tokio::select! {
-                    restarted = embedded.restart() => restarted?,
-                    () = shutdown.cancelled() => return Ok(()),
-                }
+        };
+        let database = async {
+            match embedded {
+                Some(embedded) => keep_running(embedded).await,
+                None => std::future::pending().await,
             }
+        };
+        tokio::select! {
+            error = apiserver.ended() => error,
+            error = processor.ended() => error,
+            error = simulator => error,
+            error = database => error,
         }
     }
 
@@ -221,6 +231,16 @@ impl Running {
             stopped = stopped.and(embedded.stop().await.map_err(Into::into));
         }
         stopped
+    }
+}
+
+async fn keep_running(embedded: &mut Embedded) -> anyhow::Error {
+    loop {
+        let status = embedded.ended().await;
+        output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
+        if let Err(error) = embedded.restart().await {
+            return error.into();
+        }
     }
 }
 
