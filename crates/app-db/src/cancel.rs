@@ -1,4 +1,4 @@
-//! Canceling: only what nobody holds and nobody sent can be stopped.
+//! Canceling: only what nobody holds and nobody sent can be stopped. It is failed then, and listed with what failed.
 
 use model::{Bucket, Reason, StatusPayload};
 use tokio_postgres::types::Json;
@@ -25,7 +25,8 @@ pub async fn cancel(client: &Client, message_id: Uuid, event_id: Uuid) -> Result
                  insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, code)
                  select bucket, message_id, $4, 'canceled', 'failed', 'none', attempt, 'canceled' from stopped
              ), problem as (
-                 delete from problems p using stopped s where p.message_id = s.message_id and p.bucket = s.bucket
+                 insert into problems (bucket, message_id, kind) select bucket, message_id, 'failed' from stopped
+                 on conflict (message_id, bucket) do update set kind = excluded.kind
              )
              select from stopped",
         )

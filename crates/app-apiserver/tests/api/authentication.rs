@@ -40,7 +40,7 @@ async fn without_keys_the_server_is_open_and_the_first_key_closes_it() {
     with_key(&server.client, &key).get("/api/messages").await.expect(200);
     let mut mistyped = key.clone();
     mistyped.pop();
-    for (key, says) in [(mistyped.as_str(), "mistyped"), ("", "mistyped")] {
+    for (key, says) in [(mistyped.as_str(), "mistyped"), ("", "needed")] {
         let answer = with_key(&server.client, key).get("/api/messages").await.expect(401);
         assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
     }

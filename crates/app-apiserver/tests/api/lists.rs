@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use crate::server::{Server, code, server};
 
 async fn bodies(server: &Server, query: &str) -> Vec<String> {
+    bodies_from(server, query, String::new()).await
+}
+
+async fn bodies_from(server: &Server, query: &str, mut cursor: String) -> Vec<String> {
     let mut found = Vec::new();
-    let mut cursor = String::new();
     loop {
         let page = server.client.get(&format!("/api/messages?{query}{cursor}")).await.expect(200).json();
         let messages = page["messages"].as_array().unwrap();
@@ -52,6 +55,7 @@ async fn filters_narrow_the_list() {
         ("since=2099-01-01T00:00:00Z", &[]),
         ("until=2020-01-01T00:00:00Z", &[]),
         ("since=2020-01-01T00:00:00Z&until=2099-01-01T00:00:00Z", &["4", "3", "2", "1"]),
+        ("problem=true", &["2"]),
         ("problem=false", &["4", "3", "2", "1"]),
     ] {
         assert_eq!(bodies(&server, query).await, expected, "{query}");
@@ -75,9 +79,8 @@ async fn pages_hold_every_message_once_while_others_arrive() {
         .iter()
         .map(|m| m["body"].as_str().unwrap().to_owned())
         .collect();
-    seen.extend(
-        bodies(&server, &format!("limit=10&cursor={}", first["next_cursor"].as_str().unwrap())).await,
-    );
+    let cursor = format!("&cursor={}", first["next_cursor"].as_str().unwrap());
+    seen.extend(bodies_from(&server, "limit=10", cursor).await);
     let expected: Vec<String> = (0..25).rev().map(|n| n.to_string()).collect();
     assert_eq!(seen, expected);
 }
