@@ -144,3 +144,54 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Object, Problem> {
         Problem::bad_request("malformed_json", detail)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn endless() -> Body {
+        let chunks =
+            futures_util::stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[0; 1024])));
+        Body::from_stream(chunks)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_408() {
+        let stalled = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
+        let problem = Budget::default().read(&HeaderMap::new(), stalled, 1000).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_unannounced_length_is_cut_off_at_the_limit() {
+        let problem = Budget::default().read(&HeaderMap::new(), endless(), 10_000).await.unwrap_err();
+        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn bodies_share_a_bounded_memory_and_give_it_back() {
+        let budget = Budget(Semaphore::new(2));
+        let read = async || budget.read(&HeaderMap::new(), Body::from("x"), 2 * BUDGET_UNIT_BYTES).await;
+        let first = read().await.unwrap();
+        assert_eq!(read().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        assert_eq!(read().await.unwrap().bytes, "x");
+    }
+
+    #[test]
+    fn json_may_have_parameters_and_a_suffix() {
+        for (content_type, fits) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/vnd.example+json", true),
+            ("text/json", false),
+            ("application/x-www-form-urlencoded", false),
+        ] {
+            let value = http::HeaderValue::from_static(content_type);
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
+            assert_eq!(require_json(&headers).is_ok(), fits, "{content_type}");
+        }
+    }
+}

@@ -29,13 +29,7 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     let route = route.unwrap_or_else(|| "unmatched".to_owned());
     let is_api = route.starts_with("/api/");
 
-    let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => as_problem(response),
-        Err(_) => {
-            tracing::error!(http.request_id = ?request_id, http.route = route, "a handler panicked");
-            Problem::internal().into_response()
-        }
-    };
+    let mut response = answered(next.run(request), &route).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
         log(&cause, status, &request_id, &route);
@@ -56,6 +50,17 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
         "request"
     );
     response
+}
+
+/// The answer, in our form; a panic costs this request a 500, and no other anything.
+async fn answered(answer: impl Future<Output = Response>, route: &str) -> Response {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(response) => as_problem(response),
+        Err(_) => {
+            tracing::error!(http.route = route, "a handler panicked");
+            Problem::internal().into_response()
+        }
+    }
 }
 
 /// The client's own, where it can stand in a log; else a new one.
@@ -160,4 +165,37 @@ fn as_problem(response: Response) -> Response {
 /// For every path that is no route.
 pub(crate) fn not_found() -> Problem {
     Problem::not_found("not_found", "there is nothing at this path; /docs lists what there is")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_an_opaque_500() {
+        let response = answered(async { panic!("secret") }, "/").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "internal");
+        assert!(!problem.to_string().contains("secret"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_framework_becomes_a_problem_and_keeps_its_headers() {
+        let refusal =
+            (StatusCode::METHOD_NOT_ALLOWED, [(http::header::ALLOW, "GET,HEAD")], "no").into_response();
+        let response = answered(std::future::ready(refusal), "/").await;
+        assert_eq!(response.headers()[http::header::ALLOW], "GET,HEAD");
+        assert_eq!(response.headers()[CONTENT_TYPE], problem::MEDIA_TYPE);
+    }
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] std::io::Error);
+
+        assert_eq!(chain(&Outer(std::io::Error::other("inner"))), "outer: inner");
+    }
 }

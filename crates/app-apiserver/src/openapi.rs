@@ -155,3 +155,114 @@ pub(crate) async fn contain(request: Request, next: Next) -> Response {
     response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::content::{EMAIL_FIELDS, PHONE_FIELDS};
+
+    const METHODS: [&str; 2] = ["get", "post"];
+
+    fn json() -> Value {
+        serde_json::to_value(document()).unwrap()
+    }
+
+    /// `(path, method)` of every route, from the one file that lists them.
+    fn routes() -> BTreeSet<(String, String)> {
+        let mut routes = BTreeSet::new();
+        for line in include_str!("router.rs").lines() {
+            let Some(rest) = line.trim().strip_prefix(".route(\"") else { continue };
+            let (path, handlers) = rest.split_once("\", ").unwrap();
+            for method in METHODS.into_iter().filter(|method| handlers.contains(&format!("{method}("))) {
+                routes.insert((path.to_owned(), method.to_owned()));
+            }
+        }
+        routes
+    }
+
+    fn operations(document: &Value) -> BTreeMap<(String, String), &Value> {
+        let mut operations = BTreeMap::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                operations.insert((path.clone(), method.clone()), operation);
+            }
+        }
+        operations
+    }
+
+    #[test]
+    fn every_route_is_described_and_nothing_else() {
+        let document = json();
+        let described: BTreeSet<(String, String)> = operations(&document).into_keys().collect();
+        assert!(routes().len() > 20);
+        assert_eq!(described, routes());
+    }
+
+    #[test]
+    fn every_operation_has_an_id_of_its_own_a_summary_and_described_responses() {
+        let document = json();
+        let mut ids = BTreeSet::new();
+        for ((path, method), operation) in operations(&document) {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id.to_owned()), "{id} stands twice");
+            assert!(operation["summary"].is_string() && operation["tags"].is_array(), "{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(responses.keys().any(|status| status.starts_with('2')), "{method} {path}");
+            for (status, response) in responses {
+                let description = response["description"].as_str().unwrap();
+                assert!(!description.is_empty(), "{method} {path} {status}");
+                if status.starts_with(['4', '5']) && path != "/readyz" {
+                    assert!(response["content"][problem::MEDIA_TYPE].is_object(), "{method} {path} {status}");
+                }
+            }
+            if path.starts_with("/api/") {
+                assert!(responses.contains_key("503"), "{method} {path}");
+            }
+            for parameter in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+                let parameters = operation["parameters"].as_array().unwrap();
+                let found = parameters.iter().any(|p| p["name"] == parameter && p["in"] == "path");
+                assert!(found, "{method} {path}: {parameter}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn check(value: &Value, document: &Value) {
+            match value {
+                Value::Object(map) => {
+                    if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    map.values().for_each(|value| check(value, document));
+                }
+                Value::Array(list) => list.iter().for_each(|value| check(value, document)),
+                _ => {}
+            }
+        }
+        let document = json();
+        assert_eq!(document["openapi"], "3.1.0");
+        check(&document, &document);
+    }
+
+    #[test]
+    fn the_described_fields_are_the_fields_that_are_taken() {
+        let document = json();
+        let described = |schema: &str| -> BTreeSet<String> {
+            let schema = &document["components"]["schemas"][schema];
+            assert_eq!(schema["additionalProperties"], false, "{schema}");
+            schema["properties"].as_object().unwrap().keys().cloned().collect()
+        };
+        let taken = |lists: &[&[&str]]| -> BTreeSet<String> {
+            lists.iter().flat_map(|list| list.iter()).map(|name| (*name).to_owned()).collect()
+        };
+        assert_eq!(described("SendSms"), taken(&[&["from", "to"], &PHONE_FIELDS]));
+        assert_eq!(described("SendEmail"), taken(&[&["from", "to"], &EMAIL_FIELDS]));
+        assert_eq!(described("Reply"), taken(&[&EMAIL_FIELDS]));
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -34,7 +34,8 @@ pub(crate) struct FieldError {
 pub(crate) struct Problem {
     /// Always `about:blank`: `code` tells problems apart.
     #[serde(rename = "type")]
-    kind: &'static str,
+    #[schema(value_type = String)]
+    kind: AboutBlank,
     /// The status in words.
     title: &'static str,
     #[serde(serialize_with = "as_number")]
@@ -49,9 +50,25 @@ pub(crate) struct Problem {
     #[schema(required = false)]
     errors: Vec<FieldError>,
     #[serde(skip)]
-    headers: Vec<(HeaderName, HeaderValue)>,
+    hint: Hint,
     #[serde(skip)]
     cause: Option<Cause>,
+}
+
+#[derive(Debug, Serialize)]
+enum AboutBlank {
+    #[serde(rename = "about:blank")]
+    AboutBlank,
+}
+
+/// What a header says of a problem.
+#[derive(Debug)]
+enum Hint {
+    Nothing,
+    /// `WWW-Authenticate`.
+    Authenticate,
+    /// `Retry-After`, in seconds.
+    RetryAfter(u32),
 }
 
 /// What is behind a problem, in the extensions of its response, for the log.
@@ -66,13 +83,13 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            kind: "about:blank",
+            kind: AboutBlank::AboutBlank,
             title: status.canonical_reason().unwrap_or("Error"),
             status,
             code,
             detail: detail.into(),
             errors: Vec::new(),
-            headers: Vec::new(),
+            hint: Hint::Nothing,
             cause: None,
         }
     }
@@ -97,18 +114,20 @@ impl Problem {
     }
 
     pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
-            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"app\""))
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+        Self { hint: Hint::Authenticate, ..problem }
     }
 
     /// More waits than can be served soon.
     pub(crate) fn overloaded() -> Self {
         let detail = "more requests wait than can be served soon; try again, a little slower";
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).retry_after_s(1)
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
+        Self { hint: Hint::RetryAfter(1), ..problem }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail).retry_after_s(1)
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+        Self { hint: Hint::RetryAfter(1), ..problem }
     }
 
     /// A defect of ours. Opaque.
@@ -116,15 +135,6 @@ impl Problem {
         let detail =
             "something went wrong here; the server's log says what, under this answer's X-Request-Id";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    }
-
-    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
-    }
-
-    fn retry_after_s(self, seconds: u32) -> Self {
-        self.with_header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     pub(crate) fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
@@ -162,7 +172,12 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (self.status, [(CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
-        for (name, value) in self.headers {
+        let hint = match self.hint {
+            Hint::Nothing => None,
+            Hint::Authenticate => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"app\""))),
+            Hint::RetryAfter(seconds) => Some((RETRY_AFTER, HeaderValue::from(seconds))),
+        };
+        if let Some((name, value)) = hint {
             response.headers_mut().insert(name, value);
         }
         if let Some(cause) = self.cause {

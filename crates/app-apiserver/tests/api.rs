@@ -1,11 +1,15 @@
 //! The HTTP API over a real PostgreSQL and real sockets.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 #[path = "api/authentication.rs"]
 mod authentication;
 #[path = "api/bad_input.rs"]
 mod bad_input;
 #[path = "api/concurrency.rs"]
 mod concurrency;
+#[path = "api/connections.rs"]
+mod connections;
 #[path = "api/conversations.rs"]
 mod conversations;
 #[path = "api/health.rs"]

@@ -40,7 +40,9 @@ impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
             // A database that takes no connections for now; within a session the same code is a refusal.
-            PoolError::Backend(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
+            PoolError::Backend(error)
+                if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) =>
+            {
                 Self::Unavailable(Arc::new(error))
             }
             PoolError::Backend(error) => Self::from(error),

@@ -23,8 +23,11 @@ async fn all_at_once(server: &Server, path: &'static str, requests: Vec<Value>) 
 async fn sixty_four_first_messages_between_one_pair_are_one_conversation() {
     let server = server().await;
     let request = |n: usize| {
-        let (from, to) =
-            if n % 2 == 0 { ("+12025550100", "+12025550199") } else { ("+12025550199", "+12025550100") };
+        let (from, to) = if n.is_multiple_of(2) {
+            ("+12025550100", "+12025550199")
+        } else {
+            ("+12025550199", "+12025550100")
+        };
         json!({"from": from, "to": to, "body": n.to_string()})
     };
     let answers = all_at_once(&server, "/api/messages/sms", (0..64).map(request).collect()).await;
