@@ -24,6 +24,7 @@ pub mod receipts;
 pub mod receive;
 pub mod requeue;
 pub mod settle;
+mod text;
 pub mod wake;
 
 pub use error::Error;

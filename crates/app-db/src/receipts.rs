@@ -9,6 +9,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::group::{self, Surroundings};
+use crate::text::storable;
 use crate::{Client, Error, Pool};
 
 /// A verified receipt about one of our messages.
@@ -42,7 +43,8 @@ pub async fn apply(
     now: jiff::Timestamp,
     receipts: &[NewReceipt],
 ) -> Vec<Result<Applied, Error>> {
-    group::run(receipts, Surroundings { pool, ids, now }).await
+    let receipts: Vec<NewReceipt> = receipts.iter().map(storable_receipt).collect();
+    group::run(&receipts, Surroundings { pool, ids, now }).await
 }
 
 struct Row {
@@ -138,6 +140,16 @@ fn apply_one(row: &mut Row, receipt: &NewReceipt) -> bool {
     row.provider_id = Some(receipt.provider_id.clone());
     row.provider_message_id = receipt.provider_message_id.clone().or(row.provider_message_id.take());
     true
+}
+
+fn storable_receipt(receipt: &NewReceipt) -> NewReceipt {
+    let owned = |text: &Option<String>| text.as_deref().map(|text| storable(text).into_owned());
+    NewReceipt {
+        provider_message_id: owned(&receipt.provider_message_id),
+        provider_code: owned(&receipt.provider_code),
+        detail: owned(&receipt.detail),
+        ..receipt.clone()
+    }
 }
 
 fn reference_hash(receipt: &NewReceipt) -> Option<[u8; 32]> {

@@ -1,21 +1,24 @@
 //! Settling: writes the outcomes of many messages in one statement, each only under the lease it was made for.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use model::{Bucket, Next, StatusPayload, Transition};
+use model::{Bucket, Channel, Next, StatusPayload, Transition};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::Error;
 use crate::claim::Lease;
+use crate::text::{storable, storable_payload};
 
 /// A step of a message under a lease.
 #[derive(Clone, Debug)]
 pub struct Settlement {
     pub lease: Lease,
     pub transition: Transition,
-    /// The provider that the step is about.
-    pub provider_id: String,
+    pub channel: Channel,
+    /// The provider that the step is about, if one was ever asked.
+    pub provider_id: Option<String>,
     /// The event's id; it has the message's bucket.
     pub event_id: Uuid,
 }
@@ -88,8 +91,8 @@ pub async fn settle(
     let lease_nos: Vec<i32> = sorted.iter().map(|s| s.lease.lease_no).collect();
     let statuses: Vec<&str> = sorted.iter().map(|s| s.transition.status.as_str()).collect();
     let deliveries: Vec<&str> = sorted.iter().map(|s| s.transition.delivery.as_str()).collect();
-    let payloads: Vec<Option<Json<&StatusPayload>>> =
-        sorted.iter().map(|s| s.transition.payload.as_ref().map(Json)).collect();
+    let payloads: Vec<Option<Json<StatusPayload>>> =
+        sorted.iter().map(|s| s.transition.payload.as_ref().map(storable_payload).map(Json)).collect();
     let attempts: Vec<i32> =
         sorted.iter().map(|s| i32::try_from(s.transition.attempt).unwrap_or(i32::MAX)).collect();
     let next_s: Vec<Option<f64>> = sorted
@@ -100,9 +103,9 @@ pub async fn settle(
         })
         .collect();
     let gone: Vec<bool> = sorted.iter().map(|s| s.transition.next == Next::Gone).collect();
-    let provider_ids: Vec<&str> = sorted.iter().map(|s| s.provider_id.as_str()).collect();
-    let provider_message_ids: Vec<Option<&str>> =
-        sorted.iter().map(|s| s.transition.provider_message_id.as_deref()).collect();
+    let provider_ids: Vec<Option<&str>> = sorted.iter().map(|s| s.provider_id.as_deref()).collect();
+    let provider_message_ids: Vec<Option<Cow<'_, str>>> =
+        sorted.iter().map(|s| s.transition.provider_message_id.as_deref().map(storable)).collect();
     let event_ids: Vec<Uuid> = sorted.iter().map(|s| s.event_id).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
     let statement = transaction.prepare_cached(SETTLE).await?;
@@ -143,9 +146,13 @@ async fn add_provider_ids(
     let accepted = |s: &&&Settlement| s.transition.status == model::Status::Ok;
     let ids: Vec<Uuid> = lost.iter().filter(accepted).map(|s| s.lease.message_id).collect();
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let provider_ids: Vec<&str> = lost.iter().filter(accepted).map(|s| s.provider_id.as_str()).collect();
-    let provider_message_ids: Vec<Option<&str>> =
-        lost.iter().filter(accepted).map(|s| s.transition.provider_message_id.as_deref()).collect();
+    let provider_ids: Vec<Option<&str>> =
+        lost.iter().filter(accepted).map(|s| s.provider_id.as_deref()).collect();
+    let provider_message_ids: Vec<Option<Cow<'_, str>>> = lost
+        .iter()
+        .filter(accepted)
+        .map(|s| s.transition.provider_message_id.as_deref().map(storable))
+        .collect();
     let statement = transaction
         .prepare_cached(
             "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),

@@ -1,5 +1,7 @@
 //! Accepting and receiving in groups: keys, conversations, poisoned members, on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use std::collections::HashSet;
 
 use app_db::accept::{Accept, Accepted, Idempotency, accept};

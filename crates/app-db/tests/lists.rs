@@ -1,5 +1,7 @@
 //! Lists of messages: filters, pages and bounded windows on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use app_db::accept::{Accept, accept};
 use app_db::messages::list::{Filter, Order, list};
 use model::{Delivery, Status};

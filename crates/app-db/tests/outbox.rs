@@ -1,136 +1,19 @@
 //! Claim, settle, lease, cancel, requeue: the life of an outbox row on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use std::collections::HashSet;
 use std::time::Duration;
 
-use app_db::accept::{Accept, Accepted, accept};
-use app_db::claim::{self, ClaimRequest, Claimed, Lease};
-use app_db::messages::events;
+use app_db::claim;
 use app_db::settle::{Settled, Settlement, settle};
-use app_db::{Pool, cancel, housekeeping, messages, requeue};
+use app_db::{cancel, housekeeping, requeue};
 use model::transition::{self, Tried};
-use model::{Bucket, Delivery, Message, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
-use testkit::fixtures::Fixtures;
+use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
+use testkit::outbox::{Outbox, accepted, lease_of, rejected, unavailable};
 use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(10);
-
-struct Outbox {
-    database: testkit::TestDatabase,
-    fixtures: Fixtures,
-    owner: Uuid,
-}
-
-impl Outbox {
-    async fn new() -> Self {
-        let fixtures = Fixtures::new();
-        let owner = fixtures.ids.next(fixtures.now, Bucket(0));
-        Self { database: testkit::database().await, fixtures, owner }
-    }
-
-    fn pool(&self) -> &Pool {
-        &self.database.pool
-    }
-
-    async fn accept(&self, message: model::NewMessage) -> Message {
-        let request = Accept { message, route: "sms".to_owned(), idempotency: None };
-        let mut results = accept(self.pool(), &self.fixtures.ids, self.fixtures.now, &[request]).await;
-        match results.pop().unwrap().unwrap() {
-            Accepted::New(message) => message,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn claim_as(&self, owner: Uuid, limit: usize) -> Vec<Claimed> {
-        let mut client = self.pool().get().await.unwrap();
-        let transaction = client.transaction().await.unwrap();
-        let request =
-            ClaimRequest { route: "sms", provider_id: "p", owner, lease: LEASE, limit, floors: [None; 3] };
-        let claimed = claim::claim(&transaction, request).await.unwrap();
-        transaction.commit().await.unwrap();
-        claimed
-    }
-
-    async fn claim(&self, limit: usize) -> Vec<Claimed> {
-        self.claim_as(self.owner, limit).await
-    }
-
-    async fn settle_as(
-        &self,
-        owner: Uuid,
-        claimed: &Claimed,
-        outcome: &Outcome,
-        on_unknown: OnUnknown,
-    ) -> Settled {
-        let tried = Tried { attempt: claimed.attempt, age: Duration::ZERO, claims: 1, jitter: 0.0 };
-        let policy = RetryPolicy::default();
-        let wait = Duration::from_secs(300);
-        let settlement = Settlement {
-            lease: lease_of(claimed),
-            transition: transition::after_outcome(outcome, tried, &policy, on_unknown, wait),
-            provider_id: "p".to_owned(),
-            event_id: self.event_id(claimed.message.id),
-        };
-        let mut client = self.pool().get().await.unwrap();
-        let transaction = client.transaction().await.unwrap();
-        let settled = settle(&transaction, owner, &[settlement]).await.unwrap();
-        transaction.commit().await.unwrap();
-        settled
-    }
-
-    async fn settle(&self, claimed: &Claimed, outcome: &Outcome) -> Settled {
-        self.settle_as(self.owner, claimed, outcome, OnUnknown::Hold).await
-    }
-
-    fn event_id(&self, message_id: Uuid) -> Uuid {
-        self.fixtures.ids.next(self.fixtures.now, Bucket::of(message_id))
-    }
-
-    async fn find(&self, id: Uuid) -> Message {
-        messages::find(&self.pool().get().await.unwrap(), id).await.unwrap().unwrap()
-    }
-
-    async fn event_kinds(&self, id: Uuid) -> Vec<String> {
-        let client = self.pool().get().await.unwrap();
-        let listed = events::list(&client, id, Uuid::nil(), 100).await.unwrap();
-        listed.into_iter().map(|event| event.kind).collect()
-    }
-
-    async fn execute(&self, sql: &str) {
-        self.pool().get().await.unwrap().batch_execute(sql).await.unwrap();
-    }
-
-    async fn let_leases_lapse(&self) {
-        self.execute(
-            "update outbox set next_attempt_at = now() - interval '1 second' where leased_by is not null",
-        )
-        .await;
-    }
-}
-
-fn lease_of(claimed: &Claimed) -> Lease {
-    Lease { message_id: claimed.message.id, lease_no: claimed.lease_no }
-}
-
-fn accepted() -> Outcome {
-    Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) }
-}
-
-fn unavailable() -> Outcome {
-    Outcome::Unavailable {
-        retry_after: None,
-        provider_code: Some("20500".to_owned()),
-        detail: "HTTP 500".to_owned(),
-    }
-}
-
-fn rejected() -> Outcome {
-    Outcome::Rejected {
-        reason: Reason::InvalidRecipient,
-        provider_code: Some("21211".to_owned()),
-        detail: "HTTP 400".to_owned(),
-    }
-}
 
 #[tokio::test]
 async fn a_message_is_in_the_outbox_exactly_until_it_is_settled() {
@@ -286,7 +169,7 @@ async fn a_message_that_waits_for_a_receipt_comes_back_marked_so() {
     outbox.accept(outbox.fixtures.sms(1, 2)).await;
     let claimed = outbox.claim(1).await;
     let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: "10 s".to_owned() };
-    outbox.settle_as(outbox.owner, &claimed[0], &uncertain, OnUnknown::Reconcile).await;
+    outbox.settle_by(OnUnknown::Reconcile, &claimed[0], &uncertain).await;
     assert!(outbox.claim(1).await.is_empty(), "it waits");
     outbox.execute("update outbox set next_attempt_at = now()").await;
     let due = outbox.claim(1).await;
@@ -346,7 +229,13 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
             let tried = Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0 };
             let transition = transition::after_outcome(&outcome, tried, &policy, OnUnknown::Retry, LEASE);
             let event_id = outbox.event_id(row.message.id);
-            Settlement { lease: lease_of(row), transition, provider_id: "p".to_owned(), event_id }
+            Settlement {
+                lease: lease_of(row),
+                transition,
+                channel: model::Channel::Sms,
+                provider_id: Some("p".to_owned()),
+                event_id,
+            }
         })
         .collect();
     let mut client = outbox.pool().get().await.unwrap();

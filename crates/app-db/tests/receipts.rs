@@ -1,57 +1,32 @@
 //! Receipts on a real PostgreSQL: late, doubled, out of order, before the answer, for unknown outcomes.
 
-use std::time::Duration;
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
-use app_db::accept::{Accept, Accepted, accept};
-use app_db::claim::{self, ClaimRequest, Claimed, Lease};
-use app_db::messages::{self, events};
+use app_db::claim::Claimed;
+use app_db::messages::events;
 use app_db::receipts::{Applied, NewReceipt, apply};
-use app_db::settle::{Settled, Settlement, settle};
-use model::transition::{self, Tried};
-use model::{Bucket, Delivery, Message, OnUnknown, Outcome, Reason, RetryPolicy, Status};
-use testkit::fixtures::Fixtures;
+use app_db::settle::Settled;
+use model::{Bucket, Delivery, Message, OnUnknown, Outcome, Reason, Status};
+use testkit::outbox::{Outbox, accepted};
 use uuid::Uuid;
 
+/// A message under a lease: its call is under way.
 struct Sent {
-    database: testkit::TestDatabase,
-    fixtures: Fixtures,
-    owner: Uuid,
+    outbox: Outbox,
     id: Uuid,
     claimed: Claimed,
 }
 
 impl Sent {
-    /// A message under a lease: its call is under way.
     async fn new() -> Self {
-        let database = testkit::database().await;
-        let fixtures = Fixtures::new();
-        let request = Accept { message: fixtures.sms(1, 2), route: "sms".to_owned(), idempotency: None };
-        let accepted = accept(&database.pool, &fixtures.ids, fixtures.now, &[request]).await.pop();
-        let Some(Ok(Accepted::New(message))) = accepted else { panic!("{accepted:?}") };
-        let owner = fixtures.ids.next(fixtures.now, Bucket(0));
-        let mut client = database.pool.get().await.unwrap();
-        let transaction = client.transaction().await.unwrap();
-        let lease = Duration::from_secs(10);
-        let request =
-            ClaimRequest { route: "sms", provider_id: "p", owner, lease, limit: 1, floors: [None; 3] };
-        let claimed = claim::claim(&transaction, request).await.unwrap().pop().unwrap();
-        transaction.commit().await.unwrap();
-        Self { id: message.id, database, fixtures, owner, claimed }
+        let outbox = Outbox::new().await;
+        let id = outbox.accept(outbox.fixtures.sms(1, 2)).await.id;
+        let claimed = outbox.claim(1).await.pop().unwrap();
+        Self { outbox, id, claimed }
     }
 
     async fn settle(&self, outcome: &Outcome, on_unknown: OnUnknown) -> Settled {
-        let tried = Tried { attempt: self.claimed.attempt, age: Duration::ZERO, claims: 1, jitter: 0.0 };
-        let policy = RetryPolicy::default();
-        let transition =
-            transition::after_outcome(outcome, tried, &policy, on_unknown, Duration::from_secs(300));
-        let lease = Lease { message_id: self.id, lease_no: self.claimed.lease_no };
-        let event_id = self.fixtures.ids.next(self.fixtures.now, Bucket::of(self.id));
-        let settlement = Settlement { lease, transition, provider_id: "p".to_owned(), event_id };
-        let mut client = self.database.pool.get().await.unwrap();
-        let transaction = client.transaction().await.unwrap();
-        let settled = settle(&transaction, self.owner, &[settlement]).await.unwrap();
-        transaction.commit().await.unwrap();
-        settled
+        self.outbox.settle_by(on_unknown, &self.claimed, outcome).await
     }
 
     fn receipt(&self, delivery: Delivery, attempt: u32) -> NewReceipt {
@@ -67,30 +42,26 @@ impl Sent {
     }
 
     async fn apply(&self, receipts: &[NewReceipt]) -> Vec<Applied> {
-        let results = apply(&self.database.pool, &self.fixtures.ids, self.fixtures.now, receipts).await;
+        let fixtures = &self.outbox.fixtures;
+        let results = apply(self.outbox.pool(), &fixtures.ids, fixtures.now, receipts).await;
         results.into_iter().map(Result::unwrap).collect()
     }
 
     async fn message(&self) -> Message {
-        let client = self.database.pool.get().await.unwrap();
-        messages::find(&client, self.id).await.unwrap().unwrap()
+        self.outbox.find(self.id).await
     }
 
     async fn events(&self) -> Vec<(String, String)> {
-        let client = self.database.pool.get().await.unwrap();
+        let client = self.outbox.pool().get().await.unwrap();
         let listed = events::list(&client, self.id, Uuid::nil(), 100).await.unwrap();
         listed.into_iter().map(|event| (event.kind, event.delivery)).collect()
     }
 
     async fn problem(&self) -> Option<String> {
-        let client = self.database.pool.get().await.unwrap();
+        let client = self.outbox.pool().get().await.unwrap();
         let sql = "select kind from problems where message_id = $1";
         client.query_opt(sql, &[&self.id]).await.unwrap().map(|row| row.get(0))
     }
-}
-
-fn accepted() -> Outcome {
-    Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) }
 }
 
 fn uncertain() -> Outcome {
@@ -146,7 +117,7 @@ async fn a_receipt_settles_what_waits_to_be_reconciled() {
     assert_eq!(sent.message().await.delivery, Delivery::Unknown);
     sent.apply(&[sent.receipt(Delivery::Delivered, 1)]).await;
     assert_eq!(sent.message().await.delivery, Delivery::Delivered);
-    let client = sent.database.pool.get().await.unwrap();
+    let client = sent.outbox.pool().get().await.unwrap();
     let left: i64 = client.query_one("select count(*) from outbox", &[]).await.unwrap().get(0);
     assert_eq!(left, 0);
 }
@@ -183,7 +154,7 @@ async fn an_undelivered_message_is_a_problem_with_the_providers_code() {
 #[tokio::test]
 async fn a_receipt_for_no_message_of_ours_is_unmatched() {
     let sent = Sent::new().await;
-    let stranger = sent.fixtures.ids.next(sent.fixtures.now, Bucket(3));
+    let stranger = sent.outbox.fixtures.ids.next(sent.outbox.fixtures.now, Bucket(3));
     let by_id = NewReceipt { message_id: Some(stranger), ..sent.receipt(Delivery::Sent, 1) };
     let by_reference = NewReceipt { message_id: None, ..sent.receipt(Delivery::Sent, 1) };
     let by_nothing =

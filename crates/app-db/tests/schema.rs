@@ -1,6 +1,8 @@
 //! The schema's rules, asked of the catalogue: bucket in every key, nothing that a spread-out database would refuse,
 //! updates that stay HOT; migrating, and refusing another version's schema.
 
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
 use std::time::Duration;
 
 use app_db::migrate::{self, MigrateError};

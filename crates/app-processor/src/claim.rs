@@ -12,7 +12,6 @@ use app_db::settle::Settlement;
 use jiff::Timestamp;
 use model::transition::{self, Transition, Tried};
 use model::{Bucket, Direction, OnUnknown, Reason};
-use service::metrics::ProviderResolution;
 use tokio::time::Instant;
 
 use crate::Processor;
@@ -81,27 +80,29 @@ impl Processor {
         let transaction = client.transaction().await?;
         let claimed = app_db::claim::claim(&transaction, request).await?;
         self.floors.raise(route, &claimed);
-        let (settlements, sendable) = self.sort_out(claimed, provider_id);
-        app_db::settle::settle(&transaction, self.owner, &settlements).await?;
+        let (settlements, sendable) = self.sort_out(claimed);
+        let settled = app_db::settle::settle(&transaction, self.owner, &settlements).await?;
         self.leases.begin(sendable.iter().map(lease_of));
         if let Err(error) = transaction.commit().await {
             // Whether the leases are ours is unknown: they are left to lapse, and nothing is sent.
             self.leases.end(sendable.iter().map(lease_of));
             return Err(error.into());
         }
-        self.count_settled_at_claim(&settlements);
+        for settlement in &settlements {
+            crate::settle::count(&self.parts, settlement, &settled);
+        }
         self.parts.metrics.claim_duration_seconds.observe(began.elapsed().as_secs_f64());
         Ok(sendable)
     }
 
     /// What must be settled instead of sent, and what may be sent.
-    fn sort_out(&self, claimed: Vec<Claimed>, provider_id: &str) -> (Vec<Settlement>, Vec<Claimed>) {
+    fn sort_out(&self, claimed: Vec<Claimed>) -> (Vec<Settlement>, Vec<Claimed>) {
         let mut settlements = Vec::new();
         let mut sendable = Vec::with_capacity(claimed.len());
         for row in claimed {
             match self.step_before_sending(&row) {
                 Some(transition) => {
-                    let provider_id = row.lapsed_provider.clone().unwrap_or_else(|| provider_id.to_owned());
+                    let provider_id = row.lapsed_provider.clone().or(row.message.provider_id.clone());
                     settlements.push(self.settlement(&row, transition, provider_id));
                 }
                 None => sendable.push(row),
@@ -139,21 +140,12 @@ impl Processor {
         &self,
         row: &Claimed,
         transition: Transition,
-        provider_id: String,
+        provider_id: Option<String>,
     ) -> Settlement {
         let bucket = Bucket::of(row.message.id);
         let event_id = self.ids.next(self.parts.clock.now(), bucket);
-        Settlement { lease: lease_of(row), transition, provider_id, event_id }
-    }
-
-    fn count_settled_at_claim(&self, settlements: &[Settlement]) {
-        for settlement in settlements {
-            if settlement.transition.event == transition::EventKind::OutcomeUnknown {
-                let resolution = crate::settle::resolution(&settlement.transition);
-                let label = ProviderResolution::new(&settlement.provider_id, resolution);
-                self.parts.metrics.outcomes_unknown.get_or_create(&label).inc();
-            }
-        }
+        let channel = row.message.channel;
+        Settlement { lease: lease_of(row), transition, channel, provider_id, event_id }
     }
 }
 

@@ -129,12 +129,16 @@ impl Processor {
         let settlements: Vec<Settlement> = rows
             .iter()
             .map(|row| {
-                let provider_id = row.message.provider_id.clone().unwrap_or_default();
+                let provider_id = row.message.provider_id.clone();
                 self.settlement(row, model::transition::expired(row.attempt), provider_id)
             })
             .collect();
-        app_db::settle::settle(&transaction, self.owner, &settlements).await?;
-        Ok(transaction.commit().await?)
+        let settled = app_db::settle::settle(&transaction, self.owner, &settlements).await?;
+        transaction.commit().await?;
+        for settlement in &settlements {
+            crate::settle::count(&self.parts, settlement, &settled);
+        }
+        Ok(())
     }
 
     async fn clean(&self) -> Result<(), Error> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use app_db::Error;
 use app_db::claim::Claimed;
 use app_db::settle::{Settled, Settlement};
 use model::transition::{self, EventKind, Transition};
@@ -33,7 +34,6 @@ pub(crate) struct Settler {
 #[derive(Debug)]
 struct Pending {
     settlement: Settlement,
-    channel: &'static str,
     written: oneshot::Sender<()>,
 }
 
@@ -70,9 +70,9 @@ impl Processor {
         let latency =
             self.parts.metrics.dispatch_latency_seconds.get_or_create(&ChannelLabel::new(channel)).clone();
         latency.observe((waited + took).as_secs_f64());
-        let settlement = self.settlement(claimed, transition, provider.id.clone());
+        let settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
         let (written, is_written) = oneshot::channel();
-        if self.settler.queue.send(Pending { settlement, channel, written }).is_ok() {
+        if self.settler.queue.send(Pending { settlement, written }).is_ok() {
             // An error means that the task ended with the runtime; then nobody waits for this either.
             let _ = is_written.await;
         }
@@ -93,32 +93,48 @@ async fn write_batches(
         let settled = write(&parts, owner, &leases, &settlements).await;
         parts.metrics.settle_duration_seconds.observe(began.elapsed().as_secs_f64());
         for pending in batch.drain(..) {
-            count(&parts, &pending, &settled);
+            count(&parts, &pending.settlement, &settled);
             let _ = pending.written.send(());
         }
         tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
     }
 }
 
-/// Writes a batch, however long the database is away.
+/// Writes a batch, however long the database is away. What the database refuses is written one by one, so that one
+/// row cannot keep the others from settling; a row that is refused alone is left to its lease.
 async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settlement]) -> Settled {
     loop {
         match try_write(parts, owner, settlements).await {
             Ok(settled) => return settled,
-            Err(error) => {
+            Err(error @ (Error::Unavailable(_) | Error::Conflict(_))) => {
                 leases.settling_fails();
+                let waiting = settlements.len();
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    waiting = settlements.len(),
+                    waiting,
                     "cannot settle; trying again"
                 );
                 tokio::time::sleep(DATABASE_PAUSE).await;
+            }
+            Err(error) => {
+                if let [settlement] = settlements {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(message.id = %settlement.lease.message_id, error, "the database refuses an outcome");
+                    return Settled::default();
+                }
+                let mut all = Settled::default();
+                for settlement in settlements {
+                    let one = Box::pin(write(parts, owner, leases, std::slice::from_ref(settlement))).await;
+                    all.written.extend(one.written);
+                    all.by_receipt.extend(one.by_receipt);
+                }
+                return all;
             }
         }
     }
 }
 
-async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Result<Settled, app_db::Error> {
+async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Result<Settled, Error> {
     let mut client = app_db::pool::get(&parts.pool).await?;
     let transaction = client.transaction().await?;
     let settled = app_db::settle::settle(&transaction, owner, settlements).await?;
@@ -126,8 +142,9 @@ async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Re
     Ok(settled)
 }
 
-fn count(parts: &Parts, pending: &Pending, settled: &Settled) {
-    let Settlement { lease, transition, provider_id, .. } = &pending.settlement;
+/// Counts what a settle wrote, and what it could not.
+pub(crate) fn count(parts: &Parts, settlement: &Settlement, settled: &Settled) {
+    let Settlement { lease, transition, channel, provider_id, .. } = settlement;
     let metrics = &parts.metrics;
     if !settled.written.contains(&lease.message_id) {
         if !settled.by_receipt.contains(&lease.message_id) {
@@ -137,18 +154,19 @@ fn count(parts: &Parts, pending: &Pending, settled: &Settled) {
         return;
     }
     if transition.event == EventKind::OutcomeUnknown {
-        let label = ProviderResolution::new(provider_id, resolution(transition));
+        let label =
+            ProviderResolution::new(provider_id.as_deref().unwrap_or_default(), resolution(transition));
         metrics.outcomes_unknown.get_or_create(&label).inc();
     }
     if transition.next == Next::Gone {
         let code = transition.payload.as_ref().map_or("", |payload| payload.code.as_str());
-        let label = ChannelStatusCode::new(pending.channel, transition.status.as_str(), code);
+        let label = ChannelStatusCode::new(channel.as_str(), transition.status.as_str(), code);
         metrics.messages_settled.get_or_create(&label).inc();
     }
 }
 
 /// What was done about an unknown outcome.
-pub(crate) fn resolution(transition: &Transition) -> &'static str {
+fn resolution(transition: &Transition) -> &'static str {
     match (transition.next, transition.delivery) {
         (Next::Gone, _) => "failed",
         (Next::Never, _) => "hold",

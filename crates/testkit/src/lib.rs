@@ -4,6 +4,7 @@
 pub mod database;
 pub mod fixtures;
 pub mod http;
+pub mod outbox;
 pub mod port;
 pub mod service;
 pub mod until;
