@@ -1,7 +1,7 @@
 //! What follows a commit: processors are woken and conversations move up their list. Both are hints, coalesced,
 //! outside the message's transaction; losing one costs time only.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,30 @@ pub(crate) struct AfterCommit {
     in_process: Arc<Notify>,
     due: Notify,
     active: Notify,
-    touched: Mutex<HashSet<Uuid>>,
+    touched: Mutex<Touched>,
+}
+
+/// Conversations in which something happened, each with the number of its last touch: the later, the higher.
+#[derive(Default)]
+struct Touched {
+    last_number: u64,
+    numbers: HashMap<Uuid, u64>,
+}
+
+impl Touched {
+    fn add(&mut self, id: Uuid) {
+        if self.numbers.len() < TOUCHED_MAX || self.numbers.contains_key(&id) {
+            self.last_number += 1;
+            self.numbers.insert(id, self.last_number);
+        }
+    }
+
+    /// All of them, in the order of their last touch.
+    fn take(&mut self) -> Vec<Uuid> {
+        let mut numbered: Vec<(Uuid, u64)> = mem::take(&mut self.numbers).into_iter().collect();
+        numbered.sort_unstable_by_key(|(_, number)| *number);
+        numbered.into_iter().map(|(id, _)| id).collect()
+    }
 }
 
 impl AfterCommit {
@@ -39,11 +62,7 @@ impl AfterCommit {
     /// Something happened in these conversations.
     pub(crate) fn touch(&self, conversation_ids: impl Iterator<Item = Uuid>) {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in conversation_ids {
-            if touched.len() < TOUCHED_MAX {
-                touched.insert(id);
-            }
-        }
+        conversation_ids.for_each(|id| touched.add(id));
         drop(touched);
         self.active.notify_one();
     }
@@ -64,8 +83,7 @@ impl AfterCommit {
     pub(crate) async fn touch_conversations(&self, pool: &Pool) {
         loop {
             self.active.notified().await;
-            let touched = mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner));
-            let ids: Vec<Uuid> = touched.into_iter().collect();
+            let ids = self.touched.lock().unwrap_or_else(PoisonError::into_inner).take();
             for batch in ids.chunks(TOUCH_BATCH) {
                 let touched =
                     async { app_db::conversations::touch(&app_db::pool::get(pool).await?, batch).await };
@@ -75,5 +93,19 @@ impl AfterCommit {
             }
             tokio::time::sleep(TOUCH_INTERVAL).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touched_conversations_come_once_each_in_the_order_of_their_last_activity() {
+        let [first, second] = [1, 2].map(Uuid::from_u128);
+        let mut touched = Touched::default();
+        [first, second, first].into_iter().for_each(|id| touched.add(id));
+        assert_eq!(touched.take(), [second, first]);
+        assert!(touched.take().is_empty());
     }
 }

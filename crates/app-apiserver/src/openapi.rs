@@ -88,13 +88,15 @@ impl Modify for Common {
 }
 
 fn add_problems(operation: &mut Operation, is_api: bool, has_key: bool, is_post: bool) {
+    let takes_body = operation.request_body.is_some();
+    let takes_json = matches!(&operation.request_body,
+        Some(RefOr::T(body)) if body.content.contains_key("application/json"));
     let mut add = |status: &str, description: &str| {
         let missing = !operation.responses.responses.contains_key(status);
         if missing {
             operation.responses.responses.insert(status.to_owned(), RefOr::T(described(description)));
         }
     };
-    let takes_body = operation.request_body.is_some();
     if has_key {
         add("401", "`unauthorized`: without a valid API key, where there are keys");
     }
@@ -106,6 +108,8 @@ fn add_problems(operation: &mut Operation, is_api: bool, has_key: bool, is_post:
     if takes_body {
         add("408", "`request_timeout`: the body did not come in time");
         add("413", "`body_too_large`");
+    }
+    if takes_json {
         add("415", "`unsupported_media_type`: JSON is wanted");
     }
     if is_api {

@@ -104,7 +104,7 @@ fn remember(row: &tokio_postgres::Row, known: &mut Known) {
     }
 }
 
-/// Notes that something happened in these conversations. A transaction of its own, skipping rows that others are
+/// Notes that something happened in these conversations, in this order. A transaction of its own, skipping rows that others are
 /// noting at this moment: activity orders a list, nothing depends on it. A server calls it once a second at most.
 ///
 /// # Errors
@@ -113,9 +113,11 @@ pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
     let statement = client
         .prepare_cached(
-            "update conversations c set last_message_at = now()
+            "update conversations c
+             set last_message_at = greatest(last_message_at, now() - stale.before * interval '1 microsecond')
              from (
-                 select c.bucket, c.id from unnest($1::smallint[], $2::uuid[]) as k(bucket, id)
+                 select c.bucket, c.id, cardinality($2::uuid[]) - k.position as before
+                 from unnest($1::smallint[], $2::uuid[]) with ordinality as k(bucket, id, position)
                  join conversations c on c.bucket = k.bucket and c.id = k.id
                  for update of c skip locked
              ) as stale
