@@ -25,8 +25,8 @@ use crate::stage::Stage;
 const CONNECTIONS: usize = 64;
 const LIMIT: Duration = Duration::from_secs(600);
 /// Group commit must be worth its code, and a drain must keep up with what single inserts could bring.
-const ACCEPT_BAR: f64 = 1.0;
-const DRAIN_BAR: f64 = 1.0;
+const ACCEPT_BAR: f64 = 1.5;
+const DRAIN_BAR: f64 = 1.5;
 
 /// Runs it for about `time` in each phase.
 ///

@@ -1,5 +1,6 @@
 //! The processor is killed every second and started again while 20,000 messages go out. Nothing is lost; what went
-//! out twice was in flight at a kill, and an unknown outcome in `message_events` stands for each.
+//! out twice was in flight at a kill, and an unknown outcome in `message_events` stands for each. Once with a provider
+//! that never reports, once with receipts that race with the answers.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::load::{nth_sms, send_all};
 use crate::process::Process;
 use crate::simulator::Simulator;
 use crate::stage::Stage;
+use crate::wait::until;
 
 const CLIENTS: usize = 64;
 const KILL_EVERY: Duration = Duration::from_secs(1);
@@ -22,11 +24,26 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Between accept and answer, so that there always is something in flight.
 const ANSWER_AFTER_S: f64 = 0.05;
 
+/// A receipt about what a killed processor had in flight settles it, and there is no duplicate to see: hence both.
+const WITHOUT_RECEIPTS: &[&str] = &["--no-receipts"];
+/// Just before and just after the answer.
+const WITH_RECEIPTS: &[&str] = &["--sent-after-ms=45", "--delivered-after-ms=55"];
+
 pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = with(stage, "no receipts", WITHOUT_RECEIPTS, "pending").await?;
+    figures.extend(with(stage, "receipts", WITH_RECEIPTS, "delivered").await?);
+    Ok(figures)
+}
+
+async fn with(
+    stage: &mut Stage,
+    name: &str,
+    receipts: &[&str],
+    delivery: &str,
+) -> anyhow::Result<Vec<Figure>> {
     let count = stage.scaled(20_000, 400);
     let installation = stage.installation().await?;
-    // Without receipts: one would settle what the killed processor could not, and hide the duplicate.
-    let simulator = installation.simulator(&["--no-receipts"]).await?;
+    let simulator = installation.simulator(receipts).await?;
     simulator.fault(Fault::Hang { for_s: ANSWER_AFTER_S, accept_first: true }).await?;
     // Slow enough for some twenty kills.
     let rate_per_s = (count / 20).max(100);
@@ -42,15 +59,25 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
     let (accepted, killed) = (accepted?, killed?);
     installation.wait_until_settled(LIMIT).await?;
 
+    let others =
+        format!("select count(*) from messages where status_tag <> 'ok' or delivery_tag <> '{delivery}'");
+    until(&format!("every message is ok and {delivery}"), LIMIT, async || {
+        Ok((installation.count(&others).await? == 0).then_some(()))
+    })
+    .await?;
+
     let audit = Audit::of(&installation, &simulator, &accepted).await?;
     let ok = installation.count("select count(*) from messages where status_tag = 'ok'").await?;
     let mut figures = vec![
         Figure::at_least("kills", killed.kills, if count >= 20_000 { 15 } else { 3 }),
-        Figure::exactly("messages ok", usize::try_from(ok)?, count),
+        Figure::exactly(format!("messages ok and {delivery}"), usize::try_from(ok)?, count),
         Figure::at_least("in flight at the kills", killed.in_flight.len(), 1),
         Figure::at_most("duplicates", audit.duplicates, killed.in_flight.len()),
     ];
     figures.extend(audit.figures());
+    for figure in &mut figures {
+        figure.what = format!("{name}: {}", figure.what);
+    }
     Ok(figures)
 }
 
