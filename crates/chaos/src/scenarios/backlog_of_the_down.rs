@@ -68,12 +68,14 @@ async fn with(stage: &mut Stage, how: OutageForm, name: &str) -> anyhow::Result<
         let arrived = ledger.iter().find(|entry| entry.message_id == Some(id)).context("in the ledger")?;
         slowest_s = slowest_s.max(arrived.received_at.duration_since(sent_at).as_secs_f64());
     }
-    let asked = if how == OutageForm::Refuse { 0 } else { down.summary().await?.calls };
     let waiting = installation.count("select count(*) from outbox where route = 'sms:+44'").await?;
     let of = |what: &str| format!("{name}: {what}");
-    Ok(vec![
+    let mut figures = vec![
         Figure::at_least(of("messages that wait for it"), usize::try_from(waiting)?, count),
         Figure::below(of("the last of ten left after"), slowest_s, BAR_S, "s"),
-        Figure::told(of("calls that it refused until then"), asked),
-    ])
+    ];
+    if how == OutageForm::Unavailable {
+        figures.push(Figure::told(of("calls in vain until then"), down.summary().await?.calls));
+    }
+    Ok(figures)
 }
