@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use model::{Bucket, IdGenerator, Message, NewMessage};
+use model::{IdGenerator, Message, NewMessage};
 use uuid::Uuid;
 
 use crate::group::{self, Surroundings};
 use crate::messages::{self, Insert};
+use crate::transaction::Open;
 use crate::{Client, Error, Pool, conversations};
 
 /// A checked request to send.
@@ -58,20 +59,19 @@ pub async fn accept(
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn replay(client: &mut Client, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
-    let transaction = client.transaction().await?;
-    let statement = transaction
+pub async fn replay(client: &Client, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
+    let statement = client
         .prepare_cached(
             "select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2",
         )
         .await?;
     let key_hash = idempotency.key_hash.as_slice();
-    let row = transaction.query_opt(&statement, &[&i16::from(key_hash[0]), &key_hash]).await?;
+    let row = client.query_opt(&statement, &[&i16::from(key_hash[0]), &key_hash]).await?;
     let Some(row) = row else { return Ok(None) };
     if row.get::<_, &[u8]>(0) != idempotency.fingerprint {
         return Ok(Some(Accepted::KeyReused));
     }
-    let message = messages::find_all(&transaction, &[row.get(1)]).await?.pop();
+    let message = messages::find_all(client, &[row.get(1)]).await?.pop();
     Ok(Some(
         message
             .map_or(Accepted::Forgotten, |message| Accepted::Replayed(messages::as_first_answered(message))),
@@ -82,59 +82,59 @@ impl group::Member for Accept {
     type Result = Accepted;
 
     async fn write_together(group: &[Self], surroundings: Surroundings<'_>) -> Result<Vec<Accepted>, Error> {
-        let Surroundings { pool, ids, now } = surroundings;
-        let mut client: Client = pool.get().await?;
-        let transaction = client.transaction().await?;
-        let keys = take_keys(&transaction, group).await?;
-        let mut fresh: Vec<&Accept> = group
-            .iter()
-            .enumerate()
-            .filter(|(position, request)| keys.is_fresh(*position, request))
-            .map(|(_, request)| request)
-            .collect();
-        fresh.sort_by_key(|request| request.message.id);
-
-        let mut stored: HashMap<Uuid, Message> = HashMap::with_capacity(group.len());
-        if !fresh.is_empty() {
-            let participants = fresh.iter().map(|request| &request.message.participants);
-            let known = conversations::resolve(&transaction, participants, ids, now).await?;
-            let conversation_of = |request: &Accept| known.get(&request.message.participants.hash()).copied();
-            let rows: Vec<(&Accept, Uuid)> =
-                fresh.iter().filter_map(|request| Some((*request, conversation_of(request)?))).collect();
-            if rows.len() != fresh.len() {
-                return Err(Error::Unreadable(
-                    "a conversation vanished while a message was added to it".to_owned(),
-                ));
-            }
-            insert_outbox(&transaction, &rows).await?;
-            let inserts: Vec<Insert<'_>> = rows
-                .iter()
-                .map(|(request, conversation_id)| Insert {
-                    message: &request.message,
-                    conversation_id: *conversation_id,
-                    provider_id: None,
-                    provider_message_id: None,
-                })
-                .collect();
-            let created_at = messages::insert(&transaction, &inserts).await?;
-            for (request, conversation_id) in rows {
-                let message = messages::as_accepted(&request.message, conversation_id, created_at);
-                stored.insert(message.id, message);
-            }
-        }
-        let replayed_ids = keys.replayed_ids();
-        if !replayed_ids.is_empty() {
-            for message in messages::find_all(&transaction, &replayed_ids).await? {
-                stored.entry(message.id).or_insert_with(|| messages::as_first_answered(message));
-            }
-        }
-        transaction.commit().await?;
-        Ok(group
-            .iter()
-            .enumerate()
-            .map(|(position, request)| keys.verdict(position, request, &stored))
-            .collect())
+        let open = Open::on(surroundings.pool).await?;
+        let stored = store(&open, group, surroundings).await;
+        open.end(stored).await
     }
+}
+
+async fn store(
+    open: &Open,
+    group: &[Accept],
+    surroundings: Surroundings<'_>,
+) -> Result<Vec<Accepted>, Error> {
+    let Surroundings { ids, now, .. } = surroundings;
+    let by_participants = |request: &'_ Accept| request.message.participants.hash();
+    let wanted =
+        group.iter().map(|request| (by_participants(request), &request.message.participants)).collect();
+    let (begun, known, keys) =
+        tokio::join!(open.begin(), conversations::select(open, &wanted), take_keys(open, group));
+    begun?;
+    let (mut known, keys) = (known?, keys?);
+
+    let replayed = messages::find_all(open, &keys.replayed_ids()).await?;
+    let replayed = replayed.into_iter().map(|message| (message.id, messages::as_first_answered(message)));
+    let mut stored: HashMap<Uuid, Message> = replayed.collect();
+
+    let is_fresh = |(position, request): &(usize, &Accept)| keys.is_fresh(*position, request);
+    let mut fresh: Vec<&Accept> =
+        group.iter().enumerate().filter(is_fresh).map(|(_, request)| request).collect();
+    fresh.sort_by_key(|request| request.message.id);
+    if fresh.is_empty() {
+        open.commit().await?;
+    } else {
+        let wanted =
+            fresh.iter().map(|request| (by_participants(request), &request.message.participants)).collect();
+        conversations::add_missing(open, &wanted, &mut known, ids, now).await?;
+        let rows = fresh.iter().map(|request| insert_of(request, &known)).collect::<Result<Vec<_>, _>>()?;
+        let created_at = messages::insert_and_commit(open, &rows).await?;
+        for row in rows {
+            stored
+                .insert(row.message.id, messages::as_accepted(row.message, row.conversation_id, created_at));
+        }
+    }
+    let verdict = |(position, request)| keys.verdict(position, request, &stored);
+    Ok(group.iter().enumerate().map(verdict).collect())
+}
+
+fn insert_of<'a>(request: &'a Accept, known: &conversations::Known) -> Result<Insert<'a>, Error> {
+    Ok(Insert {
+        message: &request.message,
+        conversation_id: conversations::of(known, &request.message.participants)?,
+        route: Some(&request.route),
+        provider_id: None,
+        provider_message_id: None,
+    })
 }
 
 /// Who owns the idempotency keys of a group: for each key the message and fingerprint that it stands for, and the
@@ -174,10 +174,7 @@ impl Keys {
     }
 }
 
-async fn take_keys(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    group: &[Accept],
-) -> Result<Keys, Error> {
+async fn take_keys(client: &Client, group: &[Accept]) -> Result<Keys, Error> {
     let mut keys = BTreeMap::new();
     for (position, request) in group.iter().enumerate() {
         if let Some(idempotency) = &request.idempotency {
@@ -195,25 +192,25 @@ async fn take_keys(
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let fingerprints: Vec<&[u8]> = keys.values().map(|owner| owner.fingerprint.as_slice()).collect();
     let message_ids: Vec<Uuid> = keys.values().map(|owner| owner.message_id).collect();
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "insert into idempotency_keys (bucket, key_hash, fingerprint, message_id)
              select * from unnest($1::smallint[], $2::bytea[], $3::bytea[], $4::uuid[])
              on conflict (bucket, key_hash) do nothing returning key_hash",
         )
         .await?;
-    let taken = transaction.query(&statement, &[&buckets, &hashes, &fingerprints, &message_ids]).await?;
+    let taken = client.query(&statement, &[&buckets, &hashes, &fingerprints, &message_ids]).await?;
     if taken.len() == keys.len() {
         return Ok(Keys(keys));
     }
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "select i.key_hash, i.fingerprint, i.message_id
              from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
              join idempotency_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
         )
         .await?;
-    for row in transaction.query(&statement, &[&buckets, &hashes]).await? {
+    for row in client.query(&statement, &[&buckets, &hashes]).await? {
         let stored =
             (<[u8; 32]>::try_from(row.get::<_, &[u8]>(0)), <[u8; 32]>::try_from(row.get::<_, &[u8]>(1)));
         let (Ok(key_hash), Ok(fingerprint)) = stored else { continue };
@@ -223,45 +220,4 @@ async fn take_keys(
         }
     }
     Ok(Keys(keys))
-}
-
-async fn insert_outbox(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    rows: &[(&Accept, Uuid)],
-) -> Result<(), Error> {
-    let message_ids: Vec<Uuid> = rows.iter().map(|(request, _)| request.message.id).collect();
-    let buckets: Vec<i16> = message_ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let conversation_ids: Vec<Uuid> = rows.iter().map(|(_, conversation_id)| *conversation_id).collect();
-    let channels: Vec<&str> = rows.iter().map(|(request, _)| request.message.channel.as_str()).collect();
-    let routes: Vec<&str> = rows.iter().map(|(request, _)| request.route.as_str()).collect();
-    let priorities: Vec<i16> = rows.iter().map(|(request, _)| request.message.priority.as_i16()).collect();
-    let send_ats: Vec<Option<Timestamp>> = rows.iter().map(|(request, _)| request.message.send_at).collect();
-    let expires_ats: Vec<Option<Timestamp>> =
-        rows.iter().map(|(request, _)| request.message.expires_at).collect();
-    let statement = transaction
-        .prepare_cached(
-            "insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at,
-                 expires_at)
-             select bucket, message_id, conversation_id, channel, route, priority, greatest(send_at, now()), expires_at
-             from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::smallint[],
-                     $7::timestamptz[], $8::timestamptz[])
-                 as k(bucket, message_id, conversation_id, channel, route, priority, send_at, expires_at)",
-        )
-        .await?;
-    transaction
-        .execute(
-            &statement,
-            &[
-                &buckets,
-                &message_ids,
-                &conversation_ids,
-                &channels,
-                &routes,
-                &priorities,
-                &send_ats,
-                &expires_ats,
-            ],
-        )
-        .await?;
-    Ok(())
 }

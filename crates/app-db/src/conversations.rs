@@ -23,66 +23,56 @@ pub struct Conversation {
 /// Which conversation belongs to which participants, by their hash.
 pub(crate) type Known = HashMap<[u8; 32], Uuid>;
 
-/// The conversations of these participants: known ones selected, missing ones inserted, in the order of their keys,
-/// so that two groups never wait for each other in a circle.
-pub(crate) async fn resolve(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    wanted: impl Iterator<Item = &Participants>,
-    ids: &IdGenerator,
-    now: Timestamp,
-) -> Result<Known, Error> {
-    let by_hash: BTreeMap<[u8; 32], &Participants> =
-        wanted.map(|participants| (participants.hash(), participants)).collect();
-    let mut known = Known::with_capacity(by_hash.len());
-    select(transaction, by_hash.keys(), &mut known).await?;
-    let missing: Vec<(&[u8; 32], &Participants)> =
-        by_hash.iter().filter(|(hash, _)| !known.contains_key(*hash)).map(|(hash, p)| (hash, *p)).collect();
-    if missing.is_empty() {
-        return Ok(known);
-    }
-    insert(transaction, &missing, ids, now, &mut known).await?;
-    let raced = missing.iter().map(|(hash, _)| *hash).filter(|hash| !known.contains_key(*hash));
-    let raced: Vec<&[u8; 32]> = raced.collect();
-    if !raced.is_empty() {
-        // Somebody else inserted them first, and committed: ON CONFLICT waited for that.
-        select(transaction, raced.into_iter(), &mut known).await?;
-    }
-    Ok(known)
+/// Participants by their hash, in its order: the order in which conversations are locked.
+pub(crate) type Wanted<'a> = BTreeMap<[u8; 32], &'a Participants>;
+
+/// The conversation of these participants.
+///
+/// # Errors
+/// Where it was neither found nor inserted: somebody deleted it in between.
+pub(crate) fn of(known: &Known, participants: &Participants) -> Result<Uuid, Error> {
+    let vanished = || Error::Unreadable("a conversation vanished while a message was added to it".to_owned());
+    known.get(&participants.hash()).copied().ok_or_else(vanished)
 }
 
-async fn select(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    hashes: impl Iterator<Item = &[u8; 32]>,
-    known: &mut Known,
-) -> Result<(), Error> {
-    let hashes: Vec<&[u8]> = hashes.map(|hash| hash.as_slice()).collect();
+/// The conversations that are there already.
+pub(crate) async fn select(client: &Client, wanted: &Wanted<'_>) -> Result<Known, Error> {
+    let hashes: Vec<&[u8]> = wanted.keys().map(<[u8; 32]>::as_slice).collect();
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "select c.participants_hash, c.id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
              join conversations c on c.bucket = k.bucket and c.participants_hash = k.hash",
         )
         .await?;
-    for row in transaction.query(&statement, &[&buckets, &hashes]).await? {
-        remember(&row, known);
+    let mut known = Known::with_capacity(wanted.len());
+    for row in client.query(&statement, &[&buckets, &hashes]).await? {
+        remember(&row, &mut known);
     }
-    Ok(())
+    Ok(known)
 }
 
-async fn insert(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    missing: &[(&[u8; 32], &Participants)],
+/// Inserts the conversations that are not known yet, in the order of their keys, so that two groups never wait for
+/// each other in a circle.
+pub(crate) async fn add_missing(
+    client: &Client,
+    wanted: &Wanted<'_>,
+    known: &mut Known,
     ids: &IdGenerator,
     now: Timestamp,
-    known: &mut Known,
 ) -> Result<(), Error> {
-    let hashes: Vec<&[u8]> = missing.iter().map(|(hash, _)| hash.as_slice()).collect();
+    let missing: Wanted<'_> =
+        wanted.iter().filter(|(hash, _)| !known.contains_key(*hash)).map(|(hash, p)| (*hash, *p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let hashes: Vec<&[u8]> = missing.keys().map(<[u8; 32]>::as_slice).collect();
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
-    let new_ids: Vec<Uuid> = missing.iter().map(|(hash, _)| ids.next(now, Bucket::of_hash(hash))).collect();
-    let media: Vec<&str> = missing.iter().map(|(_, participants)| participants.medium().as_str()).collect();
+    let new_ids: Vec<Uuid> = missing.keys().map(|hash| ids.next(now, Bucket::of_hash(hash))).collect();
+    let media: Vec<&str> = missing.values().map(|participants| participants.medium().as_str()).collect();
     let lists: Vec<Json<&[String]>> =
-        missing.iter().map(|(_, participants)| Json(participants.endpoints())).collect();
-    let statement = transaction
+        missing.values().map(|participants| Json(participants.endpoints())).collect();
+    let statement = client
         .prepare_cached(
             "insert into conversations (bucket, id, participants_hash, medium, participants)
              select bucket, id, hash, medium, array(select jsonb_array_elements_text(participants))
@@ -92,8 +82,13 @@ async fn insert(
              returning participants_hash, id",
         )
         .await?;
-    for row in transaction.query(&statement, &[&buckets, &new_ids, &hashes, &media, &lists]).await? {
-        remember(&row, known);
+    let inserted = client.query(&statement, &[&buckets, &new_ids, &hashes, &media, &lists]).await?;
+    for row in &inserted {
+        remember(row, known);
+    }
+    if inserted.len() < missing.len() {
+        // Somebody else inserted the rest first, and committed: ON CONFLICT waited for that.
+        known.extend(select(client, &missing).await?);
     }
     Ok(())
 }

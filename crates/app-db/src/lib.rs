@@ -25,6 +25,7 @@ pub mod receive;
 pub mod requeue;
 pub mod settle;
 mod text;
+mod transaction;
 pub mod wake;
 
 pub use error::Error;

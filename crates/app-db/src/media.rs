@@ -23,12 +23,9 @@ pub struct StoredFile {
 }
 
 /// One at a time: a file may be as large as a webhook, and an array of them as large as memory.
-pub(crate) async fn insert(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    files: &[(Uuid, &NewFile)],
-) -> Result<(), Error> {
+pub(crate) async fn insert(client: &Client, files: &[(Uuid, &NewFile)]) -> Result<(), Error> {
     for (message_id, file) in files {
-        let statement = transaction
+        let statement = client
             .prepare_cached(
                 "insert into media (bucket, id, message_id, filename, content_type, bytes)
                  values ($1, $2, $3, $4, $5, $6)",
@@ -37,7 +34,7 @@ pub(crate) async fn insert(
         let bucket = Bucket::of(file.id).as_i16();
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [&bucket, &file.id, &message_id, &file.filename, &file.content_type, &file.bytes];
-        transaction.execute(&statement, &values).await?;
+        client.execute(&statement, &values).await?;
     }
     Ok(())
 }

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use model::{Bucket, Delivery, Direction, Endpoint, Message, NewMessage, Priority, Status, StatusPayload};
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
-use tokio_postgres::types::Json;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use crate::Error;
+use crate::transaction::Open;
 
 /// The columns that [`from_row`] reads, of `messages m` left-joined with `outbox o`.
 pub(crate) const COLUMNS: &str = "m.id, m.conversation_id, m.channel, m.inbound_or_outbound, m.endpoint_source,
@@ -18,27 +19,44 @@ pub(crate) const COLUMNS: &str = "m.id, m.conversation_id, m.channel, m.inbound_
     m.delivery_tag, m.provider_id, m.provider_message_id, m.attempt, m.client_timestamp, m.send_at, m.expires_at,
     m.created_at, m.updated_at, nullif(o.next_attempt_at, 'infinity') as next_attempt_at";
 
-/// A message's insertion: what differs between a send and an inbound message.
+/// A message's insertion: what a send and an inbound message do not have in common.
 pub(crate) struct Insert<'a> {
     pub message: &'a NewMessage,
     pub conversation_id: Uuid,
+    /// Of a send.
+    pub route: Option<&'a str>,
+    /// Of an inbound message.
     pub provider_id: Option<&'a str>,
     pub provider_message_id: Option<&'a str>,
 }
 
-/// Inserts messages in the order given, which must be by id. Returns the transaction's time, their `created_at`.
-pub(crate) async fn insert(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    rows: &[Insert<'_>],
-) -> Result<Timestamp, Error> {
-    const INSERT: &str = "
+/// A message that goes out gets its outbox row in the statement that stores it: neither is ever there alone.
+const INSERT: &str = "
+    with n as (
+        select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::smallint[], $13::text[], $14::text[],
+            $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::text[])
+        as n(bucket, id, conversation_id, inbound_or_outbound, channel, endpoint_source, endpoint_target, subject,
+            body, attachments, metadata, priority, status_tag, delivery_tag, provider_id, provider_message_id,
+            client_timestamp, send_at, expires_at, route)
+    ), work as (
+        insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at, expires_at)
+        select bucket, id, conversation_id, channel, route, priority, greatest(send_at, now()), expires_at
+        from n where status_tag = 'outbox'
+    ), message as (
         insert into messages (bucket, id, conversation_id, inbound_or_outbound, channel, endpoint_source,
             endpoint_target, subject, body, attachments, metadata, priority, status_tag, delivery_tag, provider_id,
             provider_message_id, client_timestamp, send_at, expires_at)
-        select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-            $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::smallint[], $13::text[], $14::text[],
-            $15::text[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::timestamptz[])
-        returning created_at";
+        select bucket, id, conversation_id, inbound_or_outbound, channel, endpoint_source, endpoint_target, subject,
+            body, attachments, metadata, priority, status_tag, delivery_tag, provider_id, provider_message_id,
+            client_timestamp, send_at, expires_at
+        from n
+    )
+    select now()";
+
+/// Inserts messages in the order given, which must be by id, and commits. Returns the transaction's time, their
+/// `created_at`.
+pub(crate) async fn insert_and_commit(open: &Open, rows: &[Insert<'_>]) -> Result<Timestamp, Error> {
     let column =
         |pick: fn(&NewMessage) -> &str| -> Vec<&str> { rows.iter().map(|row| pick(row.message)).collect() };
     let times = |pick: fn(&NewMessage) -> Option<Timestamp>| -> Vec<Option<Timestamp>> {
@@ -57,35 +75,35 @@ pub(crate) async fn insert(
     let priorities: Vec<i16> = rows.iter().map(|row| row.message.priority.as_i16()).collect();
     let provider_ids: Vec<Option<&str>> = rows.iter().map(|row| row.provider_id).collect();
     let provider_message_ids: Vec<Option<&str>> = rows.iter().map(|row| row.provider_message_id).collect();
-    let statement = transaction.prepare_cached(INSERT).await?;
-    let inserted = transaction
-        .query(
-            &statement,
-            &[
-                &buckets,
-                &ids,
-                &conversations,
-                &column(|m| m.direction.as_str()),
-                &column(|m| m.channel.as_str()),
-                &column(|m| m.source.as_str()),
-                &column(|m| m.target.as_str()),
-                &subjects,
-                &column(|m| &m.body),
-                &attachments,
-                &metadata,
-                &priorities,
-                &column(|m| initial(m.direction).0.as_str()),
-                &column(|m| initial(m.direction).1.as_str()),
-                &provider_ids,
-                &provider_message_ids,
-                &times(|m| m.timestamp),
-                &times(|m| m.send_at),
-                &times(|m| m.expires_at),
-            ],
-        )
-        .await?;
-    let created_at = inserted.first().map(|row| row.get(0));
-    created_at.ok_or_else(|| Error::Unreadable("an insert of nothing".to_owned()))
+    let routes: Vec<Option<&str>> = rows.iter().map(|row| row.route).collect();
+    // Prepared before anything is sent: COMMIT must not overtake it.
+    let statement = open.prepare_cached(INSERT).await?;
+    let values: [&(dyn ToSql + Sync); 20] = [
+        &buckets,
+        &ids,
+        &conversations,
+        &column(|m| m.direction.as_str()),
+        &column(|m| m.channel.as_str()),
+        &column(|m| m.source.as_str()),
+        &column(|m| m.target.as_str()),
+        &subjects,
+        &column(|m| &m.body),
+        &attachments,
+        &metadata,
+        &priorities,
+        &column(|m| initial(m.direction).0.as_str()),
+        &column(|m| initial(m.direction).1.as_str()),
+        &provider_ids,
+        &provider_message_ids,
+        &times(|m| m.timestamp),
+        &times(|m| m.send_at),
+        &times(|m| m.expires_at),
+        &routes,
+    ];
+    let (inserted, committed) = tokio::join!(open.query_one(&statement, &values), open.commit());
+    let created_at = inserted?.get(0);
+    committed?;
+    Ok(created_at)
 }
 
 fn initial(direction: Direction) -> (Status, Delivery) {
@@ -190,18 +208,15 @@ pub async fn find(client: &crate::Client, id: Uuid) -> Result<Option<Message>, E
     client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await?.as_ref().map(from_row).transpose()
 }
 
-/// Several messages inside a transaction, in no order.
-pub(crate) async fn find_all(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    ids: &[Uuid],
-) -> Result<Vec<Message>, Error> {
+/// Several messages, in no order.
+pub(crate) async fn find_all(client: &crate::Client, ids: &[Uuid]) -> Result<Vec<Message>, Error> {
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let statement = transaction
+    let statement = client
         .prepare_cached(&format!(
             "select {COLUMNS} from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
              join messages m on m.id = k.id and m.bucket = k.bucket
              left join outbox o on o.message_id = m.id and o.bucket = m.bucket"
         ))
         .await?;
-    transaction.query(&statement, &[&ids, &buckets]).await?.iter().map(from_row).collect()
+    client.query(&statement, &[&ids, &buckets]).await?.iter().map(from_row).collect()
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::group::{self, Surroundings};
 use crate::media::NewFile;
 use crate::messages::{self, Insert};
+use crate::transaction::Open;
 use crate::{Client, Error, Pool, conversations, media};
 
 /// An inbound message, normalised.
@@ -55,63 +56,72 @@ impl group::Member for Inbound {
     type Result = Received;
 
     async fn write_together(group: &[Self], surroundings: Surroundings<'_>) -> Result<Vec<Received>, Error> {
-        let Surroundings { pool, ids, now } = surroundings;
-        let hashes: Vec<[u8; 32]> = group
-            .iter()
-            .map(|inbound| key_hash(&inbound.provider_id, &inbound.provider_message_id))
-            .collect();
-        let mut client: Client = pool.get().await?;
-        let transaction = client.transaction().await?;
-        let owners = take_keys(&transaction, group, &hashes).await?;
-        let owner = |position: usize| owners.get(&hashes[position]).copied();
-        let is_new = |position: usize| owner(position) == Some(group[position].message.id);
-
-        let mut fresh: Vec<&Inbound> = group
-            .iter()
-            .enumerate()
-            .filter(|(position, _)| is_new(*position))
-            .map(|(_, inbound)| inbound)
-            .collect();
-        fresh.sort_by_key(|inbound| inbound.message.id);
-        let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
-        if !fresh.is_empty() {
-            let participants = fresh.iter().map(|inbound| &inbound.message.participants);
-            let known = conversations::resolve(&transaction, participants, ids, now).await?;
-            let mut inserts = Vec::with_capacity(fresh.len());
-            for inbound in &fresh {
-                let Some(&conversation_id) = known.get(&inbound.message.participants.hash()) else {
-                    return Err(Error::Unreadable(
-                        "a conversation vanished while a message was added to it".to_owned(),
-                    ));
-                };
-                conversation_ids.insert(inbound.message.id, conversation_id);
-                inserts.push(Insert {
-                    message: &inbound.message,
-                    conversation_id,
-                    provider_id: Some(&inbound.provider_id),
-                    provider_message_id: Some(&inbound.provider_message_id),
-                });
-            }
-            messages::insert(&transaction, &inserts).await?;
-            let files: Vec<(Uuid, &NewFile)> = fresh
-                .iter()
-                .flat_map(|inbound| inbound.files.iter().map(|file| (inbound.message.id, file)))
-                .collect();
-            media::insert(&transaction, &files).await?;
-        }
-        transaction.commit().await?;
-        let received = |position: usize| {
-            let message_id = owner(position).unwrap_or(group[position].message.id);
-            let conversation_id = conversation_ids.get(&message_id).copied();
-            Received { message_id, new: is_new(position), conversation_id }
-        };
-        Ok((0..group.len()).map(received).collect())
+        let open = Open::on(surroundings.pool).await?;
+        let stored = store(&open, group, surroundings).await;
+        open.end(stored).await
     }
+}
+
+async fn store(
+    open: &Open,
+    group: &[Inbound],
+    surroundings: Surroundings<'_>,
+) -> Result<Vec<Received>, Error> {
+    let Surroundings { ids, now, .. } = surroundings;
+    let hashes: Vec<[u8; 32]> =
+        group.iter().map(|inbound| key_hash(&inbound.provider_id, &inbound.provider_message_id)).collect();
+    let by_participants = |inbound: &'_ Inbound| inbound.message.participants.hash();
+    let wanted =
+        group.iter().map(|inbound| (by_participants(inbound), &inbound.message.participants)).collect();
+    let (begun, known, owners) =
+        tokio::join!(open.begin(), conversations::select(open, &wanted), take_keys(open, group, &hashes));
+    begun?;
+    let (mut known, owners) = (known?, owners?);
+    let owner = |position: usize| owners.get(&hashes[position]).copied();
+    let is_new = |position: usize| owner(position) == Some(group[position].message.id);
+
+    let mut fresh: Vec<&Inbound> = group
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| is_new(*position))
+        .map(|(_, inbound)| inbound)
+        .collect();
+    fresh.sort_by_key(|inbound| inbound.message.id);
+    let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
+    if fresh.is_empty() {
+        open.commit().await?;
+    } else {
+        let wanted =
+            fresh.iter().map(|inbound| (by_participants(inbound), &inbound.message.participants)).collect();
+        conversations::add_missing(open, &wanted, &mut known, ids, now).await?;
+        let files =
+            fresh.iter().flat_map(|inbound| inbound.files.iter().map(|file| (inbound.message.id, file)));
+        media::insert(open, &files.collect::<Vec<_>>()).await?;
+        let rows = fresh.iter().map(|inbound| insert_of(inbound, &known)).collect::<Result<Vec<_>, _>>()?;
+        messages::insert_and_commit(open, &rows).await?;
+        conversation_ids.extend(rows.iter().map(|row| (row.message.id, row.conversation_id)));
+    }
+    let received = |position: usize| {
+        let message_id = owner(position).unwrap_or(group[position].message.id);
+        let conversation_id = conversation_ids.get(&message_id).copied();
+        Received { message_id, new: is_new(position), conversation_id }
+    };
+    Ok((0..group.len()).map(received).collect())
+}
+
+fn insert_of<'a>(inbound: &'a Inbound, known: &conversations::Known) -> Result<Insert<'a>, Error> {
+    Ok(Insert {
+        message: &inbound.message,
+        conversation_id: conversations::of(known, &inbound.message.participants)?,
+        route: None,
+        provider_id: Some(&inbound.provider_id),
+        provider_message_id: Some(&inbound.provider_message_id),
+    })
 }
 
 /// Which message each key stands for: this group's, or the one that was there before.
 async fn take_keys(
-    transaction: &deadpool_postgres::Transaction<'_>,
+    client: &Client,
     group: &[Inbound],
     hashes: &[[u8; 32]],
 ) -> Result<BTreeMap<[u8; 32], Uuid>, Error> {
@@ -122,24 +132,24 @@ async fn take_keys(
     let hashes: Vec<&[u8]> = owners.keys().map(|hash| hash.as_slice()).collect();
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let message_ids: Vec<Uuid> = owners.values().copied().collect();
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "insert into inbound_keys (bucket, key_hash, message_id)
              select * from unnest($1::smallint[], $2::bytea[], $3::uuid[])
              on conflict (bucket, key_hash) do nothing returning key_hash",
         )
         .await?;
-    let taken = transaction.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
+    let taken = client.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
     if taken.len() == owners.len() {
         return Ok(owners);
     }
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "select i.key_hash, i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
              join inbound_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
         )
         .await?;
-    let existing = transaction.query(&statement, &[&buckets, &hashes]).await?;
+    let existing = client.query(&statement, &[&buckets, &hashes]).await?;
     for row in existing {
         if let Ok(hash) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) {
             owners.insert(hash, row.get(1));

@@ -9,6 +9,7 @@ use crate::{Bucket, Endpoint, Medium};
 pub struct Participants {
     medium: Medium,
     endpoints: Vec<String>,
+    hash: [u8; 32],
 }
 
 impl Participants {
@@ -18,7 +19,8 @@ impl Participants {
         let mut endpoints = vec![a.grouping_key(), b.grouping_key()];
         endpoints.sort();
         endpoints.dedup();
-        Self { medium, endpoints }
+        let hash = hash(medium, &endpoints);
+        Self { medium, endpoints, hash }
     }
 
     pub fn medium(&self) -> Medium {
@@ -32,18 +34,22 @@ impl Participants {
     /// SHA-256 over the medium and the endpoints, one a line: the conversation's natural key. Its first byte is
     /// the conversation's bucket. Stored rows depend on this form; it must never change.
     pub fn hash(&self) -> [u8; 32] {
-        let mut sha = Sha256::new();
-        sha.update(self.medium.as_str());
-        for endpoint in &self.endpoints {
-            sha.update("\n");
-            sha.update(endpoint);
-        }
-        sha.finalize().into()
+        self.hash
     }
 
     pub fn bucket(&self) -> Bucket {
-        Bucket::of_hash(&self.hash())
+        Bucket::of_hash(&self.hash)
     }
+}
+
+fn hash(medium: Medium, endpoints: &[String]) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    sha.update(medium.as_str());
+    for endpoint in endpoints {
+        sha.update("\n");
+        sha.update(endpoint);
+    }
+    sha.finalize().into()
 }
 
 #[cfg(test)]

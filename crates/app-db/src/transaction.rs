@@ -1,0 +1,53 @@
+//! A transaction without idle round trips: BEGIN travels with the first statements, COMMIT with the last.
+//!
+//! Statements that are polled together are sent together, in the order of polling. What must hold: `begin` is polled
+//! first, `commit` last, and the statement beside `commit` is a prepared one, sent at its first poll. A statement
+//! that fails turns a COMMIT behind it into a rollback, so its own result is the one to look at.
+
+use std::ops::Deref;
+
+use deadpool_postgres::Object;
+
+use crate::{Client, Error, Pool};
+
+/// A connection inside a transaction. Dropped before its end, the connection is closed and the server rolls back.
+pub(crate) struct Open(Option<Client>);
+
+impl Open {
+    pub(crate) async fn on(pool: &Pool) -> Result<Self, Error> {
+        Ok(Self(Some(pool.get().await?)))
+    }
+
+    pub(crate) async fn begin(&self) -> Result<(), Error> {
+        Ok(self.batch_execute("begin").await?)
+    }
+
+    pub(crate) async fn commit(&self) -> Result<(), Error> {
+        Ok(self.batch_execute("commit").await?)
+    }
+
+    /// Gives the connection back after its COMMIT, or after a ROLLBACK.
+    pub(crate) async fn end<R>(mut self, result: Result<R, Error>) -> Result<R, Error> {
+        let is_clean = result.is_ok() || self.batch_execute("rollback").await.is_ok();
+        if is_clean {
+            drop(self.0.take());
+        }
+        result
+    }
+}
+
+impl Deref for Open {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        self.0.as_ref().expect("a connection until the end")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
+}
