@@ -202,8 +202,11 @@ fn error_text(response: &Response<Bytes>) -> String {
 }
 
 fn errors(response: &Response<Bytes>) -> Vec<Value> {
-    match serde_json::from_slice::<Value>(response.body()).map(|mut answer| answer["errors"].take()) {
-        Ok(Value::Array(errors)) => errors,
+    match serde_json::from_slice(response.body()) {
+        Ok(Value::Object(mut answer)) => match answer.remove("errors") {
+            Some(Value::Array(errors)) => errors,
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
 }

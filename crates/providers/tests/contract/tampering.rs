@@ -145,6 +145,41 @@ fn damaged_answers_never_panic_and_are_never_taken_for_unreachable() {
     }
 }
 
+/// Valid JSON of any shape: an error page of a proxy may be a list, a text, a number.
+#[test]
+fn answers_of_any_json_shape_never_panic() {
+    let shapes = [
+        "[]",
+        "[[]]",
+        "[null]",
+        "{}",
+        "\"x\"",
+        "1",
+        "-1e300",
+        "true",
+        "null",
+        r#"{"errors": null}"#,
+        r#"{"errors": "x"}"#,
+        r#"{"errors": {"field": 1}}"#,
+        r#"{"errors": [1, null, [], {"field": []}]}"#,
+        r#"{"code": [], "status": {}, "sid": 1, "error_code": [1], "message": null}"#,
+        r#"{"code": -1, "status": null, "sid": [], "error_code": 1e99}"#,
+    ];
+    for kind in KINDS {
+        let fixtures = KindFixtures::of(kind);
+        let fixture = fixtures.cases("responses").remove(0);
+        let provider = fixtures.provider(&fixture);
+        for status in (200..=599).filter_map(|status| http::StatusCode::from_u16(status).ok()) {
+            for shape in shapes {
+                let mut answer = Response::new(Bytes::from(shape));
+                *answer.status_mut() = status;
+                let outcome = provider.outcome(&answer, fixture.now());
+                assert_ne!(outcome.as_str(), "unreachable", "{}: {status} {shape}", kind.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn odd_messages_never_panic_a_request() {
     let mut random = fastrand::Rng::with_seed(SEED);
