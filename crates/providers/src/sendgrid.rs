@@ -41,8 +41,8 @@ const KEYS: &[&str] = &["api_key", "webhook_public_key", "inbound_secret"];
 
 /// Names of `custom_args`, which every event repeats at its top level: prefixed, so that they meet no field of
 /// SendGrid's own (`attempt` is one).
-const MESSAGE_ID_ARG: &str = "relay_message_id";
-const ATTEMPT_ARG: &str = "relay_attempt";
+const MESSAGE_ID_ARG: &str = "app_message_id";
+const ATTEMPT_ARG: &str = "app_attempt";
 
 /// Absolute, in unix seconds. Mail send answers 429 with it and without `Retry-After`.
 const RESET_HEADER: &str = "x-ratelimit-reset";
