@@ -1,7 +1,9 @@
-//! Configuration: environment and `app.toml` (DESIGN: configuration, fixed). All problems are found in one pass,
-//! each with its key, its place and what would be right. Must not touch the network or the database.
+//! Configuration: environment and `app.toml`, whose names are a promise to operators. All problems are found in one
+//! pass, each with its key, its place and what would be right. Must not touch the network or the database, nor repeat
+//! a line of the file: it may hold a secret.
 
 mod providers;
+mod public_url;
 mod routes;
 mod value;
 
@@ -15,6 +17,7 @@ use ::providers::{Kind, Provider};
 use model::{Addressing, Channel, OnUnknown, RetryPolicy, Routes};
 use secrecy::SecretString;
 use serde::Deserialize;
+use url::Url;
 
 use self::value::{Environment, Problems};
 
@@ -85,6 +88,8 @@ pub struct Processor {
 pub struct ProviderConfig {
     pub id: String,
     pub kind: &'static Kind,
+    /// The provider's own, or what stands in for it.
+    pub base_url: Url,
     pub channels: Vec<Channel>,
     /// Calls under way at once, at most.
     pub max_in_flight: usize,
@@ -152,7 +157,7 @@ impl Default for RawProcessor {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct RawWebhooks {
-    secret: Option<String>,
+    secret: Option<toml::Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,16 +193,21 @@ impl Config {
     /// # Errors
     /// All problems at once.
     pub fn parse(text: &str, place: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| ConfigError {
-            problems: vec![format!("{place}: {}", error.to_string().trim_end().replace('\n', "\n    "))],
-        })?;
         let mut problems = Problems::new(place, text);
         let mut warnings = Vec::new();
+        let file: File = match toml::from_str(text) {
+            Ok(file) => file,
+            Err(error) => {
+                problems.add_unreadable(&error);
+                return Err(problems.into_error());
+            }
+        };
 
         let providers = providers::configure(file.providers, environment, &mut problems);
         let routes = routes::configure(file.routes, &providers, &mut problems, &mut warnings);
         let listen = environment_address("APP_LISTEN", environment, &mut problems).unwrap_or(DEFAULT_LISTEN);
-        let public_url = public_url(listen, environment, &mut problems);
+        let public_url = public_url::configure(listen, environment, &mut problems);
+        warnings.extend(public_url::warning(&public_url, &providers));
         let processor = processor(file.processor, environment, &mut problems);
         let addressing = match file.addresses.default_region.as_deref().map(Addressing::with_default_region) {
             None => Addressing::default(),
@@ -208,7 +218,8 @@ impl Config {
             }
         };
         let webhook_secret = file.webhooks.secret.and_then(|raw| {
-            value::resolve(&raw, environment).map_err(|error| problems.add("webhooks.secret", error)).ok()
+            let resolved = value::text(raw).and_then(|text| value::resolve(&text, environment));
+            resolved.map_err(|error| problems.add("webhooks.secret", error)).ok()
         });
         let server = file.server;
         for (key, value) in [
@@ -276,22 +287,6 @@ fn environment_address(
         Err(_) => {
             problems.add_outside(name, format!("`{text}` is not an address and port, e.g. 127.0.0.1:8080"));
             None
-        }
-    }
-}
-
-fn public_url(listen: SocketAddr, environment: Environment<'_>, problems: &mut Problems<'_>) -> String {
-    let Some(text) = environment("APP_PUBLIC_URL") else { return format!("http://{listen}") };
-    match url::Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.query().is_none() => {
-            text.trim_end_matches('/').to_owned()
-        }
-        _ => {
-            problems.add_outside(
-                "APP_PUBLIC_URL",
-                format!("`{text}` is not a URL such as https://msg.example.com"),
-            );
-            text
         }
     }
 }

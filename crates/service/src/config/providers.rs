@@ -123,16 +123,7 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
     };
     let mut values = BTreeMap::new();
     for (key, raw_value) in raw.settings {
-        let text = match raw_value {
-            toml::Value::String(text) => text,
-            toml::Value::Integer(number) => number.to_string(),
-            toml::Value::Boolean(flag) => flag.to_string(),
-            _ => {
-                wrong(&key, "must be a text".to_owned());
-                continue;
-            }
-        };
-        match value::resolve(&text, environment) {
+        match value::text(raw_value).and_then(|text| value::resolve(&text, environment)) {
             Ok(secret) => {
                 values.insert(key, secret);
             }
@@ -143,11 +134,12 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
     if !found.is_empty() {
         return Err(found);
     }
-    let adapter = (kind.configure)(&Settings { base_url, verify: raw.verify, values })
+    let adapter = (kind.configure)(&Settings { base_url: base_url.clone(), verify: raw.verify, values })
         .map_err(|error| vec![(error.key, error.problem)])?;
     Ok(ProviderConfig {
         id: raw.id,
         kind,
+        base_url,
         channels,
         max_in_flight: raw.max_in_flight,
         rate_per_s: raw.rate_per_s,

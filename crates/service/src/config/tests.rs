@@ -18,7 +18,9 @@ api_key = "SG.x"
 
 fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let variables: HashMap<&str, &str> = variables.iter().copied().collect();
-    Config::parse(text, "app.toml", &|name| variables.get(name).map(|value| (*value).to_owned()))
+    Config::parse(text, "app.toml", &|name| {
+        variables.get(name).filter(|value| !value.is_empty()).map(|value| (*value).to_owned())
+    })
 }
 
 fn problems(text: &str, variables: &[(&str, &str)]) -> String {
@@ -110,7 +112,52 @@ fn debug_output_hides_secrets() {
 #[test]
 fn routes_that_leave_messages_without_a_way_are_warned_about() {
     let rule = "[[routes]]\nchannel = \"sms\"\nto_prefix = \"+1\"\nproviders = [\"twilio-main\"]\n";
-    let config = parse(&format!("{TWO_PROVIDERS}{rule}"), &[("TOKEN", "t")]).unwrap();
+    let variables = [("TOKEN", "t"), ("APP_PUBLIC_URL", "https://msg.example.com")];
+    let config = parse(&format!("{TWO_PROVIDERS}{rule}"), &variables).unwrap();
     assert_eq!(config.routes.0[0].name, "sms:+1");
     assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_by_its_place_without_its_text() {
+    for (line, place) in [
+        ("auth_token = \"v3rysecret", "line 3"),
+        ("auth_token = v3rysecret", "line 3"),
+        ("auth_token = \"v3rysecret\" \"x\"", "line 3"),
+        ("auth_token = \"v3rysecret\\q\"", "line 3"),
+        ("auth_token = 'a'\nauth_token = 'v3rysecret'", "line 4"),
+        ("v3rysecret", "line 3"),
+    ] {
+        let found = problems(&format!("[[providers]]\nid = \"a\"\n{line}\n"), &[]);
+        assert!(found.contains(&format!("app.toml: {place} column ")), "{line}: {found}");
+        assert!(!found.contains("v3rysecret"), "{line}: {found}");
+    }
+    let found = problems("[webhooks]\nsecret = [31337]\n", &[]);
+    assert!(found.contains("webhooks.secret: must be a text") && !found.contains("31337"), "{found}");
+}
+
+#[test]
+fn a_listener_on_every_address_is_reached_at_this_machines_own() {
+    for (listen, expected) in [
+        ("0.0.0.0:9000", "http://127.0.0.1:9000"),
+        ("[::]:9000", "http://[::1]:9000"),
+        ("192.0.2.7:9000", "http://192.0.2.7:9000"),
+    ] {
+        assert_eq!(parse("", &[("APP_LISTEN", listen)]).unwrap().public_url, expected);
+    }
+}
+
+#[test]
+fn a_public_url_that_a_provider_cannot_call_is_warned_about() {
+    let warnings = |text: &str, public_url: &str| {
+        parse(text, &[("TOKEN", "t"), ("APP_PUBLIC_URL", public_url)]).unwrap().warnings
+    };
+    for here in ["", "http://localhost:8080", "http://0.0.0.0:8080", "https://127.0.0.9", "http://[::1]"] {
+        let found = warnings(TWO_PROVIDERS, here);
+        assert!(found.len() == 1 && found[0].contains("APP_PUBLIC_URL"), "{here}: {found:?}");
+        assert!(found[0].starts_with("twilio-main, sendgrid-main cannot reach http"), "{here}: {found:?}");
+    }
+    assert!(warnings(TWO_PROVIDERS, "https://msg.example.com").is_empty());
+    let simulated = TWO_PROVIDERS.replace("kind =", "base_url = \"http://127.0.0.1:8090\"\nkind =");
+    assert!(warnings(&simulated, "").is_empty());
 }

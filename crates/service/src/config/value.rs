@@ -23,6 +23,16 @@ pub(super) fn resolve(raw: &str, environment: Environment<'_>) -> Result<SecretS
     Ok(SecretString::from(raw.to_owned()))
 }
 
+/// A text, also where its quotes are forgotten around a number.
+pub(super) fn text(value: toml::Value) -> Result<String, String> {
+    match value {
+        toml::Value::String(text) => Ok(text),
+        toml::Value::Integer(number) => Ok(number.to_string()),
+        toml::Value::Boolean(flag) => Ok(flag.to_string()),
+        _ => Err("must be a text".to_owned()),
+    }
+}
+
 /// What is wrong so far.
 pub(super) struct Problems<'a> {
     file: &'a str,
@@ -46,12 +56,25 @@ impl<'a> Problems<'a> {
         self.found.push(format!("{}:{line}: {key}: {problem}", self.file));
     }
 
+    /// The file is no TOML, or has a key or value that cannot be. Only the place is told: the line may hold a secret.
+    pub(super) fn add_unreadable(&mut self, error: &toml::de::Error) {
+        let before = error.span().and_then(|span| self.text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let message = error.message().trim_end().replace('\n', ", ");
+        self.found.push(format!("{}: line {line} column {column}: {message}", self.file));
+    }
+
     /// A problem with an environment variable.
     pub(super) fn add_outside(&mut self, name: &str, problem: impl Display) {
         self.found.push(format!("environment variable {name}: {problem}"));
     }
 
+    pub(super) fn into_error(self) -> ConfigError {
+        ConfigError { problems: self.found }
+    }
+
     pub(super) fn into_result(self) -> Result<(), ConfigError> {
-        if self.found.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.found }) }
+        if self.found.is_empty() { Ok(()) } else { Err(self.into_error()) }
     }
 }
