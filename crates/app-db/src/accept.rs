@@ -210,7 +210,13 @@ async fn take_keys(client: &Client, group: &[Accept]) -> Result<Keys, Error> {
              join idempotency_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
         )
         .await?;
-    for row in client.query(&statement, &[&buckets, &hashes]).await? {
+    let owned = client.query(&statement, &[&buckets, &hashes]).await?;
+    if owned.len() < keys.len() {
+        return Err(Error::Unreadable(
+            "an idempotency key was deleted for its age while it came again".to_owned(),
+        ));
+    }
+    for row in owned {
         let stored =
             (<[u8; 32]>::try_from(row.get::<_, &[u8]>(0)), <[u8; 32]>::try_from(row.get::<_, &[u8]>(1)));
         let (Ok(key_hash), Ok(fingerprint)) = stored else { continue };

@@ -178,7 +178,7 @@ pub struct ReplyEnds {
     pub channel: Channel,
     pub source: Endpoint,
     pub target: Endpoint,
-    /// Of the newest message that has one.
+    /// Of that message.
     pub subject: Option<String>,
 }
 

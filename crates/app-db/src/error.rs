@@ -1,51 +1,85 @@
-//! What can go wrong between us and PostgreSQL, by what the caller can do about it.
+//! What can go wrong between us and PostgreSQL, by what the caller can do about it. Errors are logged: they must not
+//! carry what the statement was about (PostgreSQL's DETAIL quotes whole rows).
 
 use std::sync::Arc;
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// Cheap to clone: everybody in a failed group gets it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection, or it broke. Whether a commit under way happened is then unknown.
+    /// No connection, or it broke, or the server does not serve now. Whether a commit under way happened is then
+    /// unknown.
     #[error("the database cannot be reached")]
     Unavailable(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// Two transactions stood in each other's way; the same again will do.
     #[error("the database asks to repeat the transaction")]
-    Conflict(#[source] Arc<tokio_postgres::Error>),
+    Conflict(#[source] Arc<Answer>),
     #[error("the database refused a statement")]
-    Refused(#[source] Arc<tokio_postgres::Error>),
+    Refused(#[source] Arc<Answer>),
     /// A stored value that this version does not know.
     #[error("the database holds a value that this version does not know: {0}")]
     Unreadable(String),
 }
 
-impl From<tokio_postgres::Error> for Error {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let Some(state) = error.code() else { return Self::Unavailable(Arc::new(error)) };
-        let class = &state.code()[..2];
-        if *state == SqlState::T_R_DEADLOCK_DETECTED || *state == SqlState::T_R_SERIALIZATION_FAILURE {
-            Self::Conflict(Arc::new(error))
-        } else if matches!(class, "08" | "57" | "53") {
-            // Connection, operator intervention (shutdown, time-out), out of resources.
-            Self::Unavailable(Arc::new(error))
-        } else {
-            Self::Refused(Arc::new(error))
+/// PostgreSQL's error, without the values it is about.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message} (SQLSTATE {state}{})", place.as_deref().map(|place| format!(", {place}")).unwrap_or_default())]
+pub struct Answer {
+    pub state: String,
+    message: String,
+    /// Table and constraint.
+    place: Option<String>,
+}
+
+impl Answer {
+    fn of(error: &DbError) -> Self {
+        let place: Vec<&str> = [error.table(), error.constraint()].into_iter().flatten().collect();
+        Self {
+            state: error.code().code().to_owned(),
+            message: error.message().to_owned(),
+            place: (!place.is_empty()).then(|| place.join(" ")),
         }
     }
 }
 
+impl Error {
+    /// Whether the values themselves were refused (data exception, integrity constraint): no repetition will do.
+    pub fn is_about_values(&self) -> bool {
+        matches!(self, Self::Refused(answer) if matches!(&answer.state[..2], "22" | "23"))
+    }
+}
+
+/// Deadlock, serialization failure, lock not available in time.
+const CONFLICTS: [SqlState; 3] =
+    [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::LOCK_NOT_AVAILABLE];
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(said) = error.as_db_error() else { return Self::Unavailable(Arc::new(error)) };
+        let answer = Arc::new(Answer::of(said));
+        if CONFLICTS.contains(said.code()) {
+            return Self::Conflict(answer);
+        }
+        match &answer.state[..2] {
+            // Connection, resources, operator intervention (shutdown, time-out), system, internal.
+            "08" | "53" | "57" | "58" | "XX" => Self::Unavailable(answer),
+            // A read-only server: a failover is under way.
+            "25" if *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(answer),
+            _ => Self::Refused(answer),
+        }
+    }
+}
+
+/// No connection could be had, whatever the server says: a password that is changed, a database that is created anew.
 impl From<PoolError> for Error {
     fn from(error: PoolError) -> Self {
         match error {
-            // A database that takes no connections for now; within a session the same code is a refusal.
-            PoolError::Backend(error)
-                if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) =>
-            {
-                Self::Unavailable(Arc::new(error))
-            }
-            PoolError::Backend(error) => Self::from(error),
+            PoolError::Backend(error) => match error.as_db_error() {
+                Some(said) => Self::Unavailable(Arc::new(Answer::of(said))),
+                None => Self::Unavailable(Arc::new(error)),
+            },
             error => Self::Unavailable(Arc::new(error)),
         }
     }

@@ -1,4 +1,5 @@
-//! Depth and age of the outbox, for metrics and `app status`. Counts walk the index of due rows.
+//! Depth and age of the outbox, for metrics and `app status`. Counting reads the whole outbox: ask seldom when it is
+//! large.
 
 use crate::{Client, Error};
 

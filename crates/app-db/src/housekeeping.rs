@@ -54,7 +54,7 @@ pub async fn delete_idle_conversations(client: &Client, keep: Duration) -> Resul
 }
 
 /// Takes unsent messages that outlived their `expires_at` or the maximum age, under a lease, for the caller to
-/// settle as expired. Due long enough that a processor had its chance, or without any provider to claim for it.
+/// settle as expired: none whose outcome at a provider is unknown. Due long enough that a processor had its chance, or without any provider to claim for it.
 ///
 /// # Errors
 /// As the database gives them.
@@ -68,12 +68,12 @@ pub async fn claim_expired(
     let sql = format!(
         "with old as (
              (select message_id, bucket from outbox
-              where expires_at < now() and leased_by is null and next_attempt_at < 'infinity'
+              where expires_at < now() and leased_by is null and next_attempt_at < 'infinity' and not reconciling
               order by expires_at limit $4)
              union
              (select o.message_id, o.bucket from outbox o
               join messages m on m.id = o.message_id and m.bucket = o.bucket
-              where o.message_id < $1 and o.leased_by is null
+              where o.message_id < $1 and o.leased_by is null and not o.reconciling
                 and o.next_attempt_at < now() - interval '1 minute'
                 and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'
               order by o.message_id limit $4)

@@ -40,18 +40,18 @@ pub async fn forget(client: &Client, id: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes what is parked for these keys (`receive::key_hash`), to be applied now.
+/// What is parked for these keys (`receive::key_hash`): to be applied, and only then forgotten.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn take(client: &Client, key_hashes: &[[u8; 32]]) -> Result<Vec<NewReceipt>, Error> {
+pub async fn look(client: &Client, key_hashes: &[[u8; 32]]) -> Result<Vec<(Uuid, NewReceipt)>, Error> {
     let hashes: Vec<&[u8]> = key_hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let statement = client
         .prepare_cached(
-            "delete from webhook_deliveries where key_hash = any($1) and reason = 'unmatched' returning body",
+            "select id, body from webhook_deliveries where key_hash = any($1) and reason = 'unmatched' order by id",
         )
         .await?;
     let rows = client.query(&statement, &[&hashes]).await?;
     // One that an older version wrote otherwise is of no use any more.
-    Ok(rows.iter().filter_map(|row| serde_json::from_slice(row.get(0)).ok()).collect())
+    Ok(rows.iter().filter_map(|row| Some((row.get(0), serde_json::from_slice(row.get(1)).ok()?))).collect())
 }

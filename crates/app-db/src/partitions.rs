@@ -87,14 +87,17 @@ async fn create(
 ///
 /// # Errors
 /// When the database refuses; partitions dropped before stay dropped.
-pub async fn drop_older_than(
-    client: &mut Client,
-    now: Timestamp,
-    keep: Duration,
-) -> Result<Vec<String>, Error> {
+pub async fn drop_older_than(client: &Client, now: Timestamp, keep: Duration) -> Result<Vec<String>, Error> {
+    client.batch_execute("set lock_timeout = '5s'").await?;
+    let dropped = drop_all_older_than(client, now, keep).await;
+    client.batch_execute("set lock_timeout = '20s'").await?;
+    dropped
+}
+
+async fn drop_all_older_than(client: &Client, now: Timestamp, keep: Duration) -> Result<Vec<String>, Error> {
     let mut dropped = Vec::new();
     let cutoff = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
-    for (name, table, monday) in attached(client).await? {
+    for Partition { name, table, monday, is_attached } in partitions(client).await? {
         let end = start_of(monday.saturating_add(7.days()));
         if end > cutoff {
             continue;
@@ -104,45 +107,55 @@ pub async fn drop_older_than(
         if client.query_one(in_use, &[&from, &to]).await?.get(0) {
             continue;
         }
-        client.batch_execute("set lock_timeout = '5s'").await?;
-        let detached =
-            client.batch_execute(&format!("alter table {table} detach partition {name} concurrently")).await;
-        // One that a crash left half detached is finished instead.
-        if detached.is_err() {
-            client.batch_execute(&format!("alter table {table} detach partition {name} finalize")).await?;
+        if is_attached {
+            detach(client, &table, &name).await?;
         }
         client.batch_execute(&format!("drop table {name}")).await?;
         if table == "messages" {
-            client
-                .execute("delete from problems where message_id >= $1 and message_id < $2", &[&from, &to])
-                .await?;
-            client
-                .execute("delete from media where message_id >= $1 and message_id < $2", &[&from, &to])
-                .await?;
+            // The outbox too: somebody may have asked for another try since it was looked at.
+            for hanging in ["problems", "media", "outbox"] {
+                let sql = format!("delete from {hanging} where message_id >= $1 and message_id < $2");
+                client.execute(&sql, &[&from, &to]).await?;
+            }
         }
         dropped.push(name);
     }
-    client.batch_execute("set lock_timeout = '20s'").await?;
     Ok(dropped)
 }
 
-/// Every partition: its name, its table, its week.
-async fn attached(client: &Client) -> Result<Vec<(String, String, Date)>, Error> {
+async fn detach(client: &Client, table: &str, name: &str) -> Result<(), Error> {
+    let detached =
+        client.batch_execute(&format!("alter table {table} detach partition {name} concurrently")).await;
+    if detached.is_err() {
+        // One that a crash left half detached is finished instead.
+        client.batch_execute(&format!("alter table {table} detach partition {name} finalize")).await?;
+    }
+    Ok(())
+}
+
+struct Partition {
+    name: String,
+    table: String,
+    monday: Date,
+    /// Not where a crash came between detaching and dropping.
+    is_attached: bool,
+}
+
+async fn partitions(client: &Client) -> Result<Vec<Partition>, Error> {
     let rows = client
         .query(
-            "select child.relname::text, parent.relname::text
-             from pg_inherits
-             join pg_class child on child.oid = inhrelid
-             join pg_class parent on parent.oid = inhparent
-             where parent.relname = any($1) and parent.relkind = 'p'
+            "select child.relname::text, weekly.name, exists (select from pg_inherits where inhrelid = child.oid)
+             from unnest($1::text[]) as weekly(name)
+             join pg_class child on child.relname ~ ('^' || weekly.name || '_[0-9]{8}$') and child.relkind = 'r'
+             where pg_table_is_visible(child.oid)
              order by 1",
             &[&WEEKLY.iter().map(|weekly| weekly.table).collect::<Vec<_>>()],
         )
         .await?;
     let parse = |row: &tokio_postgres::Row| {
         let (name, table): (String, String) = (row.get(0), row.get(1));
-        let date = Date::strptime("%Y%m%d", name.strip_prefix(&table)?.strip_prefix('_')?).ok()?;
-        Some((name, table, date))
+        let monday = Date::strptime("%Y%m%d", name.strip_prefix(&table)?.strip_prefix('_')?).ok()?;
+        Some(Partition { name, table, monday, is_attached: row.get(2) })
     };
     Ok(rows.iter().filter_map(parse).collect())
 }

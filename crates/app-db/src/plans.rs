@@ -76,12 +76,12 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let settle_arguments = format!(
         "array['{id}']::uuid[], array[1]::smallint[], array[1], array['ok'], array['pending'],
          array[null]::jsonb[], array[1], array[null]::float8[], array[true], array['p'], array['SM1'],
-         array['{id}']::uuid[], array['sent'], '{id}'"
+         array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[]"
     );
     let window_arguments = |conversations: &str| {
         let any = "null, null, null, null, null, null";
         let max = uuid::Uuid::max();
-        format!("'{max}', 50, {conversations}, '{}', '{max}', {any}, 50", uuid::Uuid::nil())
+        format!("'{max}', 50, {conversations}, '{}', '{max}', {any}, 50, null, null", uuid::Uuid::nil())
     };
     let claim_arguments = format!(
         "'sms', array[0, 1, 2]::smallint[], array['-infinity', '-infinity', '-infinity']::timestamptz[], 200,
@@ -125,7 +125,13 @@ async fn a_page_of_either_list_reads_about_as_many_rows_as_it_has() {
     let nil = uuid::Uuid::nil();
     let all = messages::list::window_sql(&Source::All, Order::NewestFirst);
     for (name, sql, arguments) in [
-        ("all", all, format!("'{max}', 50, null, '{nil}', '{max}', null, null, null, null, null, null, 50")),
+        (
+            "all",
+            all,
+            format!(
+                "'{max}', 50, null, '{nil}', '{max}', null, null, null, null, null, null, 50, null, null"
+            ),
+        ),
         ("conversations", conversations::list_sql(), format!("now(), '{max}', 50")),
     ] {
         client.batch_execute(&format!("prepare page_{name} as {sql}")).await.unwrap();

@@ -1,7 +1,6 @@
 //! Webhooks that could not be verified or understood, and receipts that match no message yet: kept as they came,
 //! bounded by rows and bytes, so that a flood of forgeries costs a fixed amount of disk.
 
-use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -94,30 +93,4 @@ pub async fn trim(client: &Client) -> Result<u64, Error> {
         where d.id = r.id and (r.rank > $1 or r.bytes > $2
             or (d.reason = 'unmatched' and d.received_at < now() - $3 * interval '1 hour'))";
     Ok(client.execute(sql, &[&ROWS_MAX, &BYTES_MAX, &UNMATCHED_HOURS]).await?)
-}
-
-/// A kept webhook, for lists.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Kept {
-    pub id: Uuid,
-    pub provider_id: String,
-    pub reason: String,
-    pub detail: String,
-    pub received_at: Timestamp,
-}
-
-/// The newest first.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn list(client: &Client, limit: i64) -> Result<Vec<Kept>, Error> {
-    let sql = "select id, provider_id, reason, detail, received_at from webhook_deliveries order by id desc limit $1";
-    let kept = |row: &tokio_postgres::Row| Kept {
-        id: row.get(0),
-        provider_id: row.get(1),
-        reason: row.get(2),
-        detail: row.get(3),
-        received_at: row.get(4),
-    };
-    Ok(client.query(sql, &[&limit]).await?.iter().map(kept).collect())
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use model::transition::{Report, Standing, receipt_applies};
-use model::{Bucket, Delivery, Reason, Status, StatusPayload};
+use model::{Bucket, Delivery, Status, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
@@ -23,6 +23,8 @@ pub struct NewReceipt {
     pub delivery: Delivery,
     pub provider_code: Option<String>,
     pub detail: Option<String>,
+    /// Of a refusal: whether another try might be delivered.
+    pub temporary: bool,
 }
 
 /// What became of a receipt.
@@ -52,7 +54,6 @@ struct Row {
     delivery: Delivery,
     attempt: u32,
     lease_no: i32,
-    in_outbox: bool,
     unanswered: bool,
     provider_id: Option<String>,
     provider_message_id: Option<String>,
@@ -127,19 +128,25 @@ fn apply_one(row: &mut Row, receipt: &NewReceipt) -> bool {
     if !receipt_applies(standing, Report { delivery: receipt.delivery, attempt: receipt.attempt }) {
         return false;
     }
-    let undelivered = || StatusPayload {
-        code: Reason::Undelivered.as_str().to_owned(),
-        provider_code: receipt.provider_code.clone(),
-        detail: receipt.detail.clone(),
-    };
     row.changed = true;
     row.status = Status::Ok;
     row.delivery = receipt.delivery;
-    row.payload = (receipt.delivery == Delivery::Undelivered).then(undelivered);
+    row.payload = payload_of(receipt);
     row.unanswered = false;
     row.provider_id = Some(receipt.provider_id.clone());
     row.provider_message_id = receipt.provider_message_id.clone().or(row.provider_message_id.take());
     true
+}
+
+/// What a receipt leaves in `status_payload`: of a refusal whether another try might help, of any the provider's code.
+fn payload_of(receipt: &NewReceipt) -> Option<StatusPayload> {
+    let refused = receipt.delivery == Delivery::Undelivered;
+    (refused || receipt.provider_code.is_some()).then(|| StatusPayload {
+        code: receipt.delivery.as_str().to_owned(),
+        provider_code: receipt.provider_code.clone(),
+        detail: receipt.detail.clone(),
+        temporary: refused.then_some(receipt.temporary),
+    })
 }
 
 fn storable_receipt(receipt: &NewReceipt) -> NewReceipt {
@@ -231,7 +238,6 @@ async fn lock(
                     delivery,
                     attempt: counted + u32::from(leased),
                     lease_no,
-                    in_outbox: in_outbox.is_some(),
                     unanswered: leased || delivery == Delivery::Unknown,
                     provider_id: row.get(5),
                     provider_message_id: row.get(6),
@@ -253,15 +259,14 @@ async fn write(
     }
     let ids: Vec<Uuid> = changed.iter().map(|(id, _)| **id).collect();
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    if changed.iter().any(|(_, row)| row.in_outbox) {
-        let statement = transaction
-            .prepare_cached(
-                "delete from outbox o using unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-                 where o.message_id = k.id and o.bucket = k.bucket",
-            )
-            .await?;
-        transaction.execute(&statement, &[&ids, &buckets]).await?;
-    }
+    // Also of those that had no outbox row when it was looked for: somebody may have asked for another try since.
+    let statement = transaction
+        .prepare_cached(
+            "delete from outbox o using unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
+             where o.message_id = k.id and o.bucket = k.bucket",
+        )
+        .await?;
+    transaction.execute(&statement, &[&ids, &buckets]).await?;
     let statement = transaction
         .prepare_cached(
             "update messages m set status_tag = 'ok', delivery_tag = k.delivery_tag,

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::{Client, Error};
 
 /// Whether the message was failed or held; it is due now. The attempt count goes on, and so does the fence: the
-/// lease number continues above the last one, so that a worker that slept through the failure cannot settle it.
+/// lease number continues above the last one, so that a worker that slept through the failure cannot settle it. A
+/// message past the maximum age gets one more attempt.
 ///
 /// # Errors
 /// As the database gives them.
@@ -30,10 +31,12 @@ pub async fn requeue(
     let inserted = transaction
         .execute(
             "insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at,
-                 lease_no, attempt)
-             select m.bucket, m.id, m.conversation_id, m.channel, $3, m.priority, now(), m.lease_no, m.attempt
-             from messages m
-             where m.id = $1 and m.bucket = $2 and m.status_tag = 'failed'
+                 lease_no, attempt, expires_at)
+             select m.bucket, m.id, m.conversation_id, m.channel, $3, m.priority, now(), m.lease_no, m.attempt,
+                 m.expires_at
+             from (
+                 select * from messages where id = $1 and bucket = $2 and status_tag = 'failed' for update
+             ) as m
              on conflict (message_id, bucket) do nothing",
             &[&message_id, &bucket, &route],
         )
@@ -43,12 +46,13 @@ pub async fn requeue(
         return Ok(false);
     }
     let payload = StatusPayload::new(Reason::RetryRequested);
-    transaction
+    // A receipt may have settled it while we waited for its row.
+    let changed = transaction
         .execute(
             "with changed as (
                  update messages set status_tag = 'retry', delivery_tag = 'none', status_payload = $3,
                      updated_at = now()
-                 where id = $1 and bucket = $2
+                 where id = $1 and bucket = $2 and status_tag in ('failed', 'retry')
                  returning id, bucket, attempt
              ), problem as (
                  delete from problems where message_id = $1 and bucket = $2
@@ -58,6 +62,10 @@ pub async fn requeue(
             &[&message_id, &bucket, &Json(&payload), &event_id],
         )
         .await?;
+    if changed == 0 {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
     transaction.commit().await?;
     Ok(true)
 }

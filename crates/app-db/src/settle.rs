@@ -21,13 +21,15 @@ pub struct Settlement {
     pub provider_id: Option<String>,
     /// The event's id; it has the message's bucket.
     pub event_id: Uuid,
+    /// `receive::key_hash` of the provider's id, for kinds whose receipts do not bring ours back.
+    pub reference: Option<[u8; 32]>,
 }
 
 /// What became of settlements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     pub written: HashSet<Uuid>,
-    /// A receipt had settled them; the late answer added the provider's id.
+    /// A receipt had settled them under this very lease; the late answer added the provider's id.
     pub by_receipt: HashSet<Uuid>,
 }
 
@@ -35,9 +37,10 @@ pub struct Settled {
 pub(crate) const SETTLE: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
-                $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[])
+                $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[],
+                $15::bytea[])
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
-                provider_id, provider_message_id, event_id, event_kind)
+                provider_id, provider_message_id, event_id, event_kind, reference)
     ), ours as materialized (
         select s.* from s join outbox o on o.message_id = s.message_id and o.bucket = s.bucket
         where o.lease_no = s.lease_no and o.leased_by = $14
@@ -64,6 +67,10 @@ pub(crate) const SETTLE: &str = "
         select bucket, message_id, event_id, event_kind, status_tag, delivery_tag, attempt, lease_no, provider_id,
             status_payload ->> 'code', status_payload ->> 'provider_code', status_payload ->> 'detail'
         from ours
+    ), reference as (
+        insert into provider_refs (bucket, key_hash, message_id, attempt)
+        select get_byte(reference, 0), reference, message_id, attempt from ours where reference is not null
+        on conflict (bucket, key_hash) do nothing
     ), problem as (
         insert into problems (bucket, message_id, kind)
         select bucket, message_id, case status_tag when 'failed' then 'failed' else 'held' end from ours
@@ -107,6 +114,8 @@ pub async fn settle(
     let provider_message_ids: Vec<Option<Cow<'_, str>>> =
         sorted.iter().map(|s| s.transition.provider_message_id.as_deref().map(storable)).collect();
     let event_ids: Vec<Uuid> = sorted.iter().map(|s| s.event_id).collect();
+    let references: Vec<Option<&[u8]>> =
+        sorted.iter().map(|s| s.reference.as_ref().map(<[u8; 32]>::as_slice)).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
     let statement = transaction.prepare_cached(SETTLE).await?;
     let rows = transaction
@@ -127,6 +136,7 @@ pub async fn settle(
                 &event_ids,
                 &kinds,
                 &owner,
+                &references,
             ],
         )
         .await?;
@@ -146,6 +156,7 @@ async fn add_provider_ids(
     let accepted = |s: &&&Settlement| s.transition.status == model::Status::Ok;
     let ids: Vec<Uuid> = lost.iter().filter(accepted).map(|s| s.lease.message_id).collect();
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let lease_nos: Vec<i32> = lost.iter().filter(accepted).map(|s| s.lease.lease_no).collect();
     let provider_ids: Vec<Option<&str>> =
         lost.iter().filter(accepted).map(|s| s.provider_id.as_deref()).collect();
     let provider_message_ids: Vec<Option<Cow<'_, str>>> = lost
@@ -157,12 +168,14 @@ async fn add_provider_ids(
         .prepare_cached(
             "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),
                  provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
-             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[])
-                 as k(id, bucket, provider_id, provider_message_id)
-             where m.id = k.id and m.bucket = k.bucket and m.status_tag = 'ok'
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::integer[])
+                 as k(id, bucket, provider_id, provider_message_id, lease_no)
+             where m.id = k.id and m.bucket = k.bucket and m.status_tag = 'ok' and m.lease_no = k.lease_no
              returning m.id",
         )
         .await?;
-    let rows = transaction.query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids]).await?;
+    let rows = transaction
+        .query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids, &lease_nos])
+        .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

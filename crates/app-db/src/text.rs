@@ -15,5 +15,6 @@ pub(crate) fn storable_payload(payload: &StatusPayload) -> StatusPayload {
         code: payload.code.clone(),
         provider_code: owned(&payload.provider_code),
         detail: owned(&payload.detail),
+        temporary: payload.temporary,
     }
 }

@@ -73,9 +73,13 @@ async fn filters_narrow_and_combine() {
     assert_eq!(number(Filter { status: Some(Status::Outbox), ..Filter::default() }).await, 30);
     assert_eq!(number(Filter { status: Some(Status::Retry), ..Filter::default() }).await, 0);
     assert_eq!(number(Filter { delivery: Some(Delivery::Delivered), ..Filter::default() }).await, 0);
-    let middle = model::id::time_of(stored.ids[0]);
-    assert_eq!(number(Filter { since: Some(middle), ..Filter::default() }).await, 30);
-    assert_eq!(number(Filter { until: Some(middle), ..Filter::default() }).await, 0);
+    let client = stored.database.pool.get().await.unwrap();
+    let created_at = app_db::messages::find(&client, stored.ids[0]).await.unwrap().unwrap().created_at;
+    assert_eq!(number(Filter { since: Some(created_at), ..Filter::default() }).await, 30, "at or after");
+    assert_eq!(number(Filter { until: Some(created_at), ..Filter::default() }).await, 0, "before");
+    let later = created_at + std::time::Duration::from_micros(1);
+    assert_eq!(number(Filter { since: Some(later), ..Filter::default() }).await, 0);
+    assert_eq!(number(Filter { until: Some(later), ..Filter::default() }).await, 30);
 }
 
 #[tokio::test]

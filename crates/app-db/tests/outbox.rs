@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use app_db::claim;
-use app_db::settle::{Settled, Settlement, settle};
+use app_db::settle::{Settled, Settlement};
 use app_db::{cancel, housekeeping, requeue};
 use model::transition::{self, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
@@ -235,13 +235,12 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
                 channel: model::Channel::Sms,
                 provider_id: Some("p".to_owned()),
                 event_id,
+                reference: None,
             }
         })
         .collect();
-    let mut client = outbox.pool().get().await.unwrap();
-    let transaction = client.transaction().await.unwrap();
-    let settled = settle(&transaction, outbox.owner, &settlements).await.unwrap();
-    transaction.commit().await.unwrap();
+    let settled = outbox.write(&settlements).await;
+    let client = outbox.pool().get().await.unwrap();
     assert_eq!(settled.written.len(), 300);
     let count = async |sql: &str| client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0);
     assert_eq!(count("select count(*) from messages where status_tag = 'ok'").await, 100);
@@ -274,6 +273,23 @@ async fn what_outlived_its_time_is_taken_to_be_expired() {
     let mut old = take(Duration::from_secs(3600)).await;
     old.sort();
     assert_eq!(old, [expiring.id, lasting.id]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_receipt_does_not_expire() {
+    let outbox = Outbox::new().await;
+    let expires_at = Some(outbox.fixtures.now + Duration::from_secs(3600));
+    outbox.accept(model::NewMessage { expires_at, ..outbox.fixtures.sms(1, 2) }).await;
+    let claimed = outbox.claim(1).await;
+    let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: "10 s".to_owned() };
+    outbox.settle_by(OnUnknown::Reconcile, &claimed[0], &uncertain).await;
+    outbox.execute("update outbox set expires_at = now() - interval '1 second'").await;
+    let mut client = outbox.pool().get().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    let max_age = Duration::from_secs(86_400);
+    let rows =
+        housekeeping::claim_expired(&transaction, outbox.owner, outbox.fixtures.now, max_age).await.unwrap();
+    assert!(rows.is_empty());
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ impl Sent {
             delivery,
             provider_code: (delivery == Delivery::Undelivered).then(|| "30003".to_owned()),
             detail: None,
+            temporary: false,
         }
     }
 
@@ -160,4 +161,76 @@ async fn a_receipt_for_no_message_of_ours_is_unmatched() {
     let by_nothing =
         NewReceipt { message_id: None, provider_message_id: None, ..sent.receipt(Delivery::Sent, 1) };
     assert_eq!(sent.apply(&[by_id, by_reference, by_nothing]).await, [Applied::Unmatched; 3]);
+}
+
+#[tokio::test]
+async fn another_try_and_a_late_delivery_end_as_delivered_whichever_comes_first() {
+    for retry_first in [true, false] {
+        let sent = Sent::new().await;
+        let rejected = Outcome::Rejected {
+            reason: Reason::Rejected,
+            provider_code: None,
+            detail: "HTTP 400".to_owned(),
+        };
+        sent.settle(&rejected, OnUnknown::Retry).await;
+        let retry = async || {
+            let mut client = sent.outbox.pool().get().await.unwrap();
+            let event_id = sent.outbox.event_id(sent.id);
+            app_db::requeue::requeue(&mut client, sent.id, "sms", event_id).await.unwrap()
+        };
+        let delivered = [sent.receipt(Delivery::Delivered, 1)];
+        if retry_first {
+            assert!(retry().await);
+            sent.apply(&delivered).await;
+        } else {
+            sent.apply(&delivered).await;
+            assert!(!retry().await, "it is neither failed nor held");
+        }
+        let message = sent.message().await;
+        assert_eq!((message.status, message.delivery), (Status::Ok, Delivery::Delivered));
+        assert!(sent.outbox.claim(1).await.is_empty(), "nothing is left to send");
+    }
+}
+
+#[tokio::test]
+async fn another_try_waits_for_a_receipt_that_is_being_written_and_then_gives_way() {
+    let sent = Sent::new().await;
+    let rejected =
+        Outcome::Rejected { reason: Reason::Rejected, provider_code: None, detail: "HTTP 400".to_owned() };
+    sent.settle(&rejected, OnUnknown::Retry).await;
+    let mut writer = sent.outbox.pool().get().await.unwrap();
+    let writing = writer.transaction().await.unwrap();
+    writing
+        .execute(
+            "update messages set status_tag = 'ok', delivery_tag = 'delivered' where id = $1",
+            &[&sent.id],
+        )
+        .await
+        .unwrap();
+    let (pool, id, event_id) = (sent.outbox.pool().clone(), sent.id, sent.outbox.event_id(sent.id));
+    let retrying = tokio::spawn(async move {
+        let mut client = pool.get().await.unwrap();
+        app_db::requeue::requeue(&mut client, id, "sms", event_id).await.unwrap()
+    });
+    let watcher = sent.outbox.pool().get().await.unwrap();
+    let is_waiting = "select exists (select from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock')";
+    while !watcher.query_one(is_waiting, &[]).await.unwrap().get::<_, bool>(0) {
+        tokio::task::yield_now().await;
+    }
+    writing.commit().await.unwrap();
+    assert!(!retrying.await.unwrap());
+    assert_eq!(sent.message().await.delivery, Delivery::Delivered);
+    assert!(sent.outbox.claim(1).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_providers_id_is_remembered_where_receipts_do_not_bring_ours_back() {
+    let sent = Sent::new().await;
+    let mut settlement = sent.outbox.settlement(&sent.claimed, &accepted(), OnUnknown::Retry);
+    settlement.reference = Some(app_db::receive::key_hash("p", "SM1"));
+    sent.outbox.write(&[settlement]).await;
+    let without_ours = NewReceipt { message_id: None, attempt: None, ..sent.receipt(Delivery::Delivered, 1) };
+    assert_eq!(sent.apply(&[without_ours]).await, [Applied::Changed { message_id: sent.id }]);
+    assert_eq!(sent.message().await.delivery, Delivery::Delivered);
 }

@@ -192,10 +192,10 @@ async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row
     let request = app_db::accept::Accept { message, route: String::new(), idempotency: None };
     app_db::accept::accept(&database.pool, &f.ids, f.now, &[request]).await.pop().unwrap().unwrap();
     let keep = Duration::from_secs(60 * 86_400);
-    let dropped = partitions::drop_older_than(&mut client, year, keep).await.unwrap();
+    let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
     assert_eq!(dropped.len(), 10, "{dropped:?}");
     assert_eq!(count(&client).await, 7, "this week's stays: an outbox row points into it");
     client.batch_execute("delete from outbox").await.unwrap();
-    let dropped = partitions::drop_older_than(&mut client, year, keep).await.unwrap();
+    let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
     assert_eq!(dropped.len(), 2, "{dropped:?}");
 }

@@ -22,6 +22,14 @@ const FLOOR_MARGIN: Duration = Duration::from_secs(30);
 /// How often a claim looks from the very beginning.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// What a claim brought.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub sendable: Vec<Claimed>,
+    /// It took as many rows as it might: there may be more.
+    pub was_full: bool,
+}
+
 /// Where claims of a route begin to look.
 #[derive(Debug, Default)]
 pub(crate) struct Floors(Mutex<HashMap<String, RouteFloors>>);
@@ -66,7 +74,7 @@ impl Processor {
         route: &str,
         provider_id: &str,
         limit: usize,
-    ) -> Result<Vec<Claimed>, app_db::Error> {
+    ) -> Result<Claim, app_db::Error> {
         let began = Instant::now();
         let request = ClaimRequest {
             route,
@@ -80,9 +88,10 @@ impl Processor {
         let transaction = client.transaction().await?;
         let claimed = app_db::claim::claim(&transaction, request).await?;
         self.floors.raise(route, &claimed);
+        let was_full = claimed.len() == limit;
         let (settlements, sendable) = self.sort_out(claimed);
         let settled = app_db::settle::settle(&transaction, self.owner, &settlements).await?;
-        self.leases.begin(sendable.iter().map(lease_of));
+        self.leases.begin(sendable.iter().map(lease_of), began);
         if let Err(error) = transaction.commit().await {
             // Whether the leases are ours is unknown: they are left to lapse, and nothing is sent.
             self.leases.end(sendable.iter().map(lease_of));
@@ -92,7 +101,14 @@ impl Processor {
             crate::settle::count(&self.parts, settlement, &settled);
         }
         self.parts.metrics.claim_duration_seconds.observe(began.elapsed().as_secs_f64());
-        Ok(sendable)
+        if !self.leases.is_fresh(began) {
+            // The database took its time: before these were sent, their leases might be over.
+            let leases: Vec<Lease> = sendable.iter().map(lease_of).collect();
+            app_db::claim::release(&client, self.owner, &leases).await?;
+            self.leases.end(leases);
+            return Ok(Claim { sendable: Vec::new(), was_full: true });
+        }
+        Ok(Claim { sendable, was_full })
     }
 
     /// What must be settled instead of sent, and what may be sent.
@@ -145,7 +161,7 @@ impl Processor {
         let bucket = Bucket::of(row.message.id);
         let event_id = self.ids.next(self.parts.clock.now(), bucket);
         let channel = row.message.channel;
-        Settlement { lease: lease_of(row), transition, channel, provider_id, event_id }
+        Settlement { lease: lease_of(row), transition, channel, provider_id, event_id, reference: None }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is done now and then by whoever comes first: partitions, retention, expiry, stranded routes, gauges. Every
 //! task is safe to run on several processors at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,11 @@ const STRANDED_EVERY: Duration = Duration::from_secs(10);
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
 const CLEANING_EVERY: Duration = Duration::from_secs(60);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+/// Rows that no route takes are matched again when the configuration changes, which is a start; so seldom otherwise.
+const UNROUTED_EVERY: Duration = Duration::from_secs(600);
+/// Deletions of one cleaning, at most; the next goes on.
+const CLEANING_BATCHES: usize = 20;
 
 /// When a task is due next. Due at once.
 struct Every {
@@ -39,6 +45,11 @@ impl Every {
         }
         due
     }
+
+    /// A task that took long is not repeated soon.
+    fn took(&mut self, took: Duration) {
+        self.next = self.next.max(Instant::now() + took * 50);
+    }
 }
 
 impl Processor {
@@ -48,12 +59,13 @@ impl Processor {
         let mut expiry = Every::new(EXPIRY_EVERY);
         let mut cleaning = Every::new(CLEANING_EVERY);
         let mut partitions = Every::new(PARTITIONS_EVERY);
+        let mut unrouted = HashMap::new();
         while !shutdown.is_cancelled() {
             if partitions.is_due() {
                 report("partitions", self.tend_partitions().await);
             }
             if stranded.is_due() {
-                report("stranded routes", self.reroute_stranded().await);
+                report("stranded routes", self.reroute_stranded(&mut unrouted).await);
             }
             if expiry.is_due() {
                 report("expiry", self.expire().await);
@@ -62,7 +74,9 @@ impl Processor {
                 report("cleaning", self.clean().await);
             }
             if gauges.is_due() {
+                let began = Instant::now();
                 report("gauges", self.measure().await);
+                gauges.took(began.elapsed());
             }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
@@ -76,7 +90,7 @@ impl Processor {
         let now = self.parts.clock.now();
         app_db::partitions::ensure(&mut client, now).await?;
         if let Some(keep) = self.parts.config.retention {
-            let dropped = app_db::partitions::drop_older_than(&mut client, now, keep).await?;
+            let dropped = app_db::partitions::drop_older_than(&client, now, keep).await?;
             if !dropped.is_empty() {
                 tracing::info!(partitions = dropped.len(), "dropped what retention no longer keeps");
             }
@@ -85,14 +99,16 @@ impl Processor {
     }
 
     /// Rows whose route the configuration does not have (any more) are matched again.
-    async fn reroute_stranded(&self) -> Result<(), Error> {
+    async fn reroute_stranded(&self, unrouted: &mut HashMap<String, Instant>) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         let routes = &self.parts.config.routes;
         for name in app_db::housekeeping::routes_in_use(&client).await? {
-            if routes.named(&name).is_some() {
+            let looked_at = unrouted.get(&name).is_some_and(|at| at.elapsed() < UNROUTED_EVERY);
+            if routes.named(&name).is_some() || looked_at {
                 continue;
             }
             let mut after = Uuid::nil();
+            let mut without_route = 0;
             loop {
                 let rows = app_db::housekeeping::rows_of_route(&client, &name, after).await?;
                 let Some(last) = rows.last() else { break };
@@ -110,10 +126,15 @@ impl Processor {
                     tracing::info!(moved, from = name, "matched again to the routes of this configuration");
                     self.parts.wake.notify_one();
                 }
-                let without_route = total - moves.len();
-                if without_route > 0 {
-                    tracing::warn!(messages = without_route, "no route takes these messages; they wait");
-                }
+                without_route += total - moves.len();
+            }
+            if without_route > 0 {
+                tracing::warn!(
+                    messages = without_route,
+                    route = name,
+                    "no route takes these messages; they wait"
+                );
+                unrouted.insert(name, Instant::now());
             }
         }
         Ok(())
@@ -143,10 +164,18 @@ impl Processor {
 
     async fn clean(&self) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
-        while app_db::housekeeping::delete_old_keys(&client).await? > 0 {}
+        for _ in 0..CLEANING_BATCHES {
+            if app_db::housekeeping::delete_old_keys(&client).await? == 0 {
+                break;
+            }
+        }
         app_db::quarantine::trim(&client).await?;
         if let Some(keep) = self.parts.config.retention {
-            while app_db::housekeeping::delete_idle_conversations(&client, keep).await? > 0 {}
+            for _ in 0..CLEANING_BATCHES {
+                if app_db::housekeeping::delete_idle_conversations(&client, keep).await? == 0 {
+                    break;
+                }
+            }
         }
         Ok(())
     }

@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
 
+/// The part of a lease that is relied on; the rest is for clocks, stalls and the way to the database.
+const SAFE_SHARE: f64 = 0.7;
+
 /// The leases that calls run under.
 #[derive(Debug)]
 pub(crate) struct Leases {
@@ -33,12 +36,18 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn begin(&self, leases: impl IntoIterator<Item = Lease>) {
+    /// Leases that were taken no earlier than `taken_at`.
+    pub(crate) fn begin(&self, leases: impl IntoIterator<Item = Lease>, taken_at: Instant) {
         let mut held = self.held();
         if held.leases.is_empty() {
-            held.good_at = Instant::now();
+            held.good_at = taken_at;
         }
         held.leases.extend(leases);
+    }
+
+    /// Whether a lease that was taken then still has time for a call to begin under it.
+    pub(crate) fn is_fresh(&self, taken_at: Instant) -> bool {
+        taken_at.elapsed() < self.lease.mul_f64(SAFE_SHARE)
     }
 
     pub(crate) fn end(&self, leases: impl IntoIterator<Item = Lease>) {
@@ -57,7 +66,7 @@ impl Leases {
     /// of a vanished processor.
     pub(crate) fn are_kept(&self) -> bool {
         let held = self.held();
-        held.leases.is_empty() || held.good_at.elapsed() < self.lease.mul_f64(0.7)
+        held.leases.is_empty() || self.is_fresh(held.good_at)
     }
 
     /// The database is away: no claims until the leases were extended again.
@@ -75,7 +84,7 @@ impl Processor {
                 () = tokio::time::sleep(lease / 4) => {}
                 () = shutdown.cancelled() => return,
             }
-            while !self.leases.held().leases.is_empty() {
+            while !self.leases.held().leases.is_empty() && !shutdown.is_cancelled() {
                 match self.extend_leases().await {
                     Ok(()) => break,
                     Err(error) => {

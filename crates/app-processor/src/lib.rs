@@ -42,8 +42,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
 }
 
-/// Connections that a processor needs: claim, settle, lease, housekeeping.
-pub const CONNECTIONS: usize = 4;
+/// Connections that a processor needs: claim, settle, parked receipts, lease, housekeeping.
+pub const CONNECTIONS: usize = 5;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub async fn run(
     let owner = ids.next(parts.clock.now(), model::Bucket(0));
     let leases = Arc::new(Leases::new(parts.config.processor.lease));
     let candidates = Candidates::new(&parts.config)?;
-    let settler = Settler::new(parts.clone(), owner, Arc::clone(&leases));
+    let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
     let processor =
         Arc::new(Processor { parts, owner, ids, candidates, leases, settler, floors: Floors::default() });
     let background = CancellationToken::new();

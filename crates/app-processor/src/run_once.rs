@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use app_db::claim::Claimed;
+use app_db::claim::{Claimed, Lease};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
+use crate::claim::lease_of;
+use crate::lease::Leases;
 use crate::route::Candidate;
 
 /// Claims follow each other at this distance at least, so that under load each takes a batch. A first wake-up
@@ -23,7 +26,7 @@ impl Processor {
         let mut first_route = 0;
         while !shutdown.is_cancelled() {
             let began = Instant::now();
-            let pause = match self.run_once(first_route).await {
+            let pause = match self.run_once(first_route, shutdown).await {
                 Ok(()) => CLAIM_PACE.saturating_sub(began.elapsed()),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot claim; trying again");
@@ -42,13 +45,20 @@ impl Processor {
 
     /// One round over all routes: whoever has a candidate with free slots gets a claim. `first_route` rotates, so
     /// that routes that share a provider take turns at its slots.
-    pub(crate) async fn run_once(self: &Arc<Self>, first_route: usize) -> Result<(), app_db::Error> {
+    pub(crate) async fn run_once(
+        self: &Arc<Self>,
+        first_route: usize,
+        shutdown: &CancellationToken,
+    ) -> Result<(), app_db::Error> {
         if !self.leases.are_kept() {
             // Our own calls' leases may have lapsed with the database away: claiming now would take them from us.
             return Ok(());
         }
         let routes = &self.parts.config.routes.0;
         for offset in 0..routes.len() {
+            if shutdown.is_cancelled() {
+                break;
+            }
             let route = &routes[(first_route + offset) % routes.len()];
             let Some((candidate, permits)) = self.candidates.choose(route) else { continue };
             self.claim_and_send(&route.name, candidate, permits).await?;
@@ -62,13 +72,13 @@ impl Processor {
         candidate: Arc<Candidate>,
         mut permits: OwnedSemaphorePermit,
     ) -> Result<(), app_db::Error> {
-        let claimed = self.claim(route, &candidate.config.id, permits.num_permits()).await?;
-        if claimed.len() == permits.num_permits() {
+        let claim = self.claim(route, &candidate.config.id, permits.num_permits()).await?;
+        if claim.was_full {
             // There may be more; the pace and the slots decide when it is looked for.
             candidate.want();
             self.parts.wake.notify_one();
         }
-        for message in claimed {
+        for message in claim.sendable {
             let Some(permit) = permits.split(1) else { break };
             tokio::spawn(Arc::clone(self).send_and_settle(Arc::clone(&candidate), message, permit));
         }
@@ -82,16 +92,38 @@ impl Processor {
         claimed: Claimed,
         permit: OwnedSemaphorePermit,
     ) {
-        let in_flight = self.parts.metrics.provider_in_flight.get_or_create(&candidate.label).clone();
-        in_flight.inc();
+        let call = Call::begin(&self, &candidate, lease_of(&claimed));
         let began = Instant::now();
         let outcome = self.send(&candidate, &claimed).await;
-        in_flight.dec();
         candidate.learn(&outcome);
         self.settle(&candidate, &claimed, &outcome, began).await;
+        drop(call);
         drop(permit);
         if candidate.is_wanted() {
             self.parts.wake.notify_one();
         }
+    }
+}
+
+/// A call under way. However it ends, also by a panic, its lease is no longer kept: what is not settled then lapses,
+/// and its outcome counts as unknown.
+struct Call {
+    leases: Arc<Leases>,
+    lease: Lease,
+    in_flight: Gauge,
+}
+
+impl Call {
+    fn begin(processor: &Processor, candidate: &Candidate, lease: Lease) -> Self {
+        let in_flight = processor.parts.metrics.provider_in_flight.get_or_create(&candidate.label).clone();
+        in_flight.inc();
+        Self { leases: Arc::clone(&processor.leases), lease, in_flight }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+        self.leases.end([self.lease]);
     }
 }

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use app_db::Error;
 use app_db::claim::Claimed;
+use app_db::receipts::{Applied, NewReceipt};
+use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
 use model::transition::{self, EventKind, Transition};
-use model::{Next, Outcome};
+use model::{IdGenerator, Next, Outcome};
 use service::metrics::{ChannelLabel, ChannelStatusCode, ProviderResolution};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::claim::{lease_of, tried};
+use crate::claim::tried;
 use crate::lease::Leases;
 use crate::route::Candidate;
 use crate::{Parts, Processor};
@@ -38,9 +40,9 @@ struct Pending {
 }
 
 impl Settler {
-    pub(crate) fn new(parts: Parts, owner: Uuid, leases: Arc<Leases>) -> Self {
+    pub(crate) fn new(parts: Parts, owner: Uuid, ids: Arc<IdGenerator>, leases: Arc<Leases>) -> Self {
         let (queue, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(write_batches(parts, owner, leases, waiting));
+        tokio::spawn(write_batches(parts, owner, ids, leases, waiting));
         Self { queue }
     }
 }
@@ -70,19 +72,23 @@ impl Processor {
         let latency =
             self.parts.metrics.dispatch_latency_seconds.get_or_create(&ChannelLabel::new(channel)).clone();
         latency.observe((waited + took).as_secs_f64());
-        let settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
+        let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
+        if !provider.kind.receipts_carry_our_id {
+            let provider_message_id = settlement.transition.provider_message_id.as_deref();
+            settlement.reference = provider_message_id.map(|id| key_hash(&provider.id, id));
+        }
         let (written, is_written) = oneshot::channel();
         if self.settler.queue.send(Pending { settlement, written }).is_ok() {
             // An error means that the task ended with the runtime; then nobody waits for this either.
             let _ = is_written.await;
         }
-        self.leases.end([lease_of(claimed)]);
     }
 }
 
 async fn write_batches(
     parts: Parts,
     owner: Uuid,
+    ids: Arc<IdGenerator>,
     leases: Arc<Leases>,
     mut waiting: mpsc::UnboundedReceiver<Pending>,
 ) {
@@ -96,6 +102,9 @@ async fn write_batches(
             count(&parts, &pending.settlement, &settled);
             let _ = pending.written.send(());
         }
+        if let Err(error) = match_parked(&parts, &ids, &settlements).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "parked receipts were not looked at");
+        }
         tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
     }
 }
@@ -106,8 +115,10 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
     loop {
         match try_write(parts, owner, settlements).await {
             Ok(settled) => return settled,
-            Err(error @ (Error::Unavailable(_) | Error::Conflict(_))) => {
-                leases.settling_fails();
+            Err(error) if !error.is_about_values() => {
+                if matches!(error, Error::Unavailable(_)) {
+                    leases.settling_fails();
+                }
                 let waiting = settlements.len();
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -140,6 +151,25 @@ async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Re
     let settled = app_db::settle::settle(&transaction, owner, settlements).await?;
     transaction.commit().await?;
     Ok(settled)
+}
+
+/// Receipts that came before the provider's own id of their message was known are applied now that it is.
+async fn match_parked(parts: &Parts, ids: &IdGenerator, settlements: &[Settlement]) -> Result<(), Error> {
+    let references: Vec<[u8; 32]> =
+        settlements.iter().filter_map(|settlement| settlement.reference).collect();
+    if references.is_empty() {
+        return Ok(());
+    }
+    let client = app_db::pool::get(&parts.pool).await?;
+    let parked = app_db::parked::look(&client, &references).await?;
+    let (parked_ids, receipts): (Vec<Uuid>, Vec<NewReceipt>) = parked.into_iter().unzip();
+    let applied = app_db::receipts::apply(&parts.pool, ids, parts.clock.now(), &receipts).await;
+    for (id, applied) in parked_ids.into_iter().zip(applied) {
+        if applied? != Applied::Unmatched {
+            app_db::parked::forget(&client, id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Counts what a settle wrote, and what it could not.

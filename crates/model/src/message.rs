@@ -141,11 +141,14 @@ pub struct StatusPayload {
     /// For people; never the message's text or an address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+    /// Of an undelivered message: whether another try might be delivered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub temporary: Option<bool>,
 }
 
 impl StatusPayload {
     pub fn new(reason: Reason) -> Self {
-        Self { code: reason.as_str().to_owned(), provider_code: None, detail: None }
+        Self { code: reason.as_str().to_owned(), provider_code: None, detail: None, temporary: None }
     }
 }
 

@@ -60,8 +60,6 @@ reasons! {
     Canceled = "canceled",
     /// A client asked for another try.
     RetryRequested = "retry_requested",
-    /// The provider did not report on delivery in time.
-    ReceiptTimeout = "receipt_timeout",
 }
 
 impl fmt::Display for Reason {

@@ -178,17 +178,14 @@ pub struct Report {
 /// settled message moves up its rank only. One that is not settled is settled by any proof that the provider has
 /// it, of whichever attempt; and by a refusal only of the attempt that waits for its answer.
 pub fn receipt_applies(standing: Standing, report: Report) -> bool {
+    let is_refusal = report.delivery == Delivery::Undelivered;
+    let is_about_the_last_attempt =
+        !is_refusal || report.attempt.is_none_or(|attempt| attempt == standing.attempt);
     match standing.status {
-        Status::Ok => report.delivery.rank() > standing.delivery.rank(),
+        Status::Ok => report.delivery.rank() > standing.delivery.rank() && is_about_the_last_attempt,
         // A refused or canceled message stays failed unless it turns out to have been delivered after all.
         Status::Failed => report.delivery.rank() >= Delivery::Delivered.rank(),
-        Status::Outbox | Status::Retry => {
-            if report.delivery == Delivery::Undelivered {
-                standing.unanswered && report.attempt.is_none_or(|attempt| attempt == standing.attempt)
-            } else {
-                true
-            }
-        }
+        Status::Outbox | Status::Retry => !is_refusal || (standing.unanswered && is_about_the_last_attempt),
     }
 }
 
@@ -212,7 +209,7 @@ fn failed(reason: Reason, provider_code: Option<String>, detail: Option<String>,
     Transition {
         status: Status::Failed,
         delivery: Delivery::None,
-        payload: Some(StatusPayload { code: reason.as_str().to_owned(), provider_code, detail }),
+        payload: Some(StatusPayload { provider_code, detail, ..StatusPayload::new(reason) }),
         next: Next::Gone,
         attempt,
         event: EventKind::Failed,
@@ -252,7 +249,7 @@ fn wait_at_no_cost(
     Transition {
         status: Status::Retry,
         delivery: Delivery::None,
-        payload: Some(StatusPayload { code: reason.as_str().to_owned(), provider_code, detail }),
+        payload: Some(StatusPayload { provider_code, detail, ..StatusPayload::new(reason) }),
         next: Next::After(wait),
         attempt: tried.attempt,
         event: EventKind::Retrying,
@@ -353,6 +350,16 @@ mod tests {
         assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
         let again = Standing { unanswered: false, ..waiting };
         assert!(!receipt_applies(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
+    }
+
+    #[test]
+    fn a_refusal_of_an_earlier_attempt_says_nothing_of_the_last() {
+        let sent_twice =
+            Standing { status: Status::Ok, delivery: Delivery::Sent, attempt: 2, unanswered: false };
+        let applies =
+            |attempt| receipt_applies(sent_twice, Report { delivery: Delivery::Undelivered, attempt });
+        assert!(applies(Some(2)) && applies(None));
+        assert!(!applies(Some(1)));
     }
 
     #[test]

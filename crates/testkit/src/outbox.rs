@@ -62,23 +62,32 @@ impl Outbox {
         self.claim_as(self.owner, limit).await
     }
 
-    /// Settles under a policy for unknown outcomes.
-    pub async fn settle_by(&self, on_unknown: OnUnknown, claimed: &Claimed, outcome: &Outcome) -> Settled {
+    /// The settlement of an outcome, unwritten.
+    pub fn settlement(&self, claimed: &Claimed, outcome: &Outcome, on_unknown: OnUnknown) -> Settlement {
         let tried = Tried { attempt: claimed.attempt, age: Duration::ZERO, claims: 1, jitter: 0.0 };
         let policy = RetryPolicy::default();
         let wait = Duration::from_secs(300);
-        let settlement = Settlement {
+        Settlement {
             lease: lease_of(claimed),
             transition: transition::after_outcome(outcome, tried, &policy, on_unknown, wait),
             channel: model::Channel::Sms,
             provider_id: Some("p".to_owned()),
             event_id: self.event_id(claimed.message.id),
-        };
+            reference: None,
+        }
+    }
+
+    pub async fn write(&self, settlements: &[Settlement]) -> Settled {
         let mut client = self.pool().get().await.expect(WORKS);
         let transaction = client.transaction().await.expect(WORKS);
-        let settled = settle(&transaction, self.owner, &[settlement]).await.expect(WORKS);
+        let settled = settle(&transaction, self.owner, settlements).await.expect(WORKS);
         transaction.commit().await.expect(WORKS);
         settled
+    }
+
+    /// Settles under a policy for unknown outcomes.
+    pub async fn settle_by(&self, on_unknown: OnUnknown, claimed: &Claimed, outcome: &Outcome) -> Settled {
+        self.write(&[self.settlement(claimed, outcome, on_unknown)]).await
     }
 
     pub async fn settle(&self, claimed: &Claimed, outcome: &Outcome) -> Settled {

@@ -1,7 +1,8 @@
 //! What happened to a message, oldest first.
 
 use jiff::Timestamp;
-use model::{Bucket, Message};
+use model::transition::EventKind;
+use model::{Bucket, Direction, Message};
 use uuid::Uuid;
 
 use crate::{Client, Error};
@@ -23,17 +24,18 @@ pub struct Event {
 
 /// The first event of every message is its own row: accepting writes none.
 pub fn first_of(message: &Message) -> Event {
-    let (kind, status, delivery) = match message.direction {
-        model::Direction::Inbound => ("received", "ok", "received"),
-        model::Direction::Outbound => ("accepted", "outbox", "none"),
+    let kind = match message.direction {
+        Direction::Inbound => EventKind::Received,
+        Direction::Outbound => EventKind::Accepted,
     };
+    let (status, delivery) = super::initial(message.direction);
     Event {
         id: message.id,
-        kind: kind.to_owned(),
-        status: status.to_owned(),
-        delivery: delivery.to_owned(),
+        kind: kind.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        delivery: delivery.as_str().to_owned(),
         attempt: 0,
-        provider_id: message.provider_id.clone().filter(|_| message.direction == model::Direction::Inbound),
+        provider_id: message.provider_id.clone().filter(|_| message.direction == Direction::Inbound),
         code: None,
         provider_code: None,
         detail: None,

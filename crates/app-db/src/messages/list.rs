@@ -4,9 +4,8 @@
 //! walks. A page therefore looks at a bounded number of rows: it may come out short, or empty, with a cursor that
 //! goes on. Only a page without a cursor is the last.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use model::{Channel, Delivery, Direction, Message, Status};
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::{Client, Error, messages};
@@ -47,6 +46,8 @@ pub struct Page {
 const WINDOW_ROWS_MAX: i64 = 10_000;
 const WINDOW_GROWTH: i64 = 8;
 const WINDOWS: usize = 8;
+/// An id tells its server's time before the commit, `created_at` the database's at it: bounds on ids are wider by this.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(120);
 /// An address with more conversations than this is common enough to be met while walking everything.
 const CONVERSATIONS_MAX: usize = 100;
 
@@ -158,21 +159,27 @@ fn walk_sql(source: &Source, order: Order) -> String {
     }
 }
 
-/// The rows of a window that pass the filter.
+/// The rows of a window that pass the filter, each with the id at the window's end; without any, one row of that alone.
 pub(crate) fn window_sql(source: &Source, order: Order) -> String {
     let direction = match order {
         Order::NewestFirst => "desc",
         Order::OldestFirst => "asc",
     };
     format!(
-        "with walked as materialized ({walk})
+        "with walked as materialized ({walk}), found as (
          select {columns} from walked w
          join messages m on m.id = w.id and m.bucket = w.bucket
          left join outbox o on o.message_id = m.id and o.bucket = m.bucket
          where ($6::text is null or m.status_tag = $6) and ($7::text is null or m.delivery_tag = $7)
            and ($8::text is null or m.channel = $8) and ($9::text is null or m.inbound_or_outbound = $9)
            and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
-         order by w.id {direction} limit $12",
+           and ($13::timestamptz is null or m.created_at >= $13) and ($14::timestamptz is null or m.created_at < $14)
+         order by w.id {direction} limit $12
+         )
+         select found.*, last.id as last_id
+         from (select (select id from walked order by id {direction} offset $2 - 1 limit 1) as id) as last
+         left join found on true
+         order by found.id {direction}",
         walk = walk_sql(source, order),
         columns = messages::COLUMNS
     )
@@ -198,8 +205,11 @@ async fn look_through(
         Source::Conversations(ids) => Some(ids.as_slice()),
         Source::All | Source::Problems | Source::Outbox => None,
     };
-    let since = filter.since.map_or(Uuid::nil(), model::id::first_id_at);
-    let until = filter.until.map_or(Uuid::max(), model::id::first_id_at);
+    let around = |time: Timestamp, offset: SignedDuration| {
+        model::id::first_id_at(time.checked_add(offset).unwrap_or(time))
+    };
+    let since = filter.since.map_or(Uuid::nil(), |since| around(since, -CLOCK_MARGIN));
+    let until = filter.until.map_or(Uuid::max(), |until| around(until, CLOCK_MARGIN));
     let statement = client.prepare_cached(&window_sql(source, order)).await?;
     let rows = client
         .query(
@@ -217,13 +227,13 @@ async fn look_through(
                 &filter.from,
                 &filter.to,
                 &window.wanted,
+                &filter.since,
+                &filter.until,
             ],
         )
         .await?;
-    let found: Vec<Message> = rows.iter().map(messages::from_row).collect::<Result<_, _>>()?;
-    let last = format!("select id from ({}) as walked offset $2 - 1", walk_sql(source, order));
-    let statement = client.prepare_cached(&last).await?;
-    let values: [&(dyn ToSql + Sync); 5] = [&window.start, &window.rows, &conversations, &since, &until];
-    let end = client.query_opt(&statement, &values).await?.map(|row| row.get(0));
+    let end = rows.first().and_then(|row| row.get("last_id"));
+    let matching = rows.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some());
+    let found: Vec<Message> = matching.map(messages::from_row).collect::<Result<_, _>>()?;
     Ok((found, end))
 }
