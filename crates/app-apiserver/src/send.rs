@@ -67,7 +67,7 @@ impl Sending {
     ) -> Result<Option<Accepted>, Problem> {
         if content.expires_at.is_some_and(|expires_at| expires_at <= self.now) {
             if let Some(idempotency) = idempotency.filter(|_| self.fields.error_count() == 0)
-                && let Some(before) = accept::replay(&mut *app.database().await?, idempotency).await?
+                && let Some(before) = accept::replay(&*app.database().await?, idempotency).await?
             {
                 return Ok(Some(before));
             }

@@ -110,6 +110,7 @@ fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
         delivery: receipt.delivery,
         provider_code: receipt.provider_code.map(storable),
         detail: receipt.detail.map(storable),
+        temporary: receipt.temporary,
     }
 }
 

@@ -146,7 +146,7 @@ async fn a_receipt_for_a_message_that_is_not_known_is_200_and_parked() {
     assert_eq!(server.count("webhook_deliveries where reason = 'unmatched'").await, 1);
     let client = server.database.pool.get().await.unwrap();
     let hash = app_db::receive::key_hash("twilio-main", SID);
-    let parked = app_db::parked::take(&client, &[hash]).await.unwrap();
+    let parked = app_db::parked::look(&client, &[hash]).await.unwrap();
     assert_eq!(parked.len(), 1);
     assert_eq!(parked[0].delivery, model::Delivery::Delivered);
     assert_eq!(server.count("webhook_deliveries").await, 0);
