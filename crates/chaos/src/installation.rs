@@ -42,6 +42,11 @@ impl Installation {
         Ok(app_db::connect(&self.database_url, connections)?)
     }
 
+    /// For programs that connect by themselves.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// Where providers and clients reach the first server, also before it is started.
     pub fn api_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.api_port)

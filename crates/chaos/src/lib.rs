@@ -4,7 +4,6 @@
 
 pub mod audit;
 pub mod backlog;
-pub mod benchmark;
 pub mod client;
 pub mod configuration;
 pub mod figure;

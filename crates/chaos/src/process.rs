@@ -91,6 +91,11 @@ impl Process {
         Ok(())
     }
 
+    /// While it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref()?.id()
+    }
+
     /// SIGKILL; it is gone on return.
     ///
     /// # Errors

@@ -98,6 +98,11 @@ impl Stage {
         Ok(self.postgres.restart().await?)
     }
 
+    /// The postmaster; every backend is its child.
+    pub fn postgres_pid(&self) -> Option<i32> {
+        self.postgres.pid()
+    }
+
     pub fn postgres_version(&self) -> String {
         self.postgres.version()
     }

@@ -1,0 +1,164 @@
+//! Claims and settles as the processor does, with nothing sent in between: app-db's own functions, so the same
+//! statements, in the processor's batches. What the queue alone can do.
+
+use std::time::Duration;
+
+use app_db::Pool;
+use app_db::claim::{ClaimRequest, Claimed, Lease, claim};
+use app_db::settle::{Settlement, settle};
+use chaos::installation::Installation;
+use jiff::Timestamp;
+use model::transition::{EventKind, Transition};
+use model::{Bucket, Delivery, IdGenerator, Next, Status};
+use service::Clock;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::rig::{PROVIDER, ROUTE};
+
+/// The processor's largest claim and settle.
+pub const BATCH: usize = 500;
+pub const CLIENTS: usize = 2;
+const LEASE: Duration = Duration::from_secs(600);
+/// As in the processor: what was due this long before the last claim is left to a sweep, and when that comes.
+const FLOOR_MARGIN: Duration = Duration::from_secs(30);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// One of several that claim at the same time.
+#[derive(Debug)]
+pub struct Driver {
+    pool: Pool,
+    owner: Uuid,
+    ids: IdGenerator,
+    floors: [Option<Timestamp>; 3],
+    swept_at: Instant,
+}
+
+/// A claim that was committed.
+#[derive(Debug)]
+pub struct Batch {
+    pub claimed: Vec<Claimed>,
+    /// The claim's own statement, without the commit, whose time is the disk's.
+    pub took: Duration,
+}
+
+impl Driver {
+    /// # Errors
+    /// When the operating system has no randomness.
+    pub fn new(pool: &Pool) -> anyhow::Result<Self> {
+        let ids = IdGenerator::from_entropy()?;
+        let owner = ids.next(Clock::System.now(), Bucket(0));
+        Ok(Self { pool: pool.clone(), owner, ids, floors: [None; 3], swept_at: Instant::now() })
+    }
+
+    /// # Errors
+    /// As the database gives them.
+    pub async fn claim(&mut self, limit: usize) -> anyhow::Result<Batch> {
+        if self.swept_at.elapsed() > SWEEP_EVERY {
+            self.swept_at = Instant::now();
+            self.floors = [None; 3];
+        }
+        let request = ClaimRequest {
+            route: ROUTE,
+            provider_id: PROVIDER,
+            owner: self.owner,
+            lease: LEASE,
+            limit,
+            floors: self.floors,
+        };
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let began = Instant::now();
+        let claimed = claim(&transaction, request).await?;
+        let took = began.elapsed();
+        transaction.commit().await?;
+        for row in &claimed {
+            let priority = usize::try_from(row.message.priority.as_i16())?;
+            let floor = row.due_at.checked_sub(FLOOR_MARGIN).ok();
+            self.floors[priority] = self.floors[priority].max(floor);
+        }
+        Ok(Batch { claimed, took })
+    }
+
+    /// Settles as accepted by the provider.
+    ///
+    /// # Errors
+    /// As the database gives them, or when a lease was lost.
+    pub async fn settle(&self, claimed: &[Claimed]) -> anyhow::Result<()> {
+        let settlement = |row: &Claimed| Settlement {
+            lease: Lease { message_id: row.message.id, lease_no: row.lease_no },
+            transition: Transition {
+                status: Status::Ok,
+                delivery: Delivery::Pending,
+                payload: None,
+                next: Next::Gone,
+                attempt: row.attempt + 1,
+                event: EventKind::Sent,
+                provider_message_id: Some(format!("SM{}", row.message.id.simple())),
+            },
+            channel: row.message.channel,
+            provider_id: Some(PROVIDER.to_owned()),
+            event_id: self.ids.next(Clock::System.now(), Bucket::of(row.message.id)),
+            // Twilio's receipts carry our id: the processor writes none for it either.
+            reference: None,
+        };
+        let settlements: Vec<Settlement> = claimed.iter().map(settlement).collect();
+        let mut client = self.pool.get().await?;
+        let transaction = client.transaction().await?;
+        let settled = settle(&transaction, self.owner, &settlements).await?;
+        transaction.commit().await?;
+        anyhow::ensure!(settled.written.len() == settlements.len(), "a lease was lost in a drain");
+        Ok(())
+    }
+}
+
+/// What a drain did.
+#[derive(Debug)]
+pub struct Drained {
+    pub messages: usize,
+    pub elapsed: Duration,
+    /// Of every full claim, in order of its end.
+    pub claims_ms: Vec<f64>,
+}
+
+/// Claims and settles with [`CLIENTS`] at once until nothing is due.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn drain(installation: &Installation) -> anyhow::Result<Drained> {
+    let pool = installation.connect(CLIENTS)?;
+    // Connections are made and statements prepared before the clock starts.
+    for mut driver in [Driver::new(&pool)?, Driver::new(&pool)?] {
+        driver.claim(0).await?;
+    }
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut driver = Driver::new(&pool)?;
+        clients.spawn(async move {
+            let mut claims = Vec::new();
+            let mut messages = 0;
+            loop {
+                let batch = driver.claim(BATCH).await?;
+                if batch.claimed.is_empty() {
+                    return anyhow::Ok((messages, claims));
+                }
+                messages += batch.claimed.len();
+                if batch.claimed.len() == BATCH {
+                    claims.push((began.elapsed(), batch.took.as_secs_f64() * 1e3));
+                }
+                driver.settle(&batch.claimed).await?;
+            }
+        });
+    }
+    let (mut messages, mut claims) = (0, Vec::new());
+    while let Some(client) = clients.join_next().await {
+        let (count, times) = client??;
+        messages += count;
+        claims.extend(times);
+    }
+    let elapsed = began.elapsed();
+    claims.sort_by_key(|(at, _)| *at);
+    Ok(Drained { messages, elapsed, claims_ms: claims.into_iter().map(|(_, ms)| ms).collect() })
+}
