@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use testkit::Answer;
+use testkit::{Answer, service};
 use tokio::task::JoinSet;
 
 use crate::server::{Server, code, server};
@@ -73,6 +73,46 @@ async fn a_poisoned_request_in_a_group_fails_alone() {
         }
     }
     assert_eq!((server.count("messages").await, server.count("outbox").await), (56, 56));
+}
+
+#[tokio::test]
+async fn a_log_with_everything_in_it_shows_no_body_and_no_address() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    client
+        .batch_execute("alter table messages add constraint poison check (body <> 'unspeakable')")
+        .await
+        .unwrap();
+    let running = service("app-apiserver").env("DATABASE_URL", &database.url).env("RUST_LOG", "trace");
+    let mut running = running.start().await;
+    let request = json!({
+        "from": "+12025550100", "to": "+12025550199", "body": "unspeakable", "metadata": {"k": "private"}
+    });
+    running.client().post("/api/messages/sms", &request).await.expect(500);
+    let request = json!({
+        "from": "ann@example.org", "to": "shop@example.com", "body": "unspeakable", "x_id": "sender-1"
+    });
+    running.client().post("/api/webhooks/email", &request).await.expect(500);
+    let wrong = json!({"from": "+12025550100", "to": "hidden", "body": "hidden"});
+    running.client().post("/api/messages/sms", &wrong).await.expect(400);
+    running.client().get("/api/messages?to=%2B12025550199&cursor=hidden").await.expect(400);
+    running.client().get("/api/messages?to=%2B12025550199").await.expect(200);
+    assert!(running.terminate().await.success(), "{}", running.said());
+    let log = running.said();
+    assert!(log.contains("SQLSTATE 23514"), "it says what was refused: {log}");
+    let contents = [
+        "unspeakable",
+        "2025550100",
+        "2025550199",
+        "example.org",
+        "example.com",
+        "private",
+        "hidden",
+        "sender-1",
+    ];
+    for line in log.lines() {
+        assert!(!contents.iter().any(|content| line.contains(content)), "{line}");
+    }
 }
 
 #[tokio::test]
