@@ -126,7 +126,7 @@ fn json_or_problem(status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
     }
 }
 
-/// `422 invalid_request: ...; to: not a phone number`.
+/// `400 validation_failed: ...`, and a line for each wrong field.
 fn sentence(status: StatusCode, problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
     let mut sentence = status.as_u16().to_string();
@@ -155,11 +155,11 @@ mod tests {
     #[test]
     fn a_problem_becomes_a_sentence_with_every_field_that_is_wrong() {
         let problem = json!({
-            "title": "Unprocessable", "code": "invalid_request", "detail": "2 fields are wrong",
-            "errors": [{ "field": "to", "code": "not_a_number", "message": "is no phone number" }],
+            "title": "Bad Request", "code": "validation_failed", "detail": "the request has 1 problem, see errors",
+            "errors": [{ "field": "to", "code": "required", "message": "is required" }],
         });
-        let said = sentence(StatusCode::UNPROCESSABLE_ENTITY, &problem);
-        assert_eq!(said, "422 invalid_request: 2 fields are wrong\n  to: is no phone number");
+        let said = sentence(StatusCode::BAD_REQUEST, &problem);
+        assert_eq!(said, "400 validation_failed: the request has 1 problem, see errors\n  to: is required");
     }
 
     #[test]
