@@ -18,7 +18,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("providers", &["model"]),
     ("app-db", &["model"]),
     ("service", &["model", "providers"]),
-    ("provider-simulator", &["model", "providers", "service"]),
+    ("provider-simulator", &["service"]),
     ("app-apiserver", &["model", "providers", "app-db", "service"]),
     ("app-processor", &["model", "providers", "app-db", "service"]),
     (
