@@ -1,5 +1,6 @@
 //! Reading request bodies: bounded in bytes, in time, and in memory over all requests; and JSON out of them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,7 +9,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::error::Category;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::fields::Object;
@@ -20,27 +21,37 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 const OVERFLOW_BYTES_MAX: usize = 16 << 20;
 const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
-const BUDGET_UNIT_BYTES: usize = 64 << 10;
-const BUDGET_UNITS: usize = (512 << 20) / BUDGET_UNIT_BYTES;
+const BUDGET_UNIT_BYTES: usize = 4 << 10;
+const BUDGET_UNITS: usize = (256 << 20) / BUDGET_UNIT_BYTES;
 
-/// The memory that request bodies may take together.
+/// The memory that request bodies may take together. What is announced takes none; what has come does.
 #[derive(Debug)]
-pub(crate) struct Budget(Semaphore);
+pub(crate) struct Budget(Arc<Semaphore>);
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Semaphore::new(BUDGET_UNITS))
+        Self::of_units(BUDGET_UNITS)
     }
+}
+
+/// A body's part of the memory. Whoever holds on to what the body said holds on to it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Share {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// A request's body, and its share of the memory.
 #[derive(Debug)]
-pub(crate) struct ReadBody<'a> {
+pub(crate) struct ReadBody {
     pub bytes: Bytes,
-    _share: SemaphorePermit<'a>,
+    pub share: Share,
 }
 
 impl Budget {
+    pub(crate) fn of_units(units: usize) -> Self {
+        Self(Arc::new(Semaphore::new(units)))
+    }
+
     /// The whole body.
     ///
     /// # Errors
@@ -51,45 +62,60 @@ impl Budget {
         headers: &HeaderMap,
         mut body: Body,
         limit: usize,
-    ) -> Result<ReadBody<'_>, Problem> {
+    ) -> Result<ReadBody, Problem> {
         let announced =
             headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|bytes| bytes > limit) {
             discard(&mut body).await;
             return Err(too_large(limit));
         }
-        let units = announced.unwrap_or(limit).div_ceil(BUDGET_UNIT_BYTES).clamp(1, BUDGET_UNITS);
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        let share = self.0.try_acquire_many(units).map_err(|_| Problem::overloaded())?;
-        match timeout(READ_TIMEOUT, collect(&mut body, limit)).await {
-            Ok(Ok(Some(bytes))) => Ok(ReadBody { bytes, _share: share }),
-            Ok(Ok(None)) => {
-                discard(&mut body).await;
-                Err(too_large(limit))
+        let read = self.read_beginning(&mut body, limit).await?;
+        if read.bytes.len() > limit { Err(too_large(limit)) } else { Ok(read) }
+    }
+
+    /// The whole body, or somewhat more than `enough` bytes of it, and the rest let go by.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), save 413.
+    pub(crate) async fn read_beginning(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
+        match timeout(READ_TIMEOUT, self.collect(body, enough)).await {
+            Ok(Ok(read)) => {
+                if read.bytes.len() > enough {
+                    discard(body).await;
+                }
+                Ok(read)
             }
-            Ok(Err(error)) => {
-                Err(Problem::bad_request("body_incomplete", "the request's body broke off").because(error))
-            }
+            Ok(Err(problem)) => Err(problem),
             Err(_) => {
                 let detail = format!("the request's body did not come within {} s", READ_TIMEOUT.as_secs());
                 Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
             }
         }
     }
-}
 
-/// Nothing where the body is longer than `limit`.
-async fn collect(body: &mut Body, limit: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut collected = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            if collected.len() + data.len() > limit {
-                return Ok(None);
+    async fn collect(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
+        let mut collected = BytesMut::new();
+        let mut share: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Problem::bad_request("body_incomplete", "the request's body broke off").because(error)
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            let needed = (collected.len() + data.len()).div_ceil(BUDGET_UNIT_BYTES);
+            let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+            let more = u32::try_from(needed.saturating_sub(held)).unwrap_or(u32::MAX);
+            let more = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| Problem::overloaded())?;
+            match &mut share {
+                Some(share) => share.merge(more),
+                None => share = Some(more),
             }
             collected.extend_from_slice(&data);
+            if collected.len() > enough {
+                break;
+            }
         }
+        Ok(ReadBody { bytes: collected.freeze(), share: Share { _permit: share.map(Arc::new) } })
     }
-    Ok(Some(collected.freeze()))
 }
 
 async fn discard(body: &mut Body) {
@@ -171,13 +197,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bodies_share_a_bounded_memory_and_give_it_back() {
-        let budget = Budget(Semaphore::new(2));
-        let read = async || budget.read(&HeaderMap::new(), Body::from("x"), 2 * BUDGET_UNIT_BYTES).await;
-        let first = read().await.unwrap();
-        assert_eq!(read().await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+    async fn bodies_share_a_bounded_memory_and_give_it_back_with_their_last_share() {
+        let budget = Budget::of_units(2);
+        let read = async |body: Vec<u8>| budget.read(&HeaderMap::new(), Body::from(body), 1 << 20).await;
+        let first = read(vec![b'x'; BUDGET_UNIT_BYTES + 1]).await.unwrap();
+        assert_eq!(read(vec![b'x']).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        let share = first.share.clone();
         drop(first);
-        assert_eq!(read().await.unwrap().bytes, "x");
+        assert_eq!(read(vec![b'x']).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(share);
+        assert_eq!(read(vec![b'x']).await.unwrap().bytes, "x");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_outgrows_the_memory_gives_back_what_it_had() {
+        let budget = Budget::of_units(2);
+        let outgrown = budget.read(&HeaderMap::new(), endless(), 1 << 20).await;
+        assert_eq!(outgrown.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(budget.0.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_body_the_beginning_can_be_read() {
+        let read = Budget::default().read_beginning(&mut endless(), 10_000).await.unwrap();
+        assert_eq!(read.bytes.len(), 10 * 1024);
     }
 
     #[test]

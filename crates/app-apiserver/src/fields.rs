@@ -35,8 +35,8 @@ pub(crate) enum Text {
     Lines,
     /// One line: no line breaks, no tabs.
     Line,
-    /// Anything; what cannot be stored is replaced, since nobody can be asked to send it again.
-    AsItCame,
+    /// Lines of text that somebody else wrote, with what old encodings leave behind (U+0080 to U+009F).
+    Received,
 }
 
 impl Fields {
@@ -221,7 +221,7 @@ impl Text {
         match self {
             Self::Lines => !c.is_control() || matches!(c, '\n' | '\r' | '\t'),
             Self::Line => !c.is_control(),
-            Self::AsItCame => true,
+            Self::Received => !c.is_ascii_control() || matches!(c, '\n' | '\r' | '\t'),
         }
     }
 
@@ -231,7 +231,7 @@ impl Text {
 
     fn refusal(self) -> &'static str {
         match self {
-            Self::Lines | Self::AsItCame => {
+            Self::Lines | Self::Received => {
                 "holds a control character; of those only line breaks and tabs are taken"
             }
             Self::Line => "holds a control character or a line break; it must be one line",

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
+use crate::body::Share;
 use crate::problem::Problem;
 
 /// Larger groups gain nothing and answer their first member later.
@@ -18,6 +19,8 @@ const GROUP_MAX: usize = 500;
 struct Waiting<T, R> {
     member: T,
     answer: oneshot::Sender<Result<R, Error>>,
+    /// Of the memory for bodies; given back when the member is written, whether or not anybody waits.
+    share: Share,
 }
 
 /// What waits to be committed. Bounded: when it is full, requests are turned away.
@@ -51,9 +54,9 @@ impl<T: Send + 'static, R: Send + 'static> Queue<T, R> {
     }
 
     /// Takes a place, or turns the request away. Once taken, the member is written whether or not anybody waits.
-    pub(crate) fn enter(&self, member: T) -> Result<Ticket<R>, Problem> {
+    pub(crate) fn enter(&self, member: T, share: Share) -> Result<Ticket<R>, Problem> {
         let (answer, result) = oneshot::channel();
-        match self.sender.try_send(Waiting { member, answer }) {
+        match self.sender.try_send(Waiting { member, answer, share }) {
             Ok(()) => Ok(Ticket(result)),
             Err(TrySendError::Full(_)) => Err(Problem::overloaded()),
             Err(TrySendError::Closed(_)) => Err(Problem::unavailable("the server is stopping")),
@@ -61,8 +64,8 @@ impl<T: Send + 'static, R: Send + 'static> Queue<T, R> {
     }
 
     /// Takes a place and waits for the commit.
-    pub(crate) async fn commit(&self, member: T) -> Result<R, Problem> {
-        self.enter(member)?.committed().await
+    pub(crate) async fn commit(&self, member: T, share: Share) -> Result<R, Problem> {
+        self.enter(member, share)?.committed().await
     }
 }
 
@@ -88,13 +91,13 @@ where
             return;
         }
         let (members, answers): (Vec<T>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.member, waiting.answer)).unzip();
+            group.into_iter().map(|waiting| (waiting.member, (waiting.answer, waiting.share))).unzip();
         // A panic costs this group its answers, not the worker.
         let Ok(results) = AssertUnwindSafe(write(members)).catch_unwind().await else {
             tracing::error!(group.size = answers.len(), "writing a group panicked");
             continue;
         };
-        for (answer, result) in answers.into_iter().zip(results) {
+        for ((answer, _share), result) in answers.into_iter().zip(results) {
             // Nobody waits any more where the client left.
             let _ = answer.send(result);
         }
@@ -103,9 +106,12 @@ where
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use http::HeaderMap;
     use tokio::sync::Semaphore;
 
     use super::*;
+    use crate::body::Budget;
 
     #[tokio::test]
     async fn what_gathers_while_a_group_is_written_is_written_together() {
@@ -120,9 +126,9 @@ mod tests {
                 group.into_iter().map(|n| Ok(n * 2)).collect()
             }
         });
-        let first = queue.enter(1).ok().unwrap();
+        let first = queue.enter(1, Share::default()).ok().unwrap();
         assert_eq!(groups.recv().await, Some(1));
-        let later: Vec<_> = (2..=4).map(|n| queue.enter(n).ok().unwrap()).collect();
+        let later: Vec<_> = (2..=4).map(|n| queue.enter(n, Share::default()).ok().unwrap()).collect();
         gate.add_permits(2);
         assert_eq!(groups.recv().await, Some(3));
         assert_eq!(first.committed().await.ok(), Some(2));
@@ -144,14 +150,39 @@ mod tests {
                 group.into_iter().map(Ok).collect()
             }
         });
-        let written = queue.enter(1).ok().unwrap();
+        let written = queue.enter(1, Share::default()).ok().unwrap();
         starts.recv().await.unwrap();
-        let waiting = queue.enter(2).ok().unwrap();
-        assert_eq!(queue.enter(3).err().map(|problem| problem.status().as_u16()), Some(503));
+        let waiting = queue.enter(2, Share::default()).ok().unwrap();
+        assert_eq!(
+            queue.enter(3, Share::default()).err().map(|problem| problem.status().as_u16()),
+            Some(503)
+        );
         drop(queue);
         tracker.close();
         gate.add_permits(2);
         tracker.wait().await;
         assert_eq!((written.committed().await.ok(), waiting.committed().await.ok()), (Some(1), Some(2)));
+    }
+
+    #[tokio::test]
+    async fn a_body_keeps_its_share_of_the_memory_until_it_is_written() {
+        let (tracker, gate, bodies) = (TaskTracker::new(), Arc::new(Semaphore::new(0)), Budget::of_units(1));
+        let held = Arc::clone(&gate);
+        let queue = Queue::start(1, 1, &tracker, move |group: Vec<u32>| {
+            let gate = Arc::clone(&held);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                group.into_iter().map(Ok).collect()
+            }
+        });
+        let read = async || bodies.read(&HeaderMap::new(), Body::from("x"), 1).await;
+        // Nobody waits for the answer: the client left.
+        drop(queue.enter(1, read().await.unwrap().share).ok().unwrap());
+        assert_eq!(read().await.unwrap_err().status().as_u16(), 503);
+        gate.add_permits(1);
+        drop(queue);
+        tracker.close();
+        tracker.wait().await;
+        assert!(read().await.is_ok());
     }
 }

@@ -56,13 +56,14 @@ pub(crate) async fn receive_webhook(
         return Err(Problem::not_found("provider_not_found", detail));
     };
     let (parts, body) = request.into_parts();
-    let body = app.bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
+    let body = app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
     let arrived = Arrived {
         provider_id,
         method: parts.method,
         target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         headers: parts.headers,
-        body: body.bytes.clone(),
+        body: body.bytes,
+        share: body.share,
     };
     let (arrived, read) = read(&app, Arc::clone(&provider.adapter), arrived).await?;
     match read {
@@ -140,7 +141,7 @@ async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Respons
     let mut tickets = Vec::with_capacity(webhook.inbound.len());
     for message in webhook.inbound {
         match store::normalise(app, &arrived.provider_id, message) {
-            Ok(inbound) => tickets.push(app.inbound.enter(inbound)?),
+            Ok(inbound) => tickets.push(app.inbound.enter(inbound, arrived.share.clone())?),
             Err((field, error)) => not_normal = Some(format!("{field} {error}")),
         }
     }
@@ -148,7 +149,7 @@ async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Respons
         count(if ticket.committed().await?.new { "received" } else { "duplicate" });
     }
     if !webhook.receipts.is_empty() {
-        let unmatched = store::apply(app, &arrived.provider_id, webhook.receipts).await?;
+        let unmatched = store::apply(app, &arrived, webhook.receipts).await?;
         count(if unmatched == 0 { "receipt" } else { "unmatched" });
     }
     // The others are stored by now; delivered again, they are the same messages.

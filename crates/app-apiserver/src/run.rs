@@ -28,8 +28,8 @@ use crate::{router, server, startup};
 const QUEUE_CAPACITY: usize = 4096;
 const RECEIVE_CONNECTIONS: usize = 1;
 const RECEIPT_CONNECTIONS: usize = 1;
-/// Waking processors, noting activity, reading keys and making partitions, readiness.
-const OTHER_CONNECTIONS: usize = 3;
+/// Waking processors, noting activity, reading keys, making partitions, looking whether the server is ready: one each.
+const OTHER_CONNECTIONS: usize = 5;
 /// What was taken into a group is written out, within this time.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -151,7 +151,9 @@ fn start(
         pool,
         after_commit,
         bodies: crate::body::Budget::default(),
+        webhook_bodies: crate::body::Budget::default(),
         startup: startup::Startup::default(),
+        last_check: crate::health::LastCheck::default(),
         on_loopback,
         shutdown,
         kept: std::sync::atomic::AtomicUsize::new(0),

@@ -18,7 +18,7 @@ use service::metrics::{ChannelDirection, Metrics};
 use crate::App;
 use crate::after_commit::AfterCommit;
 use crate::authentication::Caller;
-use crate::body;
+use crate::body::{self, Share};
 use crate::content::Content;
 use crate::fields::Fields;
 use crate::idempotency;
@@ -32,6 +32,7 @@ pub(crate) struct Sending {
     caller: Caller,
     path: String,
     idempotency_key: Option<String>,
+    share: Share,
 }
 
 /// Who a message goes from and to.
@@ -48,7 +49,13 @@ impl Sending {
         body::require_json(&parts.headers)?;
         let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
         let fields = Fields::of(body::parse_object(&body.bytes)?);
-        Ok(Self { fields, now: app.clock.now(), caller, path: parts.uri.path().to_owned(), idempotency_key })
+        let path = parts.uri.path().to_owned();
+        Ok(Self { fields, now: app.clock.now(), caller, path, idempotency_key, share: body.share })
+    }
+
+    /// Of the memory for bodies: the message takes it along.
+    pub(crate) fn share(&self) -> Share {
+        self.share.clone()
     }
 
     /// What stands for this request under its Idempotency-Key.
@@ -84,6 +91,7 @@ pub(crate) async fn accept(
     ends: Ends,
     content: Content,
     idempotency: Option<Idempotency>,
+    share: Share,
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let participants = Participants::between(medium, &ends.from, &ends.to);
@@ -113,7 +121,7 @@ pub(crate) async fn accept(
         send_at: content.send_at,
         expires_at: content.expires_at,
     };
-    answer(app.sends.commit(Accept { message, route, idempotency }).await?)
+    answer(app.sends.commit(Accept { message, route, idempotency }, share).await?)
 }
 
 /// 202 with the message, the first time and every time after; or why not.

@@ -19,6 +19,7 @@ use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
 use crate::body::Budget;
 use crate::group_commit::Queue;
+use crate::health::LastCheck;
 use crate::problem::Problem;
 use crate::rarely::Rarely;
 use crate::startup::Startup;
@@ -45,7 +46,10 @@ pub(crate) struct Inner {
     pub keys: Arc<ApiKeys>,
     pub after_commit: Arc<AfterCommit>,
     pub bodies: Budget,
+    /// Apart from the others: strangers send webhooks.
+    pub webhook_bodies: Budget,
     pub startup: Startup,
+    pub last_check: LastCheck,
     pub on_loopback: bool,
     pub shutdown: CancellationToken,
     /// Webhooks kept since the last look at their bounds.

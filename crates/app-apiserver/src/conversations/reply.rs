@@ -103,6 +103,7 @@ pub(crate) async fn reply(
     sending.fields.refuse_the_rest(known_fields(medium));
     // The request as it came: a repetition of it must not be another one because the conversation went on.
     let idempotency = sending.idempotency(&content.meaning(None, None));
+    let share = sending.share();
     if let Some(before) = sending.check(&app, &content, idempotency.as_ref()).await? {
         return send::answer(before);
     }
@@ -110,7 +111,7 @@ pub(crate) async fn reply(
         content.subject = newest.subject.as_deref().map(reply_subject);
     }
     let ends = Ends { from: newest.source, to: newest.target };
-    send::accept(&app, medium, ends, content, idempotency).await
+    send::accept(&app, medium, ends, content, idempotency, share).await
 }
 
 /// RFC 5322 section 3.6.5.

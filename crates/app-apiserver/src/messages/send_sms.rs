@@ -102,9 +102,10 @@ pub(super) async fn send(
     let content = Content::read(&mut sending.fields, medium, sending.now);
     sending.fields.refuse_the_rest(&[&["from", "to"], fields].concat());
     let idempotency = sending.idempotency(&content.meaning(from.as_ref(), to.as_ref()));
+    let share = sending.share();
     if let Some(before) = sending.check(app, &content, idempotency.as_ref()).await? {
         return send::answer(before);
     }
     let (Some(from), Some(to)) = (from, to) else { return Err(Problem::internal()) };
-    send::accept(app, medium, Ends { from, to }, content, idempotency).await
+    send::accept(app, medium, Ends { from, to }, content, idempotency, share).await
 }

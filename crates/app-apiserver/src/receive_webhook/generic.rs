@@ -11,7 +11,7 @@ use service::metrics::ProviderResult;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::keep::Arrived;
+use super::keep::{Arrived, UNVERIFIED_BYTES_MAX};
 use super::store;
 use crate::App;
 use crate::authentication::{self, Refusal};
@@ -43,17 +43,23 @@ pub(crate) struct ReceivedJson {
 
 /// Takes one in: verified, understood, stored; or kept and refused.
 pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Result<ReceivedJson, Problem> {
-    let (parts, body) = request.into_parts();
-    let body = app.bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
+    let (parts, mut body) = request.into_parts();
+    let secret = app.config.webhook_secret.as_ref();
+    let checked = authentication::check_webhook_secret(secret, app.on_loopback, &parts.headers);
+    let body = match checked {
+        Ok(()) => app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?,
+        // Of a stranger's, no more than is kept.
+        Err(_) => app.webhook_bodies.read_beginning(&mut body, UNVERIFIED_BYTES_MAX).await?,
+    };
     let arrived = Arrived {
         provider_id: "generic".to_owned(),
         method: parts.method,
         target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
         headers: parts.headers,
-        body: body.bytes.clone(),
+        body: body.bytes,
+        share: body.share,
     };
-    let secret = app.config.webhook_secret.as_ref();
-    if let Err(refusal) = authentication::check_webhook_secret(secret, app.on_loopback, &arrived.headers) {
+    if let Err(refusal) = checked {
         arrived.keep(app, Reason::Unverified, "without the right secret").await?;
         return Err(refused(refusal));
     }
@@ -70,7 +76,7 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
             return Err(kept(app, &arrived, problem).await);
         }
     };
-    let received = app.inbound.commit(inbound).await?;
+    let received = app.inbound.commit(inbound, arrived.share.clone()).await?;
     let result = if received.new { "received" } else { "duplicate" };
     app.metrics.webhooks_received.get_or_create(&ProviderResult::new("generic", result)).inc();
     Ok(ReceivedJson {
@@ -110,9 +116,9 @@ fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessa
         Medium::Email => &["email"],
     };
     let wanted: Option<Channel> = fields.word("type", words);
-    let subject = fields.text("subject", Text::AsItCame, usize::MAX);
+    let subject = fields.text("subject", Text::Received, usize::MAX);
     let errors_before = fields.error_count();
-    let body = fields.text("body", Text::AsItCame, usize::MAX).unwrap_or_default();
+    let body = fields.text("body", Text::Received, usize::MAX).unwrap_or_default();
     let attachments = fields.urls("attachments", ATTACHMENTS_MAX);
     let is_empty = body.trim().is_empty() && attachments.is_empty() && subject.is_none();
     if is_empty && fields.error_count() == errors_before {

@@ -12,10 +12,11 @@ use serde_json::{Map, Value};
 use service::metrics::ProviderResult;
 
 use crate::App;
+use crate::body::Share;
 use crate::problem::Problem;
 
 /// Of what is not verified, only the beginning.
-const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
+pub(super) const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
 /// How many are kept between two looks at the bounds.
 const TRIM_EVERY: usize = 200;
 /// Parameters of a URL that are secrets.
@@ -29,6 +30,8 @@ pub(super) struct Arrived {
     pub target: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Of the memory for bodies.
+    pub share: Share,
 }
 
 impl Arrived {

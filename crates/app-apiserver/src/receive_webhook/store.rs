@@ -12,8 +12,10 @@ use providers::{InboundMessage, Receipt};
 use service::Clock;
 use service::metrics::{ChannelDirection, Metrics, ProviderDelivery};
 
+use super::keep::Arrived;
 use crate::App;
 use crate::after_commit::AfterCommit;
+use crate::body::Share;
 use crate::problem::Problem;
 use crate::times;
 
@@ -77,13 +79,16 @@ fn storable(text: String) -> String {
 }
 
 /// Applies receipts in their order; what no message is known for is parked. Returns how many were.
-pub(super) async fn apply(app: &App, provider_id: &str, receipts: Vec<Receipt>) -> Result<usize, Problem> {
+pub(super) async fn apply(app: &App, arrived: &Arrived, receipts: Vec<Receipt>) -> Result<usize, Problem> {
+    let provider_id = &arrived.provider_id;
     let receipts: Vec<NewReceipt> =
         receipts.into_iter().map(|receipt| to_store(provider_id, receipt)).collect();
     let mut unmatched = 0;
     for chunk in receipts.chunks(RECEIPTS_AT_ONCE) {
-        let tickets: Vec<_> =
-            chunk.iter().map(|receipt| app.receipts.enter(receipt.clone())).collect::<Result<_, _>>()?;
+        let tickets: Vec<_> = chunk
+            .iter()
+            .map(|receipt| app.receipts.enter(receipt.clone(), arrived.share.clone()))
+            .collect::<Result<_, _>>()?;
         for (receipt, ticket) in chunk.iter().zip(tickets) {
             match ticket.committed().await? {
                 Applied::Unmatched => {
@@ -119,7 +124,7 @@ fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
 async fn park(app: &App, receipt: &NewReceipt) -> Result<(), Problem> {
     let id = app.ids.next(app.clock.now(), Bucket(0));
     parked::park(&*app.database().await?, id, receipt).await?;
-    if app.receipts.commit(receipt.clone()).await? != Applied::Unmatched {
+    if app.receipts.commit(receipt.clone(), Share::default()).await? != Applied::Unmatched {
         parked::forget(&*app.database().await?, id).await?;
     }
     Ok(())

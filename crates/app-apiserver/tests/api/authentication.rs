@@ -142,3 +142,15 @@ async fn a_configured_secret_is_asked_for_on_loopback_too() {
     assert_eq!(server.count("webhook_deliveries where headers ? 'authorization'").await, 0);
     with_key(&server.client, "hush").post("/api/webhooks/sms", &inbound).await.expect(200);
 }
+
+#[tokio::test]
+async fn of_a_strangers_webhook_only_the_beginning_is_kept() {
+    let config = format!("{CONFIG}\n[webhooks]\nsecret = \"hush\"\n");
+    let server = server_with(&config, "127.0.0.1:0", Clock::System).await;
+    let headers = [("content-type", "application/json"), ("authorization", "Bearer guess")];
+    let long = Bytes::from(vec![b'x'; 3 << 20]);
+    let refused = server.client.send(Method::POST, "/api/webhooks/sms", &headers, long).await;
+    assert_eq!(code(&refused.expect(401)), "unauthorized");
+    assert_eq!(server.value("select length(body)::text from webhook_deliveries").await, "262144");
+    assert!(server.value("select detail from webhook_deliveries").await.ends_with("(the body is cut)"));
+}

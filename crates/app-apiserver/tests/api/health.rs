@@ -8,13 +8,14 @@ use serde_json::json;
 use service::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
-use crate::server::{CONFIG, code, server, start};
+use crate::server::{CONFIG, Server, code, server, server_with, start};
 
 #[tokio::test]
 async fn a_server_whose_clock_is_off_is_not_ready() {
     let clock = Clock::manual(Clock::System.now());
-    let server = crate::server::server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
+    let server = server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
     let ready = server.client.get("/readyz").await.expect(200).json();
     assert_eq!(ready, json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok"}));
     clock.advance_ms(60_000);
@@ -54,11 +55,42 @@ async fn while_the_database_is_gone_requests_are_503_and_it_recovers_by_itself()
         assert_eq!(code(&answer), "database_unavailable");
         assert_eq!(answer.header("retry-after"), "1");
     }
-    server.client.get("/readyz").await.expect(503);
+    until_readiness_is(&server, 503).await;
     server.client.get("/healthz").await.expect(200);
     admin.batch_execute(&format!("alter database {name} allow_connections true")).await.unwrap();
     server.client.post("/api/messages/sms", &request).await.expect(202);
-    server.client.get("/readyz").await.expect(200);
+    until_readiness_is(&server, 200).await;
+}
+
+/// The last look counts for a second.
+async fn until_readiness_is(server: &Server, status: u16) {
+    testkit::until("readiness is looked at again", async || {
+        (server.client.get("/readyz").await.status.as_u16() == status).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn probes_share_one_look_at_the_database() {
+    let clock = Clock::manual(Clock::System.now());
+    let server = server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
+    let connections = || server.database.pool.status().size;
+    let before = connections();
+    // A look takes until it is given up.
+    let mut client = server.database.pool.get().await.unwrap();
+    let transaction = client.transaction().await.unwrap();
+    transaction.batch_execute("lock table refinery_schema_history").await.unwrap();
+    clock.advance_ms(2_000);
+    let mut probes = JoinSet::new();
+    for _ in 0..40 {
+        let client = server.client.clone();
+        probes.spawn(async move { client.get("/readyz").await });
+    }
+    for answer in probes.join_all().await {
+        answer.expect(503);
+    }
+    // One for the lock, one for the look, one each for what runs in the background.
+    assert!(connections() <= before + 5, "{} connections after {before}", connections());
 }
 
 #[tokio::test]
