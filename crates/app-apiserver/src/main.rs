@@ -1,6 +1,7 @@
 //! The `app-apiserver` binary: configuration, connections, signals; the work is in the library.
 
 use std::io::ErrorKind;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -20,9 +21,19 @@ use tokio::sync::Notify;
 struct Arguments {}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     Arguments::parse();
     service::telemetry::init_stderr();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("app-apiserver: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let config = Arc::new(Config::load()?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");

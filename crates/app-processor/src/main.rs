@@ -1,5 +1,6 @@
 //! The `app-processor` binary: configuration, connections, signals; the work is in the library.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,19 @@ use tokio_util::sync::CancellationToken;
 struct Arguments {}
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     Arguments::parse();
     service::telemetry::init_stderr();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("app-processor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let config = Arc::new(Config::load()?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
