@@ -23,17 +23,16 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(250);
 impl Processor {
     /// Rounds until shutdown, on every wake-up and at least at every polling interval.
     pub(crate) async fn work(self: &Arc<Self>, shutdown: &CancellationToken) {
-        let mut first_route = 0;
+        let mut turns: Vec<usize> = (0..self.parts.config.routes.0.len()).collect();
         while !shutdown.is_cancelled() {
             let began = Instant::now();
-            let pause = match self.run_once(first_route, shutdown).await {
+            let pause = match self.run_once(&mut turns, shutdown).await {
                 Ok(()) => CLAIM_PACE.saturating_sub(began.elapsed()),
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "cannot claim; trying again");
                     DATABASE_PAUSE
                 }
             };
-            first_route += 1;
             tokio::time::sleep(pause).await;
             tokio::select! {
                 () = self.parts.wake.notified() => {}
@@ -43,24 +42,26 @@ impl Processor {
         }
     }
 
-    /// One round over all routes: whoever has a candidate with free slots gets a claim. `first_route` rotates, so
-    /// that routes that share a provider take turns at its slots.
+    /// One round over all routes: whoever has a candidate with free slots gets a claim, and goes to the
+    /// end of `turns`, which are the routes' numbers: those that share a provider take turns at its slots, however
+    /// many rounds find none free.
     pub(crate) async fn run_once(
         self: &Arc<Self>,
-        first_route: usize,
+        turns: &mut Vec<usize>,
         shutdown: &CancellationToken,
     ) -> Result<(), app_db::Error> {
         if !self.leases.are_kept() {
             // Our own calls' leases may have lapsed with the database away: claiming now would take them from us.
             return Ok(());
         }
-        let routes = &self.parts.config.routes.0;
-        for offset in 0..routes.len() {
+        for number in turns.clone() {
             if shutdown.is_cancelled() {
                 break;
             }
-            let route = &routes[(first_route + offset) % routes.len()];
+            let route = &self.parts.config.routes.0[number];
             let Some((candidate, permits)) = self.candidates.choose(route) else { continue };
+            turns.retain(|&other| other != number);
+            turns.push(number);
             self.claim_and_send(&route.name, candidate, permits).await?;
         }
         Ok(())
@@ -86,7 +87,7 @@ impl Processor {
         Ok(())
     }
 
-    async fn send_and_settle(
+    pub(crate) async fn send_and_settle(
         self: Arc<Self>,
         candidate: Arc<Candidate>,
         claimed: Claimed,
