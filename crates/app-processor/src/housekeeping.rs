@@ -99,7 +99,10 @@ impl Processor {
     }
 
     /// Rows whose route the configuration does not have (any more) are matched again.
-    async fn reroute_stranded(&self, unrouted: &mut HashMap<String, Instant>) -> Result<(), Error> {
+    pub(crate) async fn reroute_stranded(
+        &self,
+        unrouted: &mut HashMap<String, Instant>,
+    ) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         let routes = &self.parts.config.routes;
         for name in app_db::housekeeping::routes_in_use(&client).await? {
@@ -141,7 +144,7 @@ impl Processor {
     }
 
     /// Messages that outlived their time fail, also where no provider is there to claim them for.
-    async fn expire(&self) -> Result<(), Error> {
+    pub(crate) async fn expire(&self) -> Result<(), Error> {
         let mut client = app_db::pool::get(&self.parts.pool).await?;
         let max_age = self.parts.config.processor.retry.max_age;
         let transaction = client.transaction().await?;
@@ -180,7 +183,7 @@ impl Processor {
         Ok(())
     }
 
-    async fn measure(&self) -> Result<(), Error> {
+    pub(crate) async fn measure(&self) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         let depths = app_db::gauges::outbox(&client).await?;
         let metrics = &self.parts.metrics;

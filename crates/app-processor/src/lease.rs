@@ -99,7 +99,7 @@ impl Processor {
         }
     }
 
-    async fn extend_leases(&self) -> Result<(), app_db::Error> {
+    pub(crate) async fn extend_leases(&self) -> Result<(), app_db::Error> {
         let began = Instant::now();
         let leases: Vec<Lease> = self.leases.held().leases.iter().copied().collect();
         let client = app_db::pool::get(&self.parts.pool).await?;

@@ -10,6 +10,8 @@ mod route;
 mod run_once;
 mod send;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +68,19 @@ struct Processor {
     floors: Floors,
 }
 
+impl Processor {
+    /// Begins its settling task, too.
+    fn new(parts: Parts) -> Result<Self, StartError> {
+        let ids = IdGenerator::from_entropy().map_err(|error| StartError::Entropy(error.to_string()))?;
+        let ids = Arc::new(ids);
+        let owner = ids.next(parts.clock.now(), model::Bucket(0));
+        let leases = Arc::new(Leases::new(parts.config.processor.lease));
+        let candidates = Candidates::new(&parts.config)?;
+        let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
+        Ok(Self { parts, owner, ids, candidates, leases, settler, floors: Floors::default() })
+    }
+}
+
 /// Works until `shutdown`, then drains: no new claims, calls under way are finished and settled.
 ///
 /// # Errors
@@ -75,14 +90,7 @@ pub async fn run(
     metrics_listener: Option<TcpListener>,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let ids = IdGenerator::from_entropy().map_err(|error| StartError::Entropy(error.to_string()))?;
-    let ids = Arc::new(ids);
-    let owner = ids.next(parts.clock.now(), model::Bucket(0));
-    let leases = Arc::new(Leases::new(parts.config.processor.lease));
-    let candidates = Candidates::new(&parts.config)?;
-    let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
-    let processor =
-        Arc::new(Processor { parts, owner, ids, candidates, leases, settler, floors: Floors::default() });
+    let processor = Arc::new(Processor::new(parts)?);
     let background = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
@@ -91,7 +99,7 @@ pub async fn run(
     if let Some(listener) = metrics_listener {
         tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));
     }
-    tracing::info!(owner = %owner, routes = processor.parts.config.routes.0.len(), "processing");
+    tracing::info!(owner = %processor.owner, routes = processor.parts.config.routes.0.len(), "processing");
     processor.work(&shutdown).await;
     processor.drain().await;
     background.cancel();

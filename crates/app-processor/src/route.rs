@@ -252,7 +252,8 @@ rate_per_s = 20.0
     async fn an_outage_is_left_alone_although_it_answers_but_single_failures_are_not_one() {
         let (candidates, route) = candidates();
         let a = &candidates.0["a"];
-        let unavailable = Outcome::Unavailable { retry_after: None, provider_code: None, detail: String::new() };
+        let unavailable =
+            Outcome::Unavailable { retry_after: None, provider_code: None, detail: String::new() };
         for _ in 1..FAILED_IN_A_ROW {
             a.learn(&unavailable);
         }

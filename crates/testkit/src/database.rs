@@ -24,6 +24,36 @@ pub struct TestDatabase {
     admin_url: String,
 }
 
+impl TestDatabase {
+    /// Ends every session and refuses new ones, until [`come_back`](Self::come_back).
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub async fn go_away(&self) {
+        let name = &self.name;
+        self.as_admin(&format!(
+            "alter database {name} allow_connections false;
+             select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{name}'"
+        ))
+        .await;
+    }
+
+    /// # Panics
+    /// When the server refuses.
+    pub async fn come_back(&self) {
+        self.as_admin(&format!("alter database {} allow_connections true", self.name)).await;
+    }
+
+    async fn as_admin(&self, sql: &str) {
+        let admin = connect(&self.admin_url, 1);
+        let client = admin.get().await.expect("a connection to the test server");
+        // One by one: ALTER DATABASE must be committed before sessions are ended, or new ones slip in.
+        for statement in sql.split(';') {
+            client.batch_execute(statement).await.expect("the server does what it is asked");
+        }
+    }
+}
+
 /// A new database of the newest schema.
 ///
 /// # Panics

@@ -1,0 +1,14 @@
+//! The processor stepped by hand, on a real PostgreSQL, against a provider that answers when the test says so.
+#![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod answers;
+mod database_away;
+mod draining;
+mod housekeeping;
+mod keeping_leases;
+mod provider;
+mod rounds;
+mod routing;
+mod settling;
+mod stage;
+mod unknown_outcomes;

@@ -1,0 +1,115 @@
+//! What is done now and then, a task at a time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use model::{NewMessage, Status};
+use service::metrics::{ChannelLabel, ChannelState, ChannelStatusCode};
+
+use super::provider::TestProvider;
+use super::stage::{Stage, provider, settled, step};
+use crate::Processor;
+
+const NOWHERE: &str = "http://127.0.0.1:1";
+
+#[tokio::test]
+async fn a_message_whose_route_is_gone_is_matched_again_and_sent() {
+    let mut test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    let stranded = stage.accept_on("gone", stage.fixtures.sms(1, 2)).await;
+    let unmatched = stage.accept_on("", stage.fixtures.sms(1, 3)).await;
+    let processor = stage.processor_for(&test_provider, "");
+    step(&processor).await;
+    assert_eq!(processor.leases.count(), 0, "no route of this configuration has it");
+
+    processor.reroute_stranded(&mut HashMap::new()).await.unwrap();
+    for id in [stranded.id, unmatched.id] {
+        let row = stage.row(id).await.unwrap();
+        assert_eq!((row.route.as_str(), row.lease_no), ("sms", 0));
+    }
+    tokio::time::timeout(Duration::from_secs(30), processor.parts.wake.notified()).await.unwrap();
+    step(&processor).await;
+    for call in test_provider.calls(2).await {
+        call.accept().await;
+    }
+    settled(&processor).await;
+    assert_eq!(stage.find(stranded.id).await.status, Status::Ok);
+}
+
+#[tokio::test]
+async fn a_message_that_no_route_takes_waits_where_it_is() {
+    let stage = Stage::new().await;
+    let email = stage.accept_on("email", stage.fixtures.email("a@example.org", "b@example.org")).await;
+    let processor = stage.processor(&provider("p", NOWHERE, ""));
+    let mut unrouted = HashMap::new();
+    processor.reroute_stranded(&mut unrouted).await.unwrap();
+    assert_eq!(stage.row(email.id).await.unwrap().route, "email");
+    assert!(unrouted.contains_key("email"), "and is not looked at again soon");
+}
+
+#[tokio::test]
+async fn a_message_that_outlived_its_time_fails_also_where_no_route_takes_it() {
+    let stage = Stage::new().await;
+    let past = stage.fixtures.now - Duration::from_secs(1);
+    let expired = NewMessage { expires_at: Some(past), ..stage.fixtures.sms(1, 2) };
+    let expired = stage.accept_on("gone", expired).await;
+    let unknown = NewMessage { expires_at: Some(past), ..stage.fixtures.sms(1, 3) };
+    let unknown = stage.accept_on("gone", unknown).await;
+    stage.lapse(unknown.id, "p").await;
+    let young = stage.accept_on("gone", stage.fixtures.sms(1, 4)).await;
+    let processor = stage.processor(&provider("p", NOWHERE, ""));
+    processor.expire().await.unwrap();
+
+    let failed = stage.find(expired.id).await;
+    assert_eq!((failed.status, failed.attempt, failed.provider_id), (Status::Failed, 0, None));
+    assert_eq!(stage.code(expired.id).await, "expired");
+    assert_eq!(stage.event_kinds(expired.id).await, ["failed"]);
+    assert!(stage.row(expired.id).await.is_none());
+    for id in [unknown.id, young.id] {
+        assert_eq!(stage.find(id).await.status, Status::Outbox);
+    }
+    let label = ChannelStatusCode::new("sms", "failed", "expired");
+    assert_eq!(processor.parts.metrics.messages_settled.get_or_create(&label).get(), 1);
+}
+
+fn gauges(processor: &Processor, channel: &str) -> [i64; 4] {
+    ["due", "delayed", "leased", "held"].map(|state| {
+        processor.parts.metrics.outbox_messages.get_or_create(&ChannelState::new(channel, state)).get()
+    })
+}
+
+#[tokio::test]
+async fn the_gauges_say_what_waits_and_for_what() {
+    let mut test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    let processor = stage.processor_for(&test_provider, "on_unknown = \"hold\"");
+    for to in [1, 2, 3] {
+        stage.accept_to(to).await;
+    }
+    step(&processor).await;
+    let [resets, _under_way, _too] = <[_; 3]>::try_from(test_provider.calls(3).await).ok().unwrap();
+    resets.reset();
+    testkit::until("one is held", async || (processor.leases.count() == 2).then_some(())).await;
+    let send_at = Some(stage.fixtures.now + Duration::from_secs(3600));
+    for to in [4, 5, 6] {
+        stage.accept(NewMessage { send_at, ..stage.fixtures.sms(1, to) }).await;
+    }
+    let due = stage.accept_to(7).await;
+    stage
+        .execute(&format!(
+            "update outbox set next_attempt_at = now() - interval '1 hour' where message_id = '{}'",
+            due.id
+        ))
+        .await;
+
+    processor.measure().await.unwrap();
+    assert_eq!(gauges(&processor, "sms"), [1, 3, 2, 1]);
+    assert_eq!(gauges(&processor, "email"), [0; 4]);
+    let age = ChannelLabel::new("sms");
+    let age = processor.parts.metrics.outbox_oldest_due_age_seconds.get_or_create(&age).get();
+    assert!((3600.0..3700.0).contains(&age), "{age}");
+
+    stage.execute("delete from outbox").await;
+    processor.measure().await.unwrap();
+    assert_eq!(gauges(&processor, "sms"), [0; 4], "what is gone is no longer shown");
+}
