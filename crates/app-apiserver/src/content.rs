@@ -20,6 +20,39 @@ pub(crate) const PHONE_FIELDS: [&str; 8] =
 pub(crate) const EMAIL_FIELDS: [&str; 9] =
     ["type", "subject", "body", "attachments", "timestamp", "send_at", "expires_at", "priority", "metadata"];
 
+/// A request to send, as the API's description has it: its own fields, then those that each such request has.
+macro_rules! describe_sending {
+    ($(#[$about:meta])* $name:ident { $($own:tt)* }) => {
+        #[derive(serde::Deserialize, utoipa::ToSchema)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
+        $(#[$about])*
+        pub(crate) struct $name {
+            $($own)*
+            /// Up to 10 http or https URLs.
+            #[schema(required = false, max_items = 10)]
+            attachments: Option<Vec<String>>,
+            /// Your own time of the message.
+            #[schema(required = false, format = DateTime)]
+            timestamp: Option<String>,
+            /// Not before this time; up to 366 days ahead.
+            #[schema(required = false, format = DateTime)]
+            send_at: Option<String>,
+            /// Not after this time: the message fails as `expired` then.
+            #[schema(required = false, format = DateTime)]
+            expires_at: Option<String>,
+            /// `high`, `normal` (the default) or `low`.
+            #[schema(required = false, pattern = "^(high|normal|low)$")]
+            priority: Option<String>,
+            /// Up to 50 keys and 8 KiB of your own, returned with the message.
+            #[schema(required = false, value_type = Option<Object>)]
+            metadata: Option<serde_json::Map<String, serde_json::Value>>,
+        }
+    };
+}
+
+pub(crate) use describe_sending;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub channel: Channel,

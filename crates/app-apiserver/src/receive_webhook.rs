@@ -149,7 +149,7 @@ async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Respons
         count(if ticket.committed().await?.new { "received" } else { "duplicate" });
     }
     if !webhook.receipts.is_empty() {
-        let unmatched = store::apply(app, &arrived, webhook.receipts).await?;
+        let unmatched = store::apply(app, arrived, webhook.receipts).await?;
         count(if unmatched == 0 { "receipt" } else { "unmatched" });
     }
     // The others are stored by now; delivered again, they are the same messages.

@@ -5,50 +5,28 @@ use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use model::Channel;
-use serde::Deserialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use crate::App;
 use crate::authentication::Caller;
-use crate::content::{Content, SUBJECT_CHARS_MAX, known_fields};
+use crate::content::{Content, SUBJECT_CHARS_MAX, describe_sending, known_fields};
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 use crate::send::{self, Ends, Sending};
 
-/// A message in a conversation; the ends are those of its newest message.
-#[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"body": "Thank you!"}))]
-pub(crate) struct Reply {
-    /// `sms` or `mms` on the phone, `email` in email.
-    #[schema(required = false, pattern = "^(sms|mms|email)$")]
-    r#type: Option<String>,
-    /// In email only; without it, `Re:` and the newest subject.
-    #[schema(required = false, max_length = 998)]
-    subject: Option<String>,
-    /// May be empty only where there are attachments.
-    #[schema(required = false)]
-    body: Option<String>,
-    /// Up to 10 http or https URLs.
-    #[schema(required = false, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// Your own time of the message.
-    #[schema(required = false, format = DateTime)]
-    timestamp: Option<String>,
-    /// Not before this time; up to 366 days ahead.
-    #[schema(required = false, format = DateTime)]
-    send_at: Option<String>,
-    /// Not after this time: the message fails as `expired` then.
-    #[schema(required = false, format = DateTime)]
-    expires_at: Option<String>,
-    /// `high`, `normal` (the default) or `low`.
-    #[schema(required = false, pattern = "^(high|normal|low)$")]
-    priority: Option<String>,
-    /// Up to 50 keys and 8 KiB of your own, returned with the message.
-    #[schema(required = false, value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+describe_sending! {
+    /// A message in a conversation; the ends are those of its newest message.
+    #[schema(example = json!({"body": "Thank you!"}))]
+    Reply {
+        /// `sms` or `mms` on the phone, `email` in email.
+        #[schema(required = false, pattern = "^(sms|mms|email)$")]
+        r#type: Option<String>,
+        /// In email only; without it, `Re:` and the newest subject.
+        #[schema(required = false, max_length = 998)]
+        subject: Option<String>,
+        /// May be empty only where there are attachments.
+        #[schema(required = false)]
+        body: Option<String>,
+    }
 }
 
 /// Reply in a conversation

@@ -4,56 +4,34 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use model::Medium;
-use serde::Deserialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use super::send_sms::send;
 use crate::App;
 use crate::authentication::Caller;
-use crate::content::EMAIL_FIELDS;
+use crate::content::{EMAIL_FIELDS, describe_sending};
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 
-/// An email to send.
-#[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "from": "shop@example.com", "to": "ann@example.org", "subject": "Your order", "body": "<p>It is on its way.</p>"
-}))]
-pub(crate) struct SendEmail {
-    /// An email address, without a name.
-    from: String,
-    /// An email address, without a name.
-    to: String,
-    /// `email`, if anything.
-    #[schema(required = false, pattern = "^email$")]
-    r#type: Option<String>,
-    /// One line of up to 998 characters.
-    #[schema(required = false, max_length = 998)]
-    subject: Option<String>,
-    /// Text or HTML. May be empty only where there are attachments.
-    #[schema(required = false)]
-    body: Option<String>,
-    /// Up to 10 http or https URLs.
-    #[schema(required = false, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// Your own time of the message.
-    #[schema(required = false, format = DateTime)]
-    timestamp: Option<String>,
-    /// Not before this time; up to 366 days ahead.
-    #[schema(required = false, format = DateTime)]
-    send_at: Option<String>,
-    /// Not after this time: the message fails as `expired` then.
-    #[schema(required = false, format = DateTime)]
-    expires_at: Option<String>,
-    /// `high`, `normal` (the default) or `low`.
-    #[schema(required = false, pattern = "^(high|normal|low)$")]
-    priority: Option<String>,
-    /// Up to 50 keys and 8 KiB of your own, returned with the message.
-    #[schema(required = false, value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+describe_sending! {
+    /// An email to send.
+    #[schema(example = json!({
+        "from": "shop@example.com", "to": "ann@example.org", "subject": "Your order", "body": "<p>It is on its way.</p>"
+    }))]
+    SendEmail {
+        /// An email address, without a name.
+        from: String,
+        /// An email address, without a name.
+        to: String,
+        /// `email`, if anything.
+        #[schema(required = false, pattern = "^email$")]
+        r#type: Option<String>,
+        /// One line of up to 998 characters.
+        #[schema(required = false, max_length = 998)]
+        subject: Option<String>,
+        /// Text or HTML. May be empty only where there are attachments.
+        #[schema(required = false)]
+        body: Option<String>,
+    }
 }
 
 /// Send an email

@@ -4,53 +4,31 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use model::Medium;
-use serde::Deserialize;
-use serde_json::{Map, Value};
-use utoipa::ToSchema;
 
 use crate::App;
 use crate::authentication::Caller;
-use crate::content::{Content, PHONE_FIELDS};
+use crate::content::{Content, PHONE_FIELDS, describe_sending};
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 use crate::send::{self, Ends, Sending};
 
-/// An SMS or MMS to send.
-#[derive(Deserialize, ToSchema)]
-#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "from": "+12025550100", "to": "+12025550199", "body": "Hello"
-}))]
-pub(crate) struct SendSms {
-    /// An E.164 number, a short code (3 to 8 digits) or an alphanumeric sender id (up to 11 characters).
-    from: String,
-    /// A phone number, best in E.164 with its plus.
-    to: String,
-    /// `sms` or `mms`; without it, a message with attachments is an MMS.
-    #[schema(required = false, pattern = "^(sms|mms)$")]
-    r#type: Option<String>,
-    /// Up to 1,600 characters. May be empty only where there are attachments.
-    #[schema(required = false, max_length = 1600)]
-    body: Option<String>,
-    /// Up to 10 http or https URLs.
-    #[schema(required = false, max_items = 10)]
-    attachments: Option<Vec<String>>,
-    /// Your own time of the message.
-    #[schema(required = false, format = DateTime)]
-    timestamp: Option<String>,
-    /// Not before this time; up to 366 days ahead.
-    #[schema(required = false, format = DateTime)]
-    send_at: Option<String>,
-    /// Not after this time: the message fails as `expired` then.
-    #[schema(required = false, format = DateTime)]
-    expires_at: Option<String>,
-    /// `high`, `normal` (the default) or `low`.
-    #[schema(required = false, pattern = "^(high|normal|low)$")]
-    priority: Option<String>,
-    /// Up to 50 keys and 8 KiB of your own, returned with the message.
-    #[schema(required = false, value_type = Option<Object>)]
-    metadata: Option<Map<String, Value>>,
+describe_sending! {
+    /// An SMS or MMS to send.
+    #[schema(example = json!({
+        "from": "+12025550100", "to": "+12025550199", "body": "Hello"
+    }))]
+    SendSms {
+        /// An E.164 number, a short code (3 to 8 digits) or an alphanumeric sender id (up to 11 characters).
+        from: String,
+        /// A phone number, best in E.164 with its plus.
+        to: String,
+        /// `sms` or `mms`; without it, a message with attachments is an MMS.
+        #[schema(required = false, pattern = "^(sms|mms)$")]
+        r#type: Option<String>,
+        /// Up to 1,600 characters. May be empty only where there are attachments.
+        #[schema(required = false, max_length = 1600)]
+        body: Option<String>,
+    }
 }
 
 /// Send an SMS or MMS

@@ -24,6 +24,32 @@ const PROVIDER_CHARS_MAX: usize = 64;
 const PROVIDER_MESSAGE_ID_CHARS_MAX: usize = 255;
 const ID_SUFFIX: &str = "_id";
 
+/// A generic webhook, as the API's description has it: its own fields, then those that both have.
+macro_rules! describe_inbound {
+    ($(#[$about:meta])* $name:ident { $($own:tt)* }) => {
+        #[derive(utoipa::ToSchema)]
+        #[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
+        $(#[$about])*
+        pub(crate) struct $name {
+            $($own)*
+            /// May be empty only where there is something else.
+            #[schema(required = false)]
+            body: Option<String>,
+            /// http or https URLs.
+            #[schema(required = false, max_items = 100)]
+            attachments: Option<Vec<String>>,
+            /// When it was sent.
+            #[schema(required = false, format = DateTime)]
+            timestamp: Option<String>,
+            /// Exactly one text whose name ends in `_id` names the provider and its message: `messaging_provider_id`,
+            /// `twilio_id`, ... Deliveries with the same one are the same message.
+            messaging_provider_id: String,
+        }
+    };
+}
+
+pub(crate) use describe_inbound;
+
 /// What became of an inbound message.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Received, example = json!({

@@ -3,39 +3,26 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use model::Medium;
-use utoipa::ToSchema;
 
-use super::generic::{self, ReceivedJson};
+use super::generic::{self, ReceivedJson, describe_inbound};
 use crate::App;
 use crate::problem::Problem;
 
-/// An email that came in. Further fields are ignored.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
-#[schema(example = json!({
-    "from": "ann@example.org", "to": "shop@example.com", "subject": "Re: Your order", "xillio_id": "message-2",
-    "body": "<p>Thank you!</p>", "attachments": [], "timestamp": "2026-11-23T08:31:00Z"
-}))]
-pub(crate) struct InboundEmail {
-    from: String,
-    to: String,
-    /// `email`, if anything.
-    #[schema(required = false, pattern = "^email$")]
-    r#type: Option<String>,
-    #[schema(required = false)]
-    subject: Option<String>,
-    /// May be empty only where there is something else.
-    #[schema(required = false)]
-    body: Option<String>,
-    /// http or https URLs.
-    #[schema(required = false, max_items = 100)]
-    attachments: Option<Vec<String>>,
-    /// When it was sent.
-    #[schema(required = false, format = DateTime)]
-    timestamp: Option<String>,
-    /// Exactly one text whose name ends in `_id` names the provider and its message: `messaging_provider_id`,
-    /// `twilio_id`, ... Deliveries with the same one are the same message.
-    messaging_provider_id: String,
+describe_inbound! {
+    /// An email that came in. Further fields are ignored.
+    #[schema(example = json!({
+        "from": "ann@example.org", "to": "shop@example.com", "subject": "Re: Your order", "xillio_id": "message-2",
+        "body": "<p>Thank you!</p>", "attachments": [], "timestamp": "2026-11-23T08:31:00Z"
+    }))]
+    InboundEmail {
+        from: String,
+        to: String,
+        /// `email`, if anything.
+        #[schema(required = false, pattern = "^email$")]
+        r#type: Option<String>,
+        #[schema(required = false)]
+        subject: Option<String>,
+    }
 }
 
 /// Receive an email

@@ -3,37 +3,24 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use model::Medium;
-use utoipa::ToSchema;
 
-use super::generic::{self, ReceivedJson};
+use super::generic::{self, ReceivedJson, describe_inbound};
 use crate::App;
 use crate::problem::Problem;
 
-/// An SMS or MMS that came in. Further fields are ignored.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes what is taken field by field, so that all mistakes are told at once")]
-#[schema(example = json!({
-    "from": "+12025550199", "to": "+12025550100", "type": "sms", "messaging_provider_id": "message-1",
-    "body": "Hello back", "attachments": null, "timestamp": "2026-11-23T08:31:00Z"
-}))]
-pub(crate) struct InboundSms {
-    from: String,
-    to: String,
-    /// `sms` or `mms`.
-    #[schema(required = false, pattern = "^(sms|mms)$")]
-    r#type: Option<String>,
-    /// May be empty only where there is something else.
-    #[schema(required = false)]
-    body: Option<String>,
-    /// http or https URLs.
-    #[schema(required = false, max_items = 100)]
-    attachments: Option<Vec<String>>,
-    /// When it was sent.
-    #[schema(required = false, format = DateTime)]
-    timestamp: Option<String>,
-    /// Exactly one text whose name ends in `_id` names the provider and its message: `messaging_provider_id`,
-    /// `twilio_id`, ... Deliveries with the same one are the same message.
-    messaging_provider_id: String,
+describe_inbound! {
+    /// An SMS or MMS that came in. Further fields are ignored.
+    #[schema(example = json!({
+        "from": "+12025550199", "to": "+12025550100", "type": "sms", "messaging_provider_id": "message-1",
+        "body": "Hello back", "attachments": null, "timestamp": "2026-11-23T08:31:00Z"
+    }))]
+    InboundSms {
+        from: String,
+        to: String,
+        /// `sms` or `mms`.
+        #[schema(required = false, pattern = "^(sms|mms)$")]
+        r#type: Option<String>,
+    }
 }
 
 /// Receive an SMS or MMS
