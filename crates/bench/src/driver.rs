@@ -129,9 +129,9 @@ pub struct Drained {
 pub async fn drain(installation: &Installation) -> anyhow::Result<Drained> {
     let pool = installation.connect(CLIENTS)?;
     // Connections are made and statements prepared before the clock starts.
-    for mut driver in [Driver::new(&pool)?, Driver::new(&pool)?] {
-        driver.claim(0).await?;
-    }
+    let mut warm = [Driver::new(&pool)?, Driver::new(&pool)?];
+    let [one, other] = &mut warm;
+    tokio::try_join!(one.claim(0), other.claim(0))?;
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {

@@ -16,7 +16,10 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     for (name, count) in [("10^4", SMALL_BACKLOG), ("large", large)] {
         let installation = bench.installation().await?;
         generate::backlog(&installation, count).await?;
-        installation.pool.get().await?.batch_execute("set statement_timeout = 0; vacuum analyze").await?;
+        let client = installation.pool.get().await?;
+        client.batch_execute("set statement_timeout = 0").await?;
+        client.batch_execute("vacuum analyze").await?;
+        drop(client);
         checkpoint(&installation).await?;
         let pool = installation.connect(1)?;
         sides.push((name, Driver::new(&pool)?, installation));

