@@ -10,8 +10,6 @@ mod route;
 mod run_once;
 mod send;
 mod settle;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -128,3 +126,6 @@ async fn listen(parts: Parts, shutdown: CancellationToken) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
