@@ -1,12 +1,15 @@
 //! Claims and settles as the processor does, with nothing sent in between: app-db's own functions, so the same
 //! statements, in the processor's batches. What the queue alone can do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app_db::Pool;
 use app_db::claim::{ClaimRequest, Claimed, Lease, claim};
 use app_db::settle::{Settlement, settle};
 use chaos::installation::Installation;
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use model::transition::{EventKind, Transition};
 use model::{Bucket, Delivery, IdGenerator, Next, Status};
@@ -122,43 +125,75 @@ pub struct Drained {
     pub claims_ms: Vec<f64>,
 }
 
-/// Claims and settles with [`CLIENTS`] at once until nothing is due.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn drain(installation: &Installation) -> anyhow::Result<Drained> {
-    let pool = installation.connect(CLIENTS)?;
-    // Connections are made and statements prepared before the clock starts.
-    let mut warm = [Driver::new(&pool)?, Driver::new(&pool)?];
-    let [one, other] = &mut warm;
-    tokio::try_join!(one.claim(0), other.claim(0))?;
-    let began = Instant::now();
-    let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        let mut driver = Driver::new(&pool)?;
-        clients.spawn(async move {
-            let mut claims = Vec::new();
-            let mut messages = 0;
-            loop {
-                let batch = driver.claim(BATCH).await?;
-                if batch.claimed.is_empty() {
-                    return anyhow::Ok((messages, claims));
-                }
-                messages += batch.claimed.len();
-                if batch.claimed.len() == BATCH {
-                    claims.push((began.elapsed(), batch.took.as_secs_f64() * 1e3));
-                }
-                driver.settle(&batch.claimed).await?;
+/// Several drivers over one database, which know from one drain to the next how far they are.
+#[derive(Debug)]
+pub struct Drivers(Vec<Driver>);
+
+impl Drivers {
+    /// [`CLIENTS`] of them, with their connections made and their statements prepared.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn new(installation: &Installation) -> anyhow::Result<Self> {
+        let pool = installation.connect(CLIENTS)?;
+        let mut drivers = Vec::with_capacity(CLIENTS);
+        for _ in 0..CLIENTS {
+            drivers.push(Driver::new(&pool)?);
+        }
+        try_join_all(drivers.iter_mut().map(|driver| driver.claim(0))).await?;
+        Ok(Self(drivers))
+    }
+
+    /// Claims and settles until about `limit` messages are, or nothing is due.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn drain(&mut self, limit: usize) -> anyhow::Result<Drained> {
+        let began = Instant::now();
+        let left = Arc::new(AtomicUsize::new(limit));
+        let mut clients = JoinSet::new();
+        for driver in self.0.drain(..) {
+            clients.spawn(driver.drain(began, Arc::clone(&left)));
+        }
+        let (mut messages, mut claims) = (0, Vec::new());
+        while let Some(client) = clients.join_next().await {
+            let (driver, count, times) = client??;
+            self.0.push(driver);
+            messages += count;
+            claims.extend(times);
+        }
+        let elapsed = began.elapsed();
+        claims.sort_by_key(|(at, _)| *at);
+        Ok(Drained { messages, elapsed, claims_ms: claims.into_iter().map(|(_, ms)| ms).collect() })
+    }
+}
+
+/// When a claim ended, and the milliseconds it took.
+type Claims = Vec<(Duration, f64)>;
+
+impl Driver {
+    async fn drain(
+        mut self,
+        began: Instant,
+        left: Arc<AtomicUsize>,
+    ) -> anyhow::Result<(Self, usize, Claims)> {
+        let mut claims = Vec::new();
+        let mut messages = 0;
+        loop {
+            let share = left.load(Ordering::Relaxed).min(BATCH);
+            let batch = self.claim(share).await?;
+            if batch.claimed.is_empty() {
+                return Ok((self, messages, claims));
             }
-        });
+            // Another may have claimed its share in between: then a batch too many is drained.
+            let count = batch.claimed.len();
+            let _ = left
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
+            messages += count;
+            if count == BATCH {
+                claims.push((began.elapsed(), batch.took.as_secs_f64() * 1e3));
+            }
+            self.settle(&batch.claimed).await?;
+        }
     }
-    let (mut messages, mut claims) = (0, Vec::new());
-    while let Some(client) = clients.join_next().await {
-        let (count, times) = client??;
-        messages += count;
-        claims.extend(times);
-    }
-    let elapsed = began.elapsed();
-    claims.sort_by_key(|(at, _)| *at);
-    Ok(Drained { messages, elapsed, claims_ms: claims.into_iter().map(|(_, ms)| ms).collect() })
 }

@@ -124,7 +124,8 @@ pub async fn stored(installation: &Installation, count: usize) -> anyhow::Result
     Ok(people)
 }
 
-/// Stores `count` messages that are due, the oldest first, each in one of 1,000 conversations.
+/// Stores `count` messages that are due, the oldest first, each in one of 1,000 conversations; they became due at
+/// 10,000 a second, as a backlog does that came in while nothing was sent.
 ///
 /// # Errors
 /// As the database gives them.
@@ -154,7 +155,7 @@ pub async fn backlog(installation: &Installation, count: usize) -> anyhow::Resul
                  join generated_backlog p on p.p = n % 1000;
                  insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at)
                  select bucket, id, conversation_id, 'sms', '{ROUTE}', 1,
-                     now() - interval '1 minute' + n * interval '1 microsecond' from chunk order by n;
+                     now() - interval '1 second' - ({count} - n) * interval '100 microseconds' from chunk order by n;
                  insert into messages (bucket, id, conversation_id, inbound_or_outbound, channel, endpoint_source,
                      endpoint_target, body, status_tag, delivery_tag)
                  select bucket, id, conversation_id, 'outbound', 'sms', '{SENDER}', address,

@@ -2,43 +2,36 @@
 //! claims compared with those of its beginning; then the same under a snapshot that is held open elsewhere, which
 //! keeps every dead row from being vacuumed.
 
-use anyhow::Context;
 use chaos::installation::Installation;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, checkpoint};
-use crate::driver::{self, Drained};
+use crate::driver::{BATCH, Drained, Drivers};
 use crate::generate;
 use crate::samples::Spread;
 
-/// Messages between two looks at the claims.
-const STEP: usize = 100_000;
-/// What is left after the processing and measured: the same amount that the first figure was taken from.
-const LIMIT_STEPS: usize = 1_000;
+/// The share of the messages whose claims make a figure.
+const PARTS: usize = 5;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let installation = bench.installation().await?;
-    let step = STEP.min(bench.plan.processed / 5).max(driver::BATCH * 20);
-    let first = one_step(&installation, step).await?;
-    bench.samples.add("claim, fresh, ms", first);
-    let mut processed = step;
-    let mut last = first;
-    while processed <= bench.plan.processed {
-        last = one_step(&installation, step).await?;
-        processed += step;
-    }
-    bench.samples.add("claim, after many processed, ms", last);
+    let count = bench.plan.processed.max(PARTS * BATCH * 10);
+    let part = count / PARTS;
+    let (installation, mut drivers) = start(bench, count).await?;
+    let fresh = drivers.drain(part).await?;
+    drivers.drain((PARTS - 1) * part).await?;
+    drop(drivers);
+    generate::backlog(&installation, part).await?;
+    let after = Drivers::new(&installation).await?.drain(part).await?;
+    note(bench, "claim, fresh", &fresh);
+    note(bench, "claim, after many processed", &after);
     bench.note(format!(
-        "\"After many processed\": the claims of the last {step} of {processed} messages that went through one \
-         database, with nothing but autovacuum; \"fresh\": those of its first {step}. Mean times of a claim of {} \
-         rows, its sweeps from the beginning of the index included.",
-        driver::BATCH
+        "\"Fresh\": the claims of the first {part} of {count} messages; \"after many processed\": those of {part} more, \
+         when these have gone through the same database with nothing but autovacuum. Mean times of the statement that \
+         claims {BATCH} rows, the periodic sweeps from the beginning of the index included."
     ));
 
-    let installation = bench.installation().await?;
-    checkpoint(&installation).await?;
-    one_step(&installation, step).await?;
-    let fresh = one_step(&installation, step).await?;
+    let (installation, mut drivers) = start(bench, count).await?;
+    let free = drivers.drain(part).await?;
     let mut holder = installation.connect(1)?.get().await?;
     holder.batch_execute("set idle_in_transaction_session_timeout = 0").await?;
     let snapshot = holder.build_transaction().isolation_level(tokio_postgres::IsolationLevel::RepeatableRead);
@@ -46,29 +39,39 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     // A transaction has a snapshot from its first query on.
     snapshot.query_one("select count(*) from conversations", &[]).await?;
     let began = Instant::now();
-    let (mut held, mut under) = (fresh, 0);
-    for _ in 0..LIMIT_STEPS {
-        held = one_step(&installation, step).await?;
-        under += step;
-        if began.elapsed() >= bench.plan.snapshot && under >= bench.plan.processed {
-            break;
-        }
+    let mut under = drivers.drain((PARTS - 2) * part).await?.messages;
+    while began.elapsed() < bench.plan.snapshot {
+        generate::backlog(&installation, count).await?;
+        under += drivers.drain(count).await?.messages;
     }
+    generate::backlog(&installation, part).await?;
+    let held = drivers.drain(part).await?;
     drop(snapshot);
-    bench.samples.add("claim, no snapshot held, ms", fresh);
-    bench.samples.add("claim, snapshot held, ms", held);
+    note(bench, "claim, no snapshot held", &free);
+    note(bench, "claim, snapshot held", &held);
     bench.note(format!(
-        "The snapshot was held open for {} s, while {under} messages went through the queue.",
-        began.elapsed().as_secs()
+        "The snapshot was held open for {} s, while {} messages went through the queue.",
+        began.elapsed().as_secs(),
+        under + held.messages
     ));
     Ok(())
 }
 
-/// Stores and drains; the mean time of a claim.
-async fn one_step(installation: &Installation, count: usize) -> anyhow::Result<f64> {
-    generate::backlog(installation, count).await?;
-    let Drained { messages, claims_ms, .. } = driver::drain(installation).await?;
-    anyhow::ensure!(messages == count, "{messages} of {count} were claimed");
-    Spread::of(&claims_ms).context("claims")?;
-    Ok(claims_ms.iter().sum::<f64>() / claims_ms.len() as f64)
+async fn start(bench: &mut Bench, count: usize) -> anyhow::Result<(Installation, Drivers)> {
+    let installation = bench.installation().await?;
+    generate::backlog(&installation, count).await?;
+    checkpoint(&installation).await?;
+    let drivers = Drivers::new(&installation).await?;
+    Ok((installation, drivers))
+}
+
+/// The mean is what the queue's rate depends on; the median says what most claims took.
+fn note(bench: &mut Bench, figure: &str, drained: &Drained) {
+    let claims_ms = &drained.claims_ms;
+    let mean = claims_ms.iter().sum::<f64>() / claims_ms.len() as f64;
+    bench.samples.add(format!("{figure}, ms"), mean);
+    if let Some(spread) = Spread::of(claims_ms) {
+        bench.samples.add(format!("{figure}, median ms"), spread.median);
+        bench.samples.add(format!("{figure}, slowest ms"), spread.max);
+    }
 }
