@@ -2,7 +2,6 @@
 //! once. Must not log bodies, addresses or queries.
 
 use std::error::Error;
-use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
@@ -14,6 +13,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_O
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Bucket;
 use service::metrics::RouteMethodStatus;
+use service::telemetry::chain;
 
 use crate::App;
 use crate::problem::{self, Cause, Problem};
@@ -110,18 +110,6 @@ fn log(
             "a request was refused"
         ),
     }
-}
-
-/// An error and what caused it, one after the other.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        // Writing into a String cannot fail.
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Methods that a client made up are no labels.

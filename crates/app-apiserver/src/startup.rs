@@ -8,8 +8,8 @@ use app_db::migrate::{self, MigrateError};
 use app_db::partitions;
 
 use crate::App;
-use crate::observe::chain;
 use crate::run::RunError;
+use service::telemetry::chain;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const PARTITIONS_INTERVAL: Duration = Duration::from_secs(3600);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use app_db::Error;
 use app_db::settle::Settlement;
 use service::metrics::{ChannelLabel, ChannelState};
+use service::telemetry::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -207,10 +208,6 @@ impl Processor {
 
 fn report(task: &str, result: Result<(), Error>) {
     if let Err(error) = result {
-        tracing::warn!(
-            task,
-            error = &error as &dyn std::error::Error,
-            "housekeeping failed; it will be tried again"
-        );
+        tracing::warn!(task, error = chain(&error), "housekeeping failed; it will be tried again");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use app_db::claim::Lease;
+use service::telemetry::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -88,10 +89,7 @@ impl Processor {
                 match self.extend_leases().await {
                     Ok(()) => break,
                     Err(error) => {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "cannot extend leases; trying again"
-                        );
+                        tracing::warn!(error = chain(&error), "cannot extend leases; trying again");
                         tokio::time::sleep(lease / 20).await;
                     }
                 }

@@ -10,6 +10,7 @@ use app_processor::{CONNECTIONS, Parts};
 use clap::Parser;
 use secrecy::ExposeSecret;
 use service::metrics::Metrics;
+use service::telemetry::chain;
 use service::{Clock, Config};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -76,7 +77,7 @@ async fn wait_for_database(pool: &app_db::Pool, shutdown: &CancellationToken) ->
         match checked.await {
             Ok(()) => return Ok(true),
             Err(MigrateError::Database(error @ app_db::Error::Unavailable(_))) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+                tracing::warn!(error = chain(&error), "waiting for the database");
             }
             Err(error) => return Err(error.into()),
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use app_db::claim::{Claimed, Lease};
 use prometheus_client::metrics::gauge::Gauge;
+use service::telemetry::chain;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ impl Processor {
             let pause = match self.run_once(&mut turns, shutdown).await {
                 Ok(()) => CLAIM_PACE.saturating_sub(began.elapsed()),
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "cannot claim; trying again");
+                    tracing::error!(error = chain(&error), "cannot claim; trying again");
                     DATABASE_PAUSE
                 }
             };

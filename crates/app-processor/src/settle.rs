@@ -12,6 +12,7 @@ use app_db::settle::{Settled, Settlement};
 use model::transition::{self, EventKind, Transition};
 use model::{IdGenerator, Next, Outcome};
 use service::metrics::{ChannelLabel, ChannelStatusCode, ProviderResolution};
+use service::telemetry::chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -103,7 +104,7 @@ async fn write_batches(
             let _ = pending.written.send(());
         }
         if let Err(error) = match_parked(&parts, &ids, &settlements).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "parked receipts were not looked at");
+            tracing::warn!(error = chain(&error), "parked receipts were not looked at");
         }
         tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
     }
@@ -120,16 +121,12 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
                     leases.settling_fails();
                 }
                 let waiting = settlements.len();
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    waiting,
-                    "cannot settle; trying again"
-                );
+                tracing::error!(error = chain(&error), waiting, "cannot settle; trying again");
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
             Err(error) => {
                 if let [settlement] = settlements {
-                    let error = &error as &dyn std::error::Error;
+                    let error = chain(&error);
                     tracing::error!(message.id = %settlement.lease.message_id, error, "the database refuses an outcome");
                     return Settled::default();
                 }

@@ -1,6 +1,8 @@
 //! Structured logs. Field names are dotted (`message.id`); bodies, addresses and secrets are never logged.
 
 use std::env;
+use std::error::Error;
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -49,6 +51,18 @@ pub fn init_file(path: &Path) -> io::Result<()> {
         .flatten_event(true)
         .init();
     Ok(())
+}
+
+/// An error and what caused it, one after the other.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing into a String cannot fail.
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
 }
 
 #[cfg(test)]
