@@ -218,7 +218,7 @@ impl Config {
             }
         };
         let webhook_secret = file.webhooks.secret.and_then(|raw| {
-            let resolved = value::text(raw).and_then(|text| value::resolve(&text, environment));
+            let resolved = value::text(raw).and_then(|text| value::resolve_secret(&text, environment));
             resolved.map_err(|error| problems.add("webhooks.secret", error)).ok()
         });
         let server = file.server;

@@ -84,16 +84,27 @@ pub(super) fn configure(
     configured
 }
 
+/// Whether a provider may have this id.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_id(id: &str) -> Result<(), &'static str> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+    if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+        return Err("takes 1 to 64 of a-z, 0-9, `-`, `_` and `.`: it is part of URLs");
+    }
+    if RESERVED_IDS.contains(&id) {
+        return Err("is taken by the generic webhook; choose another");
+    }
+    Ok(())
+}
+
 fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderConfig, Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut wrong = |key: &str, problem: String| found.push((key.to_owned(), problem));
 
-    let id_fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
-    if raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(id_fits) {
-        wrong("id", "takes 1 to 64 of a-z, 0-9, `-`, `_` and `.`: it is part of URLs".to_owned());
-    }
-    if RESERVED_IDS.contains(&raw.id.as_str()) {
-        wrong("id", "is taken by the generic webhook; choose another".to_owned());
+    if let Err(problem) = check_id(&raw.id) {
+        wrong("id", problem.to_owned());
     }
     let Some(kind) = providers::kind(&raw.kind) else {
         let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();

@@ -103,6 +103,22 @@ fn values_come_from_files_without_their_last_newline() {
 }
 
 #[test]
+fn an_empty_secret_is_refused_wherever_it_is_written() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "\n").unwrap();
+    for secret in ["", " ", &format!("file:{}", file.path().display())] {
+        let found = problems(&format!("[webhooks]\nsecret = \"{secret}\"\n"), &[]);
+        assert!(found.contains("webhooks.secret: must not be empty"), "{secret:?}: {found}");
+    }
+    let found = problems("[webhooks]\nsecret = \"env:SECRET\"\n", &[("SECRET", "")]);
+    assert!(found.contains("webhooks.secret: environment variable SECRET is not set"), "{found}");
+    let found = problems(&TWO_PROVIDERS.replace("env:TOKEN", ""), &[]);
+    assert!(found.contains("auth_token: is required and must not be empty"), "{found}");
+    let found = problems(&TWO_PROVIDERS.replace("SG.x", ""), &[("TOKEN", "t")]);
+    assert!(found.contains("api_key: is required and must not be empty"), "{found}");
+}
+
+#[test]
 fn debug_output_hides_secrets() {
     let config =
         parse(TWO_PROVIDERS, &[("TOKEN", "v3rysecret"), ("DATABASE_URL", "postgres://u:v3rysecret@h/d")]);

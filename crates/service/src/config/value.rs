@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::Range;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::ConfigError;
 
@@ -21,6 +21,15 @@ pub(super) fn resolve(raw: &str, environment: Environment<'_>) -> Result<SecretS
         return Ok(SecretString::from(text.trim_end_matches(['\r', '\n']).to_owned()));
     }
     Ok(SecretString::from(raw.to_owned()))
+}
+
+/// As [`resolve`], for what guards something: an empty secret would guard nothing.
+pub(super) fn resolve_secret(raw: &str, environment: Environment<'_>) -> Result<SecretString, String> {
+    let secret = resolve(raw, environment)?;
+    if secret.expose_secret().trim().is_empty() {
+        return Err("must not be empty".to_owned());
+    }
+    Ok(secret)
 }
 
 /// A text, also where its quotes are forgotten around a number.
