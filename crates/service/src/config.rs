@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
+pub use self::providers::check_id as check_provider_id;
 use self::value::{Environment, Problems};
 
 /// Everything that an operator decides.

@@ -30,6 +30,9 @@ pub(crate) fn run(init: &Init, output: Output) -> anyhow::Result<()> {
         bail!("there is no kind `{}`; there are {}", init.kind, known.join(", "));
     };
     let id = init.id.clone().unwrap_or_else(|| format!("{}-main", kind.name));
+    if let Err(problem) = service::config::check_provider_id(&id) {
+        bail!("--id `{id}`: a provider's id {problem}");
+    }
     let public_url = env::var("APP_PUBLIC_URL").ok().filter(|url| !url.is_empty());
     let base = public_url.clone().unwrap_or_else(|| "https://YOUR-PUBLIC-ADDRESS".to_owned());
     let webhook_url = format!("{}/api/webhooks/{id}", base.trim_end_matches('/'));
@@ -136,6 +139,15 @@ mod tests {
         let refused = append(&path, "a", block).unwrap_err().to_string();
         assert!(refused.contains("has a provider `a` already"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("[processor]\nlease_s = 5\n\n{block}"));
+    }
+
+    #[test]
+    fn an_id_that_the_configuration_refuses_is_not_written() {
+        for id in ["Bad Id", "", "sms", "email", "a/b", "a\"\nb", &"a".repeat(65)] {
+            let init = Init { kind: "twilio".to_owned(), id: Some(id.to_owned()), print: true };
+            let refused = run(&init, Output { json: true }).unwrap_err().to_string();
+            assert!(refused.contains("a provider's id"), "{refused}");
+        }
     }
 
     #[test]
