@@ -14,7 +14,7 @@ pub(crate) fn run(command: &arguments::Config, output: Output) -> anyhow::Result
         Ok(config) => config,
         Err(error) => {
             for problem in &error.problems {
-                output.record(&json!({ "problem": problem }), |_| problem.clone())?;
+                output.record(&json!({ "problem": problem }), |_| output::visible(problem).into_owned())?;
             }
             return Ok(ExitCode::FAILURE);
         }

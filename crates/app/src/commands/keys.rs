@@ -69,7 +69,7 @@ async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
                 Some(at) => format!("revoked {at:.0}"),
                 None => "valid".to_owned(),
             };
-            format!("{}  {}…  {:<24} {state}", key.id, key.prefix, key.name)
+            format!("{}  {}…  {:<24} {state}", key.id, key.prefix, output::visible(&key.name))
         })?;
     }
     Ok(())

@@ -146,8 +146,9 @@ async fn show(id: Uuid, output: Output, api: &Api) -> anyhow::Result<()> {
     })
     .await?;
     let value = json!({ "message": message, "events": events });
-    output.record(&value, |_| {
-        let mut lines = vec![line(&message)];
+    output.record(&value, |value| {
+        let message = &value["message"];
+        let mut lines = vec![line(message)];
         for key in ["conversation_id", "subject", "body", "attachments", "provider_id", "provider_message_id"]
         {
             match message.get(key) {
@@ -159,7 +160,7 @@ async fn show(id: Uuid, output: Output, api: &Api) -> anyhow::Result<()> {
                 Some(other) => lines.push(format!("  {key:<20} {other}")),
             }
         }
-        lines.extend(events.iter().map(event_line));
+        lines.extend(value["events"].as_array().into_iter().flatten().map(event_line));
         lines.join("\n")
     })
 }

@@ -19,15 +19,16 @@ pub(crate) async fn run(output: Output, api: &Api) -> anyhow::Result<ExitCode> {
         "readyz": serde_json::from_slice::<Value>(&body).unwrap_or(Value::String(said.clone())),
         "outbox": outbox,
     });
-    output.record(&value, |_| {
-        let state = if ready { "ready".to_owned() } else { format!("not ready: {said}") };
+    output.record(&value, |value| {
+        let outbox = value["outbox"].as_object();
+        let state = if ready { "ready".to_owned() } else { format!("not ready: {}", output::visible(&said)) };
         let mut lines = vec![output::paint_state(&state, if ready { "ok" } else { "failed" }, "")];
-        for (channel, states) in &outbox {
+        for (channel, states) in outbox.into_iter().flatten() {
             let states = states.as_object().into_iter().flatten();
             let counts: Vec<String> = states.map(|(state, count)| format!("{count} {state}")).collect();
             lines.push(format!("{channel:<6} {}", counts.join(", ")));
         }
-        if outbox.is_empty() {
+        if outbox.is_none_or(Map::is_empty) {
             lines.push("the outbox is empty".to_owned());
         }
         lines.join("\n")

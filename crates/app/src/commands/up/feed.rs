@@ -110,8 +110,11 @@ fn is_finished(message: &Message) -> bool {
 fn line(message: &Message, is_demo: bool) -> String {
     let id = message.id.simple().to_string();
     let (status, delivery) = (message.status.as_str(), message.delivery.as_str());
-    let code =
-        message.status_payload.as_ref().map(|payload| format!(" ({})", payload.code)).unwrap_or_default();
+    let code = message
+        .status_payload
+        .as_ref()
+        .map(|payload| format!(" ({})", output::visible(&payload.code)))
+        .unwrap_or_default();
     let state = match message.delivery {
         Delivery::None => format!("{status}{code}"),
         Delivery::Received => delivery.to_owned(),
