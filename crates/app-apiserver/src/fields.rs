@@ -198,9 +198,16 @@ impl Fields {
     /// Every field that nobody took is a mistake: a misspelt one must not be ignored.
     pub(crate) fn refuse_the_rest(&mut self, known: &[&str]) {
         for name in std::mem::take(&mut self.left).into_keys() {
-            let shown: String = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
             let sentence = format_args!("is not taken here; these are: {}", known.join(", "));
-            self.wrong(&shown, "unknown_field", sentence);
+            self.wrong(&shown(&name), "unknown_field", sentence);
+        }
+    }
+
+    /// Where a URL takes no parameters: `?send_at=` beside a body would be ignored.
+    pub(crate) fn refuse_query(&mut self, query: Option<&str>) {
+        for (name, _) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let sentence = "stands in the URL's query, where nothing is taken; fields belong into the body";
+            self.wrong(&shown(&name), "unknown_field", sentence);
         }
     }
 
@@ -214,6 +221,10 @@ impl Fields {
     pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(Problem::validation(self.errors)) }
     }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 impl Text {

@@ -48,7 +48,8 @@ impl Sending {
         let idempotency_key = idempotency::key(&parts.headers)?;
         body::require_json(&parts.headers)?;
         let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
-        let fields = Fields::of(body::parse_object(&body.bytes)?);
+        let mut fields = Fields::of(body::parse_object(&body.bytes)?);
+        fields.refuse_query(parts.uri.query());
         let path = parts.uri.path().to_owned();
         Ok(Self { fields, now: app.clock.now(), caller, path, idempotency_key, share: body.share })
     }

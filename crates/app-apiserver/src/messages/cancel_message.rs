@@ -1,11 +1,12 @@
 //! `POST /api/messages/{id}/cancel`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use model::{Bucket, Status};
 use service::metrics::ChannelStatusCode;
 
 use crate::App;
+use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 
@@ -29,7 +30,11 @@ use crate::problem::Problem;
 pub(crate) async fn cancel_message(
     State(app): State<App>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<Json<MessageJson>, Problem> {
+    let mut fields = Fields::default();
+    fields.refuse_query(query.as_deref());
+    fields.finish()?;
     let database = app.database().await?;
     let message = super::find(&database, &id).await?;
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));

@@ -1,11 +1,12 @@
 //! `POST /api/messages/{id}/retry`
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use http::StatusCode;
 use model::{Bucket, Direction};
 
 use crate::App;
+use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 
@@ -30,7 +31,11 @@ use crate::problem::Problem;
 pub(crate) async fn retry_message(
     State(app): State<App>,
     Path(id): Path<String>,
+    RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Json<MessageJson>), Problem> {
+    let mut fields = Fields::default();
+    fields.refuse_query(query.as_deref());
+    fields.finish()?;
     let mut database = app.database().await?;
     let message = super::find(&database, &id).await?;
     let not_retryable = |detail: &str| Err(Problem::conflict("not_retryable", detail));

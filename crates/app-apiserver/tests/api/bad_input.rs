@@ -119,6 +119,38 @@ async fn all_that_is_wrong_is_told_at_once_and_no_content_is_repeated() {
 }
 
 #[tokio::test]
+async fn a_query_beside_a_body_is_refused_and_nothing_is_sent_or_canceled() {
+    let server = server().await;
+    let late = "?send_at=2026-12-24T08:00:00Z";
+    let sms = sms_with("body", json!("Hello"));
+    for (path, request) in
+        [("/api/messages/sms", sms.clone()), ("/api/messages/email", email_with("body", json!("Hello")))]
+    {
+        let answer = server.client.post(&format!("{path}{late}"), &request).await.expect(400);
+        assert_eq!(field_codes(&answer), ["send_at: unknown_field"], "{path}");
+    }
+    let answer = server.client.post("/api/messages/sms?a&a%00=1", &sms_with("to", Value::Null)).await;
+    let expected = ["a: unknown_field", "a\u{fffd}: unknown_field", "to: required"];
+    assert_eq!(field_codes(&answer.expect(400)), expected);
+    assert_nothing_stored(&server).await;
+
+    let message = server.client.post("/api/messages/sms?", &sms).await.expect(202).json();
+    let id = message["id"].as_str().unwrap();
+    let conversation = message["conversation_id"].as_str().unwrap();
+    for path in [
+        format!("/api/messages/{id}/cancel"),
+        format!("/api/messages/{id}/retry"),
+        format!("/api/conversations/{conversation}/messages"),
+    ] {
+        let answer = server.client.post(&format!("{path}{late}"), &json!({"body": "x"})).await.expect(400);
+        assert_eq!(field_codes(&answer), ["send_at: unknown_field"], "{path}");
+    }
+    let after = server.client.get(&format!("/api/messages/{id}")).await.expect(200).json();
+    assert_eq!(after["status"], "outbox");
+    assert_eq!(server.count("messages").await, 1);
+}
+
+#[tokio::test]
 async fn what_is_not_one_json_object_is_malformed() {
     let server = server().await;
     let deep = format!("{{\"metadata\": {}1{}}}", "[".repeat(200), "]".repeat(200));
