@@ -9,18 +9,18 @@ use app_db::{Client, Error, keys};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 use crate::App;
+use crate::named_host::NamedHosts;
 use crate::problem::Problem;
 
 /// How soon a key that was made or revoked elsewhere counts here.
 const REFRESH: Duration = Duration::from_secs(2);
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +47,14 @@ type Hashes = HashMap<[u8; 32], Uuid>;
 pub(crate) struct ApiKeys {
     /// Without keys, anyone on this machine may call; from elsewhere, nobody.
     on_loopback: bool,
+    /// By which names, then.
+    hosts: NamedHosts,
     valid: RwLock<Option<Arc<Hashes>>>,
 }
 
 impl ApiKeys {
-    pub(crate) fn new(on_loopback: bool) -> Self {
-        Self { on_loopback, valid: RwLock::default() }
+    pub(crate) fn new(on_loopback: bool, public_url: &str) -> Self {
+        Self { on_loopback, hosts: NamedHosts::of(public_url), valid: RwLock::default() }
     }
 
     /// Reads them; says how many there are.
@@ -77,8 +79,8 @@ impl ApiKeys {
     /// Who a request comes from.
     ///
     /// # Errors
-    /// 401 without a valid key; 403 where a web page of another site asks a server that is open; 503 while the
-    /// keys are not known.
+    /// 401 without a valid key; 403 where a server that is open is called by another name, or by a web page of
+    /// another site; 503 while the keys are not known.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(valid) = valid else {
@@ -86,10 +88,7 @@ impl ApiKeys {
         };
         if valid.is_empty() && self.on_loopback {
             // Browsers send other sites' requests to this machine too.
-            if headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site") {
-                let detail = "web pages of other sites may not call a server without API keys";
-                return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
-            }
+            self.hosts.check(headers)?;
             return Ok(Caller::Anyone);
         }
         let Some(key) = bearer(headers) else {
@@ -151,7 +150,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::header::HOST;
+    use http::{HeaderValue, StatusCode};
 
     use super::*;
 
@@ -160,22 +160,24 @@ mod tests {
     }
 
     fn keys(on_loopback: bool, valid: Hashes) -> ApiKeys {
-        ApiKeys { on_loopback, valid: RwLock::new(Some(Arc::new(valid))) }
+        ApiKeys { valid: RwLock::new(Some(Arc::new(valid))), ..ApiKeys::new(on_loopback, "") }
     }
 
     #[test]
     fn without_keys_anyone_on_this_machine_is_let_in_and_nobody_from_elsewhere() {
         let here = keys(true, Hashes::new());
-        assert_eq!(here.caller(&with("Bearer whatever")).ok(), Some(Caller::Anyone));
+        let mut by_name = with("Bearer whatever");
+        by_name.insert(HOST, HeaderValue::from_static("localhost:8080"));
+        assert_eq!(here.caller(&by_name).ok(), Some(Caller::Anyone));
         let elsewhere = keys(false, Hashes::new());
         assert_eq!(elsewhere.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
-        let page = HeaderMap::from_iter([(SEC_FETCH_SITE, HeaderValue::from_static("cross-site"))]);
-        assert_eq!(here.caller(&page).unwrap_err().status(), StatusCode::FORBIDDEN);
+        by_name.insert(HOST, HeaderValue::from_static("evil.example"));
+        assert_eq!(here.caller(&by_name).unwrap_err().status(), StatusCode::FORBIDDEN);
     }
 
     #[test]
     fn before_the_keys_are_known_nobody_is_let_in() {
-        let starting = ApiKeys::new(true);
+        let starting = ApiKeys::new(true, "");
         assert_eq!(starting.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 

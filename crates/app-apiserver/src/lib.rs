@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod message_json;
 mod messages;
+mod named_host;
 mod observe;
 mod openapi;
 mod page;

@@ -143,7 +143,7 @@ fn start(
             receipts.clone().write(group)
         }),
         turns: Semaphore::new(config.server.read_connections),
-        keys: Arc::new(ApiKeys::new(on_loopback)),
+        keys: Arc::new(ApiKeys::new(on_loopback, &config.public_url)),
         config,
         metrics,
         clock,

@@ -69,6 +69,38 @@ async fn without_keys_the_server_is_open_and_the_first_key_closes_it() {
 }
 
 #[tokio::test]
+async fn without_keys_the_server_answers_only_to_its_own_names_and_pages() {
+    let server = server().await;
+    let message = json!({"from": "+12025550100", "to": "+12025550199", "body": "x"});
+    for (name, value, expected) in [
+        ("host", "evil.example", "forbidden_host"),
+        ("origin", "http://evil.example", "cross_site"),
+        ("origin", "null", "cross_site"),
+        ("sec-fetch-site", "cross-site", "cross_site"),
+    ] {
+        let page = server.client.clone().with_header(name, value);
+        let refused = page.post("/api/messages/sms", &message).await.expect(403);
+        assert_eq!(code(&refused), expected, "{name}: {value}");
+        assert_eq!(code(&page.get("/api/messages").await.expect(403)), expected, "{name}: {value}");
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            page.get(path).await.expect(200);
+        }
+        let inbound = json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": value});
+        page.post("/api/webhooks/sms", &inbound).await.expect(200);
+    }
+    assert_eq!(server.count("outbox").await, 0);
+    for (name, value) in [("host", "msg.example.com"), ("origin", "http://localhost:3000")] {
+        server.client.clone().with_header(name, value).get("/api/messages").await.expect(200);
+    }
+    let key = create_key(&server, 1).await;
+    let elsewhere = with_key(&server.client, &key).with_header("host", "evil.example");
+    testkit::until("the key counts", async || {
+        (elsewhere.get("/api/messages").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn idempotency_keys_of_two_api_keys_do_not_meet() {
     let server = server().await;
     let (first, second) = (create_key(&server, 1).await, create_key(&server, 2).await);

@@ -122,7 +122,7 @@ async fn at_the_end_requests_under_way_are_finished_and_new_ones_refused() {
     let body = json!({"from": "+12025550100", "to": "+12025550199", "body": "The last one"}).to_string();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let head = format!(
-        "POST /api/messages/sms HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+        "POST /api/messages/sms HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
          expect: 100-continue\r\n\r\n",
         body.len()
     );
@@ -151,7 +151,7 @@ async fn a_client_that_leaves_does_not_take_its_message_along() {
     let body = json!({"from": "+12025550100", "to": "+12025550199", "body": "Gone"}).to_string();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let request = format!(
-        "POST /api/messages/sms HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "POST /api/messages/sms HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     );
     stream.write_all(request.as_bytes()).await.unwrap();
