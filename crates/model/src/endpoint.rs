@@ -49,6 +49,8 @@ pub enum EndpointError {
     NotAPhoneNumber,
     #[error("is an email address; this channel takes phone numbers")]
     EmailForPhone,
+    #[error("is a phone number; this channel takes email addresses")]
+    PhoneForEmail,
     #[error("is not an email address, e.g. ann@example.com")]
     NotAnEmailAddress,
     #[error("has the wrong number of digits for its country")]
@@ -65,7 +67,7 @@ impl EndpointError {
         match self {
             Self::Empty => "required",
             Self::NotAPhoneNumber | Self::ImpossibleNumber | Self::Extension => "invalid_phone_number",
-            Self::EmailForPhone => "wrong_medium",
+            Self::EmailForPhone | Self::PhoneForEmail => "wrong_medium",
             Self::NotAnEmailAddress => "invalid_email_address",
             Self::NotARegion => "invalid_region",
         }
@@ -129,11 +131,7 @@ impl Addressing {
         }
         // The reference parser finds numbers inside prose and reads letters as keypad digits. An address field
         // that holds either is a mistake, and guessing would text a stranger.
-        let written_as_number = text.len() <= PHONE_TEXT_BYTES_MAX
-            && text.chars().all(|c| {
-                c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}')
-            });
-        if !written_as_number {
+        if !is_written_as_number(text) {
             return Err(EndpointError::NotAPhoneNumber);
         }
         let number =
@@ -144,6 +142,14 @@ impl Addressing {
         number.is_possible_with_reason().map_err(|_| EndpointError::ImpossibleNumber)?;
         Ok(Endpoint(number.to_string()))
     }
+}
+
+fn is_written_as_number(text: &str) -> bool {
+    text.len() <= PHONE_TEXT_BYTES_MAX
+        && text.chars().any(|c| c.is_ascii_digit())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}'))
 }
 
 fn is_short_code(text: &str) -> bool {
@@ -164,6 +170,9 @@ fn email_address(text: &str) -> Result<Endpoint, EndpointError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(EndpointError::Empty);
+    }
+    if is_written_as_number(text) {
+        return Err(EndpointError::PhoneForEmail);
     }
     let wrong = Err(EndpointError::NotAnEmailAddress);
     let Some((local, domain)) = text.rsplit_once('@') else { return wrong };
@@ -267,7 +276,8 @@ mod tests {
             "ann..b@example.com",
             "ann@-x.com",
             "ann@x..com",
-            "+12025550100",
+            "+-()",
+            "+12025550100 x",
             "ann@example.com\r\nBcc: x@y.z",
             "a\u{0}@example.com",
             "Ann <ann@example.com>",
@@ -276,6 +286,16 @@ mod tests {
             assert_eq!(result, Err(EndpointError::NotAnEmailAddress), "{text:?}");
         }
         assert!(us().recipient(Medium::Email, &format!("{}@example.com", "a".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn a_phone_number_where_an_email_address_is_asked_for_is_of_the_wrong_medium() {
+        for text in ["+12025550100", " (202) 555-0100 ", "12345"] {
+            for error in [us().recipient(Medium::Email, text), us().sender(Medium::Email, text)] {
+                assert_eq!(error, Err(EndpointError::PhoneForEmail), "{text}");
+            }
+        }
+        assert_eq!(EndpointError::PhoneForEmail.code(), EndpointError::EmailForPhone.code());
     }
 
     #[test]

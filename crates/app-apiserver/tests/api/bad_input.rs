@@ -84,8 +84,9 @@ async fn wrong_fields_are_named_with_a_code_and_nothing_is_stored() {
         assert_eq!(field_codes(&answer), [expected], "{field} = {value}");
     }
     let email: Vec<(&str, Value, &str)> = vec![
-        ("from", json!("+12025550100"), "from: invalid_email_address"),
-        ("to", json!("+12025550199"), "to: invalid_email_address"),
+        ("from", json!("+12025550100"), "from: wrong_medium"),
+        ("to", json!("+12025550199"), "to: wrong_medium"),
+        ("to", json!("ann"), "to: invalid_email_address"),
         ("to", json!("ann@example.org\r\nBcc: x@example.com"), "to: control_character"),
         ("subject", json!("a\r\nBcc: x@example.com"), "subject: control_character"),
         ("subject", json!("s".repeat(999)), "subject: too_long"),
