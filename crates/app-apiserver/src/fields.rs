@@ -138,7 +138,12 @@ impl Fields {
         let value = self.take(name)?;
         let time = value.as_str().and_then(times::parse);
         if time.is_none() {
-            let sentence = "must be a time in RFC 3339, years 1970 to 9999, such as 2026-11-23T08:30:00Z";
+            let lost_plus = value.as_str().is_some_and(times::has_lost_its_plus);
+            let hint = if lost_plus { "; in a URL, write the plus of an offset as %2B" } else { "" };
+            let sentence = format_args!(
+                "must be a time in RFC 3339, from 1970-01-01T00:00:00Z to 9999-12-30T22:00:00Z, such as \
+                 2026-11-23T08:30:00Z{hint}"
+            );
             self.wrong(name, "invalid_time", sentence);
         }
         time

@@ -8,11 +8,16 @@ pub(crate) fn format(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
-/// RFC 3339 and nothing more: the general parser also takes other forms of ISO 8601. Cut to microseconds. Years
-/// before 1970 and after 9999 are no times of messages.
+/// RFC 3339 and nothing more: the general parser also takes other forms of ISO 8601. Cut to microseconds. Times
+/// before 1970, and those in the last hours of 9999 that not every offset can write, are no times of messages.
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let time = in_the_form(text).then(|| text.parse::<Timestamp>().ok())??;
     stored(time)
+}
+
+/// Whether it would be a time if a space were the plus that it stands for in a URL's query.
+pub(crate) fn has_lost_its_plus(text: &str) -> bool {
+    text.rsplit_once(' ').is_some_and(|(time, offset)| parse(&format!("{time}+{offset}")).is_some())
 }
 
 /// The time as the database can hold it, or nothing where it cannot be a message's.
@@ -57,6 +62,22 @@ mod tests {
             ("1970-01-01T00:00:00-00:00", "1970-01-01T00:00:00.000000Z"),
         ] {
             assert_eq!(parse(text).map(format).as_deref(), Some(written), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_last_time_is_the_one_that_errors_name() {
+        let last = parse("9999-12-30T22:00:00Z").unwrap();
+        assert_eq!(format(last), "9999-12-30T22:00:00.000000Z");
+        assert_eq!(parse("9999-12-30T22:00:01Z"), None);
+        assert_eq!(parse("9999-12-31T00:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_plus_that_became_a_space_is_recognised() {
+        assert!(has_lost_its_plus("2026-11-23T10:30:00 02:00"));
+        for text in ["2026-11-23 10:30:00", "2026-11-23T10:30:00Z", "next week"] {
+            assert!(!has_lost_its_plus(text), "{text}");
         }
     }
 

@@ -35,6 +35,17 @@ fn everything_wrong_is_collected() {
 }
 
 #[test]
+fn a_time_whose_plus_was_lost_in_a_url_is_refused_with_advice() {
+    let mut query = Fields::of_query(Some("since=2026-11-23T10:30:00+02:00&until=soon"));
+    query.time("since");
+    query.time("until");
+    let advised: Vec<bool> = query.errors.iter().map(|error| error.message.contains("%2B")).collect();
+    assert_eq!(advised, [true, false]);
+    let mut query = Fields::of_query(Some("since=2026-11-23T10:30:00%2B02:00"));
+    assert!(query.time("since").is_some());
+}
+
+#[test]
 fn line_breaks_are_text_but_no_part_of_a_line() {
     let json = r#"{"lines": "a\r\n\tb", "line": "a\nb", "del": "\u007f", "c1": "\u0085"}"#;
     let mut fields = fields(json);
