@@ -30,7 +30,7 @@ pub(crate) struct ConversationJson {
     participants: Vec<String>,
     #[schema(format = DateTime)]
     created_at: String,
-    /// To the second.
+    /// When activity was last noted: up to a second after it, so it need not be the newest message's `created_at`.
     #[schema(format = DateTime)]
     last_message_at: String,
 }

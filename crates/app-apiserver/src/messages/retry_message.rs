@@ -13,7 +13,7 @@ use crate::problem::Problem;
 /// Try a message again
 ///
 /// For messages that failed, or that are held because nobody knows whether the provider has them: sending such a
-/// one again may send it twice.
+/// one again may send it twice. It is due at once: a `send_at` that lies ahead is not waited for again.
 #[utoipa::path(
     post,
     path = "/api/messages/{id}/retry",
