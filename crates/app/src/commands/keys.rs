@@ -1,6 +1,7 @@
 //! `app keys`: API keys, directly in app-db, since the first one cannot be made through an API that wants one.
 
 use anyhow::{Context, bail};
+use app_db::keys::ApiKey;
 use clap::Subcommand;
 use serde_json::json;
 use service::{Clock, Config};
@@ -19,7 +20,10 @@ pub(crate) enum Keys {
     /// List keys, without their secrets
     List,
     /// Refuse a key from now on
-    Revoke { id: Uuid },
+    Revoke {
+        /// Its id, or its name where no other valid key has it
+        key: String,
+    },
 }
 
 pub(crate) async fn run(command: Keys, output: Output) -> anyhow::Result<()> {
@@ -36,12 +40,30 @@ async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow:
     match command {
         Keys::Create { name } => create(&name, output, client).await,
         Keys::List => list(output, client).await,
-        Keys::Revoke { id } => {
+        Keys::Revoke { key } => {
+            let id = id_of(&key, &app_db::keys::list(client).await?)?;
             if !app_db::keys::revoke(client, id).await? {
                 bail!("there is no key {id} that is not revoked yet; `app keys list` shows them");
             }
             output.record(&json!({ "id": id, "revoked": true }), |_| format!("revoked {id}"))
         }
+    }
+}
+
+/// The key that is meant: by its id, or as the only valid one of its name.
+fn id_of(key: &str, keys: &[ApiKey]) -> anyhow::Result<Uuid> {
+    if let Ok(id) = key.parse() {
+        return Ok(id);
+    }
+    let named: Vec<Uuid> = keys
+        .iter()
+        .filter(|found| found.revoked_at.is_none() && found.name == key)
+        .map(|key| key.id)
+        .collect();
+    match named[..] {
+        [id] => Ok(id),
+        [] => bail!("no valid key has the id or the name `{key}`; `app keys list` shows them"),
+        _ => bail!("{} valid keys are named `{key}`; take an id, see `app keys list`", named.len()),
     }
 }
 
@@ -73,4 +95,34 @@ async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
         })?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_meant_by_its_id_or_by_a_name_that_one_valid_key_has() {
+        let at = |s| jiff::Timestamp::from_second(s).unwrap();
+        let key = |n: u128, name: &str, revoked: bool| ApiKey {
+            id: Uuid::from_u128(n),
+            name: name.to_owned(),
+            prefix: String::new(),
+            created_at: at(1),
+            revoked_at: revoked.then(|| at(2)),
+        };
+        let keys = [
+            key(1, "me", true),
+            key(2, "me", false),
+            key(3, "ci", false),
+            key(4, "ci", false),
+            key(5, "x", true),
+        ];
+        assert_eq!(id_of("me", &keys).unwrap(), Uuid::from_u128(2));
+        assert_eq!(id_of(&Uuid::from_u128(9).to_string(), &keys).unwrap(), Uuid::from_u128(9));
+        assert!(id_of("ci", &keys).unwrap_err().to_string().starts_with("2 valid keys are named `ci`"));
+        for unknown in ["x", "y", ""] {
+            assert!(id_of(unknown, &keys).unwrap_err().to_string().contains("`app keys list`"), "{unknown}");
+        }
+    }
 }
