@@ -57,7 +57,7 @@ impl Api {
         let separator = if query.is_empty() { "" } else { "?" };
         let (status, body) =
             self.exchange(Method::GET, &format!("{path}{separator}{query}"), &[], None).await?;
-        json_or_problem(status, &body)
+        json_or_problem(&self.base_url, status, &body)
     }
 
     pub(crate) async fn post(
@@ -67,12 +67,17 @@ impl Api {
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let (status, body) = self.exchange(Method::POST, path, headers, body).await?;
-        json_or_problem(status, &body)
+        json_or_problem(&self.base_url, status, &body)
     }
 
     /// Whatever the answer is; only none is an error.
     pub(crate) async fn get_any(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
         self.exchange(Method::GET, path, &[], None).await
+    }
+
+    /// What to say where the answer is none that this API gives.
+    pub(crate) fn is_another(&self) -> String {
+        not_this_api(&self.base_url, StatusCode::OK)
     }
 
     async fn exchange(
@@ -117,13 +122,22 @@ impl Api {
     }
 }
 
-fn json_or_problem(status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
-    let value: Option<Value> = serde_json::from_slice(body).ok();
-    match value {
-        Some(value) if status.is_success() => Ok(value),
-        Some(problem) => bail!("{}", sentence(status, &problem)),
-        None => bail!("the server answered {status}, and not in JSON: is this the API of app?"),
+fn json_or_problem(base_url: &str, status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) if status.is_success() => Ok(Value::Object(fields)),
+        Ok(problem) if problem.get("code").is_some_and(Value::is_string) => {
+            bail!("{}", sentence(status, &problem))
+        }
+        _ => bail!("{}", not_this_api(base_url, status)),
     }
+}
+
+fn not_this_api(base_url: &str, status: StatusCode) -> String {
+    let status = status.as_u16();
+    format!(
+        "what answers at {base_url} (with {status}) is not this API: --url or APP_URL names the server that `app up` \
+         prints as Console"
+    )
 }
 
 /// `400 validation_failed: ...`, and a line for each wrong field.
@@ -164,7 +178,16 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_ours_is_told() {
-        let refused = json_or_problem(StatusCode::OK, &Bytes::from("<html>")).unwrap_err();
-        assert!(refused.to_string().contains("not in JSON"), "{refused}");
+        for (status, body) in
+            [(200, "<html>"), (404, ""), (404, "{\"detail\":\"Not Found\"}"), (404, "null"), (200, "[]")]
+        {
+            let status = StatusCode::from_u16(status).unwrap();
+            let refused = json_or_problem("http://127.0.0.1:9", status, &Bytes::from(body)).unwrap_err();
+            let refused = refused.to_string();
+            assert!(
+                refused.contains("http://127.0.0.1:9") && refused.contains("is not this API"),
+                "{refused}"
+            );
+        }
     }
 }

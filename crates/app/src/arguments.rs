@@ -112,6 +112,7 @@ mod tests {
             "app send email --from a@example.com --to b@example.com --subject Hi Hello --json",
             "app --url http://127.0.0.1:9 messages list --status failed --limit 5",
             &format!("app messages show {id}"),
+            "app messages show 01a2…7756",
             &format!("app messages retry {id}"),
             &format!("app messages cancel {id}"),
             "app messages tail",
@@ -120,6 +121,7 @@ mod tests {
             &format!("app conversations reply {id} Hello"),
             "app keys create billing",
             "app keys list",
+            "app keys revoke billing",
             &format!("app keys revoke {id}"),
             "app config check",
             "app config show",
@@ -133,9 +135,14 @@ mod tests {
 
     #[test]
     fn a_mistyped_command_is_refused_with_the_usage_status() {
-        for line in
-            ["app mesages list", "app messages show", "app messages show not-an-id", "app send sms Hello"]
-        {
+        for line in [
+            "app mesages list",
+            "app messages show",
+            "app messages show not-an-id",
+            "app messages list --limit 0",
+            "app conversations list --limit 0",
+            "app send sms Hello",
+        ] {
             let refused = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(refused.exit_code(), 2, "{line}");
         }

@@ -153,6 +153,11 @@ async fn an_operator_works_from_the_command_line() {
     let shown = json_lines(&service, &["messages", "show", id]).await.remove(0);
     assert_eq!(shown["message"]["body"], "Hello");
     assert!(!shown["events"].as_array().unwrap().is_empty());
+    let short = format!("{}…{}", &id[..4], &id[24..]);
+    assert_eq!(json_lines(&service, &["messages", "show", &short]).await.remove(0)["message"]["id"], id);
+    let text = String::from_utf8(app(&service, &["messages", "show", id]).await.stdout).unwrap();
+    let first = shown["events"][0]["type"].as_str().unwrap();
+    assert!(text.lines().any(|line| line.split_whitespace().nth(1) == Some(first)), "{first} in {text}");
 
     let outbound = ["messages", "list", "--direction", "outbound", "--limit", "10"];
     let listed = json_lines(&service, &outbound).await;

@@ -14,14 +14,14 @@ pub(crate) enum Conversations {
     /// List conversations, the newest activity first
     List {
         /// How many at most
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = messages::limit)]
         limit: usize,
     },
     /// Show a conversation's messages, the oldest first
     Show {
         id: Uuid,
         /// How many at most
-        #[arg(long, default_value_t = 200)]
+        #[arg(long, default_value_t = 200, value_parser = messages::limit)]
         limit: usize,
     },
     /// Reply on the conversation's channel

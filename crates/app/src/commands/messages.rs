@@ -1,11 +1,14 @@
 //! `app messages`, over the HTTP API.
 
+mod message_id;
 mod tail;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::message_id::MessageId;
 use crate::api::Api;
 use crate::output::{self, Output};
 
@@ -16,15 +19,24 @@ pub(crate) enum Messages {
         #[command(flatten)]
         filter: Filter,
         /// How many at most
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = limit)]
         limit: usize,
     },
     /// Show a message and what happened to it
-    Show { id: Uuid },
+    Show {
+        /// Its id, or the short form that `app up` prints
+        id: MessageId,
+    },
     /// Send a failed or held message again
-    Retry { id: Uuid },
+    Retry {
+        /// Its id, or the short form that `app up` prints
+        id: MessageId,
+    },
     /// Keep a message that waits from being sent
-    Cancel { id: Uuid },
+    Cancel {
+        /// Its id, or the short form that `app up` prints
+        id: MessageId,
+    },
     /// Print messages as they come and change, until Ctrl-C
     Tail {
         #[command(flatten)]
@@ -94,14 +106,24 @@ pub(crate) async fn run(command: Messages, output: Output, api: &Api) -> anyhow:
             })
             .await
         }
-        Messages::Show { id } => show(id, output, api).await,
+        Messages::Show { id } => show(id.find(api).await?, output, api).await,
         Messages::Retry { id } => {
+            let id = id.find(api).await?;
             output.record(&api.post(&format!("/api/messages/{id}/retry"), &[], None).await?, line)
         }
         Messages::Cancel { id } => {
+            let id = id.find(api).await?;
             output.record(&api.post(&format!("/api/messages/{id}/cancel"), &[], None).await?, line)
         }
         Messages::Tail { filter } => tail::run(&filter, output, api).await,
+    }
+}
+
+/// How many items a person wants: the API lists no fewer than one.
+pub(crate) fn limit(given: &str) -> Result<usize, String> {
+    match given.parse() {
+        Ok(0) => Err("takes 1 or more".to_owned()),
+        parsed => parsed.map_err(|_| "takes a number, 1 or more".to_owned()),
     }
 }
 
@@ -124,7 +146,8 @@ pub(crate) async fn list(
         query.push(("limit", missing.min(PAGE).to_string()));
         query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
         let page = api.get(path, &query).await?;
-        for item in page.get(key).and_then(Value::as_array).into_iter().flatten().take(missing) {
+        let Some(items) = page.get(key).and_then(Value::as_array) else { bail!("{}", api.is_another()) };
+        for item in items.iter().take(missing) {
             each(item)?;
             missing -= 1;
         }
@@ -191,7 +214,7 @@ pub(crate) fn line(message: &Value) -> String {
 }
 
 fn event_line(event: &Value) -> String {
-    let mut line = format!("  {}  {:<16}", second(text(event, "created_at")), text(event, "kind"));
+    let mut line = format!("  {}  {:<16}", second(text(event, "created_at")), text(event, "type"));
     for key in ["status", "delivery", "provider_id", "code", "provider_code", "detail"] {
         let word = text(event, key);
         if !word.is_empty() {
