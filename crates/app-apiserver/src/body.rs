@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::error::Category;
@@ -138,8 +138,17 @@ fn too_large(limit: usize) -> Problem {
 }
 
 /// # Errors
-/// 415 unless the content is said to be JSON. A browser cannot say so to another site without asking first.
+/// 415 unless the content is said to be JSON, and not compressed. A browser cannot say so to another site without asking first.
 pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let unsupported =
+        |detail| Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+    if !headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        return unsupported("send the body as it is, without compression and without a Content-Encoding");
+    }
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if media_type == "application/json"
@@ -147,8 +156,7 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     {
         return Ok(());
     }
-    let detail = "send JSON, with the header Content-Type: application/json";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+    unsupported("send JSON, with the header Content-Type: application/json")
 }
 
 /// A JSON object's fields. Nothing of the content is repeated in the error.

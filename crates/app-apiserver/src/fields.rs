@@ -221,6 +221,11 @@ impl Fields {
         self.left.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
     }
 
+    /// Whether something that is no text was not taken, under a name of this ending.
+    pub(crate) fn other_left(&self, suffix: &str) -> bool {
+        self.left.iter().any(|(name, value)| name.ends_with(suffix) && !value.is_string() && !value.is_null())
+    }
+
     /// # Errors
     /// 400 with everything that was wrong, if anything was.
     pub(crate) fn finish(self) -> Result<(), Problem> {
@@ -267,7 +272,11 @@ fn is_clean(value: &Value) -> bool {
 fn is_web_url(text: &str) -> bool {
     // The parser of URLs drops tabs and line breaks; a stored URL must not hold any.
     let plain = text.len() <= URL_BYTES_MAX && !text.chars().any(|c| c.is_control() || c.is_whitespace());
-    plain && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+    // It also finds a host where none is written: http:///x is http://x to it.
+    let host_is_written = text.split_once("://").is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+    plain
+        && host_is_written
+        && url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
 
 #[cfg(test)]

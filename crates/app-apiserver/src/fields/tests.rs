@@ -71,6 +71,12 @@ fn only_web_urls_are_attachments() {
         "javascript:x",
         "https://",
         "https:///a b",
+        "http:///x",
+        "http:////x",
+        "http://\\x",
+        "http:x",
+        "https:/x",
+        "http://?x",
         "http://e.com/\n",
         &long,
     ] {

@@ -184,7 +184,9 @@ fn provider_reference(fields: &mut Fields) -> (String, String) {
         let names: Vec<String> = found.iter().map(|(name, _)| format!("{name}{ID_SUFFIX}")).collect();
         let sentence = "must stand there exactly once: a text whose name ends in _id names the provider and its \
                         message, such as messaging_provider_id";
-        if names.is_empty() {
+        if names.is_empty() && fields.other_left(ID_SUFFIX) {
+            fields.wrong("<provider>_id", "wrong_type", "must be a text: write the id in quotes");
+        } else if names.is_empty() {
             fields.wrong("<provider>_id", "required", sentence);
         } else {
             fields.wrong("<provider>_id", "ambiguous", sentence);
