@@ -20,9 +20,7 @@ const CLAIM_ROWS_MAX: usize = 500;
 /// Throttled answers in a row, without an accepted one between, that slow the whole account down.
 const THROTTLED_IN_A_ROW: u32 = 3;
 const THROTTLE_PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Answers of 5xx, or none, in a row: then it is an outage, and more calls would only burn attempts.
-const FAILED_IN_A_ROW: u32 = 10;
-const OUTAGE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 const HALT_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// A configured provider and how it fares.
@@ -45,7 +43,6 @@ struct Health {
     /// Pauses in a row: the next is twice as long, and afterwards one message goes ahead as a probe.
     pauses: u32,
     throttled: u32,
-    failed: u32,
     tokens: f64,
     refilled_at: Instant,
 }
@@ -63,7 +60,6 @@ impl Candidates {
                 paused_until: None,
                 pauses: 0,
                 throttled: 0,
-                failed: 0,
                 tokens: provider.rate_per_s.unwrap_or_default().min(1.0),
                 refilled_at: Instant::now(),
             };
@@ -146,7 +142,6 @@ impl Candidate {
             Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
                 health.pauses = 0;
                 health.throttled = 0;
-                health.failed = 0;
                 health.paused_until = None;
             }
             Outcome::Throttled { retry_after, .. } => {
@@ -156,14 +151,10 @@ impl Candidate {
                     health.paused_until = Some(now + pause);
                 }
             }
-            Outcome::Unreachable { .. } => self.pause(&mut health, now, OUTAGE_PAUSE),
+            Outcome::Unreachable { .. } => self.pause(&mut health, now, UNREACHABLE_PAUSE),
             Outcome::Halted { .. } => self.pause(&mut health, now, HALT_PAUSE),
-            Outcome::Unavailable { .. } | Outcome::Uncertain { .. } => {
-                health.failed += 1;
-                if health.failed >= FAILED_IN_A_ROW {
-                    self.pause(&mut health, now, OUTAGE_PAUSE);
-                }
-            }
+            // Whether that is the provider or the message is not known here.
+            Outcome::Unavailable { .. } | Outcome::Uncertain { .. } => {}
         }
     }
 
@@ -239,35 +230,13 @@ rate_per_s = 20.0
         let unreachable = Outcome::Unreachable { detail: String::new() };
         candidates.0["a"].learn(&unreachable);
         assert_eq!(chosen(&candidates, &route).unwrap().0, "b");
-        tokio::time::advance(OUTAGE_PAUSE.0).await;
+        tokio::time::advance(UNREACHABLE_PAUSE.0).await;
         let (probe, permit) = candidates.choose(&route).unwrap();
         assert_eq!((probe.config.id.as_str(), permit.num_permits()), ("a", 1));
         assert_eq!(chosen(&candidates, &route), None, "one probe at a time");
         drop(permit);
         probe.learn(&Outcome::Accepted { provider_message_id: None });
         assert_eq!(chosen(&candidates, &route), Some(("a".to_owned(), 8)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_is_left_alone_although_it_answers_but_single_failures_are_not_one() {
-        let (candidates, route) = candidates();
-        let a = &candidates.0["a"];
-        let unavailable =
-            Outcome::Unavailable { retry_after: None, provider_code: None, detail: String::new() };
-        for _ in 1..FAILED_IN_A_ROW {
-            a.learn(&unavailable);
-        }
-        a.learn(&Outcome::Accepted { provider_message_id: None });
-        a.learn(&unavailable);
-        assert_eq!(chosen(&candidates, &route).unwrap().0, "a");
-        for _ in 1..FAILED_IN_A_ROW {
-            a.learn(&unavailable);
-        }
-        assert_eq!(chosen(&candidates, &route).unwrap().0, "b");
-        tokio::time::advance(OUTAGE_PAUSE.0).await;
-        assert_eq!(chosen(&candidates, &route), Some(("a".to_owned(), 1)));
-        a.learn(&unavailable);
-        assert_eq!(chosen(&candidates, &route).unwrap().0, "b", "the probe failed: a longer pause");
     }
 
     #[tokio::test(start_paused = true)]
