@@ -22,7 +22,7 @@ test: setup ## Run every test against a real PostgreSQL (one of its own, or DATA
 	$(CARGO) build --locked --workspace --bins
 	$(TARGET_DIR)/debug/test-database $(CARGO) test --locked --workspace
 
-bench: setup ## Measure throughput and latency; ARGS="--help" lists what can be chosen
+bench: setup ## Measure ours, limits and peers in turns; ARGS="--quick" for a short look, "--help" for more
 	@$(CARGO) build --locked --release --workspace --bins
 	@$(TARGET_DIR)/release/bench $(ARGS)
 
