@@ -190,7 +190,9 @@ pub async fn reply_ends(client: &Client, id: Uuid) -> Result<Option<ReplyEnds>, 
     let statement = client
         .prepare_cached(
             "select channel, inbound_or_outbound, endpoint_source, endpoint_target, subject from messages
-             where conversation_id = $1 and bucket = $2 order by id desc limit 1",
+             where (conversation_id, id) >= ($1, '00000000-0000-0000-0000-000000000000')
+               and (conversation_id, id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and bucket = $2
+             order by conversation_id desc, id desc limit 1",
         )
         .await?;
     let Some(row) = client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await? else {

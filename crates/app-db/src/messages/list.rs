@@ -143,11 +143,14 @@ fn walk_sql(source: &Source, order: Order) -> String {
         Source::All => {
             format!("select id, bucket from messages where $3::uuid[] is null and {}", bounds("id"))
         }
+        // Compared as rows, so that no other index than the conversation's fits.
         Source::Conversations(_) => format!(
             "select w.id, w.bucket from unnest($3::uuid[]) as c(id) cross join lateral (
-                 select id, bucket from messages where conversation_id = c.id and {}
+                 select id, bucket from messages
+                 where (conversation_id, id) {past} (c.id, $1) and (conversation_id, id) >= (c.id, $4)
+                   and (conversation_id, id) < (c.id, $5)
+                 order by conversation_id {direction}, id {direction} limit $2
              ) as w order by w.id {direction} limit $2",
-            bounds("id")
         ),
         Source::Problems | Source::Outbox => {
             let table = if matches!(source, Source::Problems) { "problems" } else { "outbox" };
