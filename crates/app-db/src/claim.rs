@@ -46,7 +46,7 @@ pub(crate) fn claim_sql() -> String {
         "with due as (
              select d.* from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
              cross join lateral (
-                 select bucket, message_id, next_attempt_at, leased_provider, reconciling from outbox
+                 select ctid as place, next_attempt_at, leased_provider, reconciling from outbox
                  where route = $1 and priority = p.priority
                    and next_attempt_at >= p.floor and next_attempt_at <= now()
                  order by next_attempt_at limit $4 for update skip locked
@@ -55,7 +55,7 @@ pub(crate) fn claim_sql() -> String {
          ), o as (
              update outbox o set lease_no = o.lease_no + 1, leased_by = $5, leased_provider = $6,
                  next_attempt_at = now() + $7 * interval '1 second', reconciling = false
-             from due where o.message_id = due.message_id and o.bucket = due.bucket
+             from due where o.ctid = due.place
              returning o.message_id, o.bucket, o.lease_no, o.attempt as tries, o.next_attempt_at,
                  due.next_attempt_at as due_at, due.leased_provider as lapsed_provider, due.reconciling
          )

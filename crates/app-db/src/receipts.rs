@@ -201,10 +201,10 @@ async fn lock(
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
     let statement = transaction
         .prepare_cached(
-            "select o.message_id, o.leased_by is not null, o.attempt, o.lease_no
-             from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             join outbox o on o.message_id = k.id and o.bucket = k.bucket
-             order by o.message_id for update of o",
+            "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select message_id, leased_by is not null, attempt, lease_no from outbox
+                 where message_id = k.id and bucket = k.bucket for update
+             ) as o",
         )
         .await?;
     let outbox: HashMap<Uuid, (bool, i32, i32)> = transaction
@@ -215,12 +215,11 @@ async fn lock(
         .collect();
     let statement = transaction
         .prepare_cached(
-            "select m.id, m.status_tag, m.delivery_tag, m.attempt, m.lease_no, m.provider_id,
-                 m.provider_message_id, m.status_payload
-             from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             join messages m on m.id = k.id and m.bucket = k.bucket
-             where m.inbound_or_outbound = 'outbound'
-             order by m.id for update of m",
+            "select m.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select id, status_tag, delivery_tag, attempt, lease_no, provider_id, provider_message_id,
+                     status_payload from messages
+                 where id = k.id and bucket = k.bucket and inbound_or_outbound = 'outbound' for update
+             ) as m",
         )
         .await?;
     let rows = transaction.query(&statement, &[&ids, &buckets]).await?;

@@ -42,19 +42,19 @@ pub(crate) const SETTLE: &str = "
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
                 provider_id, provider_message_id, event_id, event_kind, reference)
     ), ours as materialized (
-        select s.* from s join outbox o on o.message_id = s.message_id and o.bucket = s.bucket
-        where o.lease_no = s.lease_no and o.leased_by = $14
-        order by s.message_id for update of o
+        select s.*, o.place from s cross join lateral (
+            select ctid as place from outbox
+            where message_id = s.message_id and bucket = s.bucket and lease_no = s.lease_no and leased_by = $14
+            for update
+        ) as o
     ), gone as (
-        delete from outbox o using ours
-        where o.message_id = ours.message_id and o.bucket = ours.bucket and ours.gone
+        delete from outbox o using ours where o.ctid = ours.place and ours.gone
     ), later as (
         update outbox o set leased_by = null, leased_provider = null, attempt = ours.attempt,
             reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
             next_attempt_at = case when ours.next_s is null then 'infinity'
                 else now() + ours.next_s * interval '1 second' end
-        from ours
-        where o.message_id = ours.message_id and o.bucket = ours.bucket and not ours.gone
+        from ours where o.ctid = ours.place and not ours.gone
     ), changed as (
         update messages m set status_tag = ours.status_tag, delivery_tag = ours.delivery_tag,
             status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
