@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
-use model::{Bucket, Message};
+use model::{Bucket, Channel, Endpoint, Priority};
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::{Error, messages};
+use crate::{Client, Error};
 
 /// What a claim asks for.
 #[derive(Clone, Copy, Debug)]
@@ -18,68 +21,89 @@ pub struct ClaimRequest<'a> {
     pub lease: Duration,
     /// At most so many rows; no more than there are free slots.
     pub limit: usize,
-    /// For each priority from the most urgent: rows due before this are not looked for. What lies below has been
-    /// claimed, and only dead index entries would be walked; a sweep from the beginning now and then finds what
-    /// was locked when its turn came.
+    /// For each priority from the most urgent: rows due before this are not looked for ([`crate::floors`]).
     pub floors: [Option<Timestamp>; 3],
 }
 
-/// A row under our lease.
+/// A row under our lease, and what a provider call needs of its message.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    pub message: Message,
+    pub message_id: Uuid,
     pub lease_no: i32,
     /// Attempts counted before this one.
     pub attempt: u32,
+    pub priority: Priority,
     /// When it was due: its place in the queue.
     pub due_at: Timestamp,
+    /// When it was due first: its age is counted from here.
+    pub first_due_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
     /// The database's clock at the claim.
     pub claimed_at: Timestamp,
     /// At which provider a lease lapsed, if one did: what became of that attempt is unknown.
     pub lapsed_provider: Option<String>,
     /// It waited for a receipt, and none came.
     pub reconciling: bool,
+    /// Who was asked last, if anybody was.
+    pub provider_id: Option<String>,
+    pub channel: Channel,
+    pub source: Endpoint,
+    pub target: Endpoint,
+    pub subject: Option<String>,
+    pub body: String,
+    pub attachments: Vec<String>,
 }
 
-pub(crate) fn claim_sql() -> String {
-    format!(
-        "with due as (
-             select d.* from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
-             cross join lateral (
-                 select ctid as place, next_attempt_at, leased_provider, reconciling from outbox
-                 where route = $1 and priority = p.priority
-                   and next_attempt_at >= p.floor and next_attempt_at <= now()
-                 order by next_attempt_at limit $4 for update skip locked
-             ) as d
-             limit $4
-         ), o as (
-             update outbox o set lease_no = o.lease_no + 1, leased_by = $5, leased_provider = $6,
-                 next_attempt_at = now() + $7 * interval '1 second', reconciling = false
-             from due where o.ctid = due.place
-             returning o.message_id, o.bucket, o.lease_no, o.attempt as tries, o.next_attempt_at,
-                 due.next_attempt_at as due_at, due.leased_provider as lapsed_provider, due.reconciling
-         )
-         select {}, o.lease_no, o.tries, o.due_at, o.lapsed_provider, o.reconciling, now() as claimed_at
-         from o join messages m on m.id = o.message_id and m.bucket = o.bucket",
-        messages::COLUMNS
+impl Claimed {
+    pub fn lease(&self) -> Lease {
+        Lease { message_id: self.message_id, lease_no: self.lease_no }
+    }
+}
+
+/// What [`from_row`] reads, of a leased outbox row `o` with its message `m`.
+pub(crate) const COLUMNS: &str = "o.message_id, o.lease_no, o.attempt, o.priority, o.due_at,
+    greatest(m.send_at, m.created_at), o.expires_at, now(), o.lapsed_provider, o.reconciling, m.provider_id,
+    o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments";
+
+/// The rows are locked in the order of the queue, then found again by their place, which a lock keeps. Of a lapsed
+/// lease the provider stays noted until it is settled: if we vanish, the next claim finds it as this one did.
+pub(crate) const CLAIM: &str = "
+    with due as (
+        select d.* from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
+        cross join lateral (
+            select ctid as place, leased_provider from outbox
+            where route = $1 and priority = p.priority
+              and next_attempt_at >= p.floor and next_attempt_at <= now()
+              and (leased_until is null or leased_until <= now())
+            order by next_attempt_at limit $4 for update skip locked
+        ) as d
+        limit $4
+    ), o as (
+        update outbox o set lease_no = o.lease_no + 1, leased_by = $5,
+            leased_provider = coalesce(o.leased_provider, $6), leased_until = now() + $7 * interval '1 second'
+        from due where o.ctid = due.place
+        returning o.message_id, o.bucket, o.lease_no, o.attempt, o.priority, o.next_attempt_at as due_at,
+            o.expires_at, due.leased_provider as lapsed_provider, o.reconciling, o.channel
     )
+    select ";
+
+pub(crate) fn claim_sql() -> String {
+    format!("{CLAIM}{COLUMNS} from o join messages m on m.id = o.message_id and m.bucket = o.bucket")
 }
 
 /// Takes due rows, the most urgent priority first, within it the longest due first; skips what others hold. The
-/// result is in no order.
+/// result is in no order. One statement: outside a transaction it
+/// commits by itself.
 ///
 /// # Errors
-/// As the database gives them.
-pub async fn claim(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    request: ClaimRequest<'_>,
-) -> Result<Vec<Claimed>, Error> {
+/// As the database gives them; whether rows were leased is then unknown.
+pub async fn claim(client: &impl GenericClient, request: ClaimRequest<'_>) -> Result<Vec<Claimed>, Error> {
     let priorities = [0_i16, 1, 2];
     let floors: Vec<Timestamp> =
         request.floors.iter().map(|floor| floor.unwrap_or(Timestamp::UNIX_EPOCH)).collect();
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
-    let statement = transaction.prepare_cached(&claim_sql()).await?;
-    let rows = transaction
+    let statement = client.prepare_cached(&claim_sql()).await?;
+    let rows = client
         .query(
             &statement,
             &[
@@ -93,19 +117,30 @@ pub async fn claim(
             ],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Claimed {
-                message: messages::from_row(row)?,
-                lease_no: row.get("lease_no"),
-                attempt: u32::try_from(row.get::<_, i32>("tries")).unwrap_or(0),
-                due_at: row.get("due_at"),
-                claimed_at: row.get("claimed_at"),
-                lapsed_provider: row.get("lapsed_provider"),
-                reconciling: row.get("reconciling"),
-            })
-        })
-        .collect()
+    rows.iter().map(from_row).collect()
+}
+
+/// By position: names are looked up one by one, which shows in the profile of a claim.
+pub(crate) fn from_row(row: &Row) -> Result<Claimed, Error> {
+    Ok(Claimed {
+        message_id: row.get(0),
+        lease_no: row.get(1),
+        attempt: u32::try_from(row.get::<_, i32>(2)).unwrap_or(0),
+        priority: Priority::from_i16(row.get(3)),
+        due_at: row.get(4),
+        first_due_at: row.get(5),
+        expires_at: row.get(6),
+        claimed_at: row.get(7),
+        lapsed_provider: row.get(8),
+        reconciling: row.get(9),
+        provider_id: row.get(10),
+        channel: row.get::<_, &str>(11).parse()?,
+        source: Endpoint::stored(row.get(12)),
+        target: Endpoint::stored(row.get(13)),
+        subject: row.get(14),
+        body: row.get(15),
+        attachments: row.get::<_, Option<Json<Vec<String>>>>(16).map_or_else(Vec::new, |json| json.0),
+    })
 }
 
 /// A lease that somebody holds.
@@ -120,14 +155,14 @@ pub struct Lease {
 /// # Errors
 /// As the database gives them.
 pub async fn extend(
-    client: &crate::Client,
+    client: &Client,
     owner: Uuid,
     lease: Duration,
     leases: &[Lease],
 ) -> Result<Vec<Lease>, Error> {
     let statement = client
         .prepare_cached(
-            "update outbox o set next_attempt_at = now() + $5 * interval '1 second'
+            "update outbox o set leased_until = now() + $5 * interval '1 second'
              from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
              where o.message_id = k.message_id and o.bucket = k.bucket and o.lease_no = k.lease_no
                and o.leased_by = $4
@@ -143,10 +178,10 @@ pub async fn extend(
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn release(client: &crate::Client, owner: Uuid, leases: &[Lease]) -> Result<(), Error> {
+pub async fn release(client: &Client, owner: Uuid, leases: &[Lease]) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
-            "update outbox o set next_attempt_at = now(), leased_by = null, leased_provider = null
+            "update outbox o set leased_by = null, leased_provider = null, leased_until = null
              from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
              where o.message_id = k.message_id and o.bucket = k.bucket and o.lease_no = k.lease_no
                and o.leased_by = $4",

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use model::{Channel, Endpoint};
 use uuid::Uuid;
 
-use crate::claim::{Claimed, Lease};
-use crate::{Client, Error, messages};
+use crate::claim::{self, Claimed, Lease};
+use crate::{Client, Error};
 
 const BATCH: i64 = 5_000;
 /// Idempotency keys are promised for 24 hours.
@@ -78,35 +78,22 @@ pub async fn claim_expired(
                 and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'
               order by o.message_id limit $4)
          ), due as (
-             select o.message_id, o.bucket, o.next_attempt_at from outbox o
-             join old on old.message_id = o.message_id and old.bucket = o.bucket
-             where o.leased_by is null
-             order by o.message_id for update of o skip locked
+             select d.place from (select * from old order by message_id) as old cross join lateral (
+                 select ctid as place from outbox
+                 where message_id = old.message_id and bucket = old.bucket and leased_by is null
+                 for update skip locked
+             ) as d
          ), o as (
              update outbox o set lease_no = o.lease_no + 1, leased_by = $3, leased_provider = '',
-                 next_attempt_at = now() + interval '10 seconds'
-             from due where o.message_id = due.message_id and o.bucket = due.bucket
-             returning o.message_id, o.bucket, o.lease_no, o.attempt as tries, o.next_attempt_at,
-                 due.next_attempt_at as due_at
+                 leased_until = now() + interval '10 seconds'
+             from due where o.ctid = due.place
+             returning o.*, o.next_attempt_at as due_at, null::text as lapsed_provider
          )
-         select {}, o.lease_no, o.tries, o.due_at, now() as claimed_at
-         from o join messages m on m.id = o.message_id and m.bucket = o.bucket",
-        messages::COLUMNS
+         select {} from o join messages m on m.id = o.message_id and m.bucket = o.bucket",
+        claim::COLUMNS
     );
     let rows = transaction.query(&sql, &[&born_before, &max_age.as_secs_f64(), &owner, &BATCH]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Claimed {
-                message: messages::from_row(row)?,
-                lease_no: row.get("lease_no"),
-                attempt: u32::try_from(row.get::<_, i32>("tries")).unwrap_or(0),
-                due_at: row.get("due_at"),
-                claimed_at: row.get("claimed_at"),
-                lapsed_provider: None,
-                reconciling: false,
-            })
-        })
-        .collect()
+    rows.iter().map(claim::from_row).collect()
 }
 
 /// A row whose route is not in the configuration.

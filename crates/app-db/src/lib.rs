@@ -7,6 +7,7 @@ pub mod claim;
 pub mod conversations;
 pub mod embedded;
 mod error;
+pub mod floors;
 pub mod gauges;
 mod group;
 pub mod housekeeping;

@@ -64,7 +64,9 @@ fn scans(plan: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-const BY_INDEX: [&str; 4] = ["Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan"];
+/// A Tid Scan reads the row whose place is known.
+const BY_INDEX: [&str; 5] =
+    ["Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Bitmap Index Scan", "Tid Scan"];
 
 #[tokio::test]
 async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
@@ -87,10 +89,12 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         "'sms', array[0, 1, 2]::smallint[], array['-infinity', '-infinity', '-infinity']::timestamptz[], 200,
          '{id}', 'p', 10"
     );
+    let everything = settle::Needs { later: true, reference: true, problem: true };
     let window = |source: Source| messages::list::window_sql(&source, Order::NewestFirst);
     let statements = [
         ("claim", claim::claim_sql(), claim_arguments),
-        ("settle", settle::SETTLE.to_owned(), settle_arguments),
+        ("settle", settle::settle_sql(settle::Needs::default()), settle_arguments.clone()),
+        ("settle_all", settle::settle_sql(everything), settle_arguments),
         ("all", window(Source::All), window_arguments("null")),
         (
             "conversation",

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use model::{Bucket, Channel, Next, StatusPayload, Transition};
+use deadpool_postgres::GenericClient;
+use model::{Bucket, Channel, Delivery, Next, Status, StatusPayload, Transition};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
@@ -33,8 +34,32 @@ pub struct Settled {
     pub by_receipt: HashSet<Uuid>,
 }
 
-/// The outbox row is locked first, in the order of ids, and everything else hangs on that it is still ours.
-pub(crate) const SETTLE: &str = "
+/// What a batch needs beyond what every batch does: a part of the statement that has nothing to write costs as much as
+/// dozens of rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Needs {
+    /// Rows stay in the outbox: for another try, or held.
+    pub later: bool,
+    pub reference: bool,
+    pub problem: bool,
+}
+
+impl Needs {
+    fn of(settlements: &[&Settlement]) -> Self {
+        let any = |is: fn(&Settlement) -> bool| settlements.iter().any(|s| is(s));
+        Self {
+            later: any(|s| s.transition.next != Next::Gone),
+            reference: any(|s| s.reference.is_some()),
+            problem: any(|s| {
+                s.transition.status == Status::Failed || s.transition.delivery == Delivery::Unknown
+            }),
+        }
+    }
+}
+
+/// The outbox row is locked first, in the order of ids, and everything else hangs on that it is still ours. The look-up
+/// stands in a lateral part, so that no planner walks the outbox instead.
+const OURS: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
                 $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[],
@@ -49,12 +74,6 @@ pub(crate) const SETTLE: &str = "
         ) as o
     ), gone as (
         delete from outbox o using ours where o.ctid = ours.place and ours.gone
-    ), later as (
-        update outbox o set leased_by = null, leased_provider = null, attempt = ours.attempt,
-            reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
-            next_attempt_at = case when ours.next_s is null then 'infinity'
-                else now() + ours.next_s * interval '1 second' end
-        from ours where o.ctid = ours.place and not ours.gone
     ), changed as (
         update messages m set status_tag = ours.status_tag, delivery_tag = ours.delivery_tag,
             status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
@@ -67,24 +86,43 @@ pub(crate) const SETTLE: &str = "
         select bucket, message_id, event_id, event_kind, status_tag, delivery_tag, attempt, lease_no, provider_id,
             status_payload ->> 'code', status_payload ->> 'provider_code', status_payload ->> 'detail'
         from ours
-    ), reference as (
+    )";
+
+const LATER: &str = ", later as (
+        update outbox o set leased_by = null, leased_provider = null, leased_until = null, attempt = ours.attempt,
+            reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
+            next_attempt_at = case when ours.next_s is null then 'infinity'
+                else now() + ours.next_s * interval '1 second' end
+        from ours where o.ctid = ours.place and not ours.gone
+    )";
+
+const REFERENCE: &str = ", reference as (
         insert into provider_refs (bucket, key_hash, message_id, attempt)
         select get_byte(reference, 0), reference, message_id, attempt from ours where reference is not null
         on conflict (bucket, key_hash) do nothing
-    ), problem as (
+    )";
+
+const PROBLEM: &str = ", problem as (
         insert into problems (bucket, message_id, kind)
         select bucket, message_id, case status_tag when 'failed' then 'failed' else 'held' end from ours
         where status_tag = 'failed' or delivery_tag = 'unknown'
         on conflict (message_id, bucket) do update set kind = excluded.kind
-    )
-    select message_id from ours";
+    )";
 
-/// Writes what is still ours to write. What is missing from the result lost its lease.
+pub(crate) fn settle_sql(needs: Needs) -> String {
+    let part = |needed: bool, part: &'static str| if needed { part } else { "" };
+    let later = part(needs.later, LATER);
+    let reference = part(needs.reference, REFERENCE);
+    let problem = part(needs.problem, PROBLEM);
+    format!("{OURS}{later}{reference}{problem} select message_id from ours")
+}
+
+/// Writes what is still ours to write, in one statement. What is missing from the result lost its lease.
 ///
 /// # Errors
-/// As the database gives them; then nothing was written.
+/// As the database gives them; whether anything was written is then unknown, unless it refused the statement.
 pub async fn settle(
-    transaction: &deadpool_postgres::Transaction<'_>,
+    client: &impl GenericClient,
     owner: Uuid,
     settlements: &[Settlement],
 ) -> Result<Settled, Error> {
@@ -117,8 +155,8 @@ pub async fn settle(
     let references: Vec<Option<&[u8]>> =
         sorted.iter().map(|s| s.reference.as_ref().map(<[u8; 32]>::as_slice)).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
-    let statement = transaction.prepare_cached(SETTLE).await?;
-    let rows = transaction
+    let statement = client.prepare_cached(&settle_sql(Needs::of(&sorted))).await?;
+    let rows = client
         .query(
             &statement,
             &[
@@ -143,17 +181,13 @@ pub async fn settle(
     let written: HashSet<Uuid> = rows.iter().map(|row| row.get(0)).collect();
     let lost: Vec<&Settlement> =
         sorted.into_iter().filter(|s| !written.contains(&s.lease.message_id)).collect();
-    let by_receipt =
-        if lost.is_empty() { HashSet::new() } else { add_provider_ids(transaction, &lost).await? };
+    let by_receipt = if lost.is_empty() { HashSet::new() } else { add_provider_ids(client, &lost).await? };
     Ok(Settled { written, by_receipt })
 }
 
 /// The answers that came after a receipt had settled their message.
-async fn add_provider_ids(
-    transaction: &deadpool_postgres::Transaction<'_>,
-    lost: &[&Settlement],
-) -> Result<HashSet<Uuid>, Error> {
-    let accepted = |s: &&&Settlement| s.transition.status == model::Status::Ok;
+async fn add_provider_ids(client: &impl GenericClient, lost: &[&Settlement]) -> Result<HashSet<Uuid>, Error> {
+    let accepted = |s: &&&Settlement| s.transition.status == Status::Ok;
     let ids: Vec<Uuid> = lost.iter().filter(accepted).map(|s| s.lease.message_id).collect();
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
     let lease_nos: Vec<i32> = lost.iter().filter(accepted).map(|s| s.lease.lease_no).collect();
@@ -164,7 +198,7 @@ async fn add_provider_ids(
         .filter(accepted)
         .map(|s| s.transition.provider_message_id.as_deref().map(storable))
         .collect();
-    let statement = transaction
+    let statement = client
         .prepare_cached(
             "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),
                  provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
@@ -174,8 +208,7 @@ async fn add_provider_ids(
              returning m.id",
         )
         .await?;
-    let rows = transaction
-        .query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids, &lease_nos])
-        .await?;
+    let rows =
+        client.query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids, &lease_nos]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

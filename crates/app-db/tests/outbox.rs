@@ -10,7 +10,7 @@ use app_db::settle::{Settled, Settlement};
 use app_db::{cancel, housekeeping, requeue};
 use model::transition::{self, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
-use testkit::outbox::{Outbox, accepted, lease_of, rejected, unavailable};
+use testkit::outbox::{Outbox, accepted, rejected, unavailable};
 use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ async fn a_message_is_in_the_outbox_exactly_until_it_is_settled() {
 
     let claimed = outbox.claim(10).await;
     assert_eq!(claimed.len(), 1);
-    assert_eq!(claimed[0].message.body, "Hello");
+    assert_eq!(claimed[0].body, "Hello");
     assert!(claimed[0].lapsed_provider.is_none());
     let settled = outbox.settle(&claimed[0], &accepted()).await;
     assert_eq!(settled.written, HashSet::from([message.id]));
@@ -49,7 +49,7 @@ async fn two_claims_never_get_the_same_row() {
     let others = outbox.fixtures.ids.next(outbox.fixtures.now, Bucket(1));
     let (mine, theirs) = tokio::join!(outbox.claim(40), outbox.claim_as(others, 40));
     let rest = outbox.claim(40).await;
-    let ids: Vec<Uuid> = mine.iter().chain(&theirs).chain(&rest).map(|claimed| claimed.message.id).collect();
+    let ids: Vec<Uuid> = mine.iter().chain(&theirs).chain(&rest).map(|claimed| claimed.message_id).collect();
     assert_eq!(ids.len(), 40);
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 40);
 }
@@ -68,7 +68,7 @@ async fn the_urgent_go_first_and_within_a_priority_the_longest_due() {
     let mut order = Vec::new();
     for _ in 0..4 {
         let claimed = outbox.claim(1).await;
-        order.push((claimed[0].message.priority.as_i16(), claimed[0].message.id));
+        order.push((claimed[0].priority.as_i16(), claimed[0].message_id));
     }
     assert_eq!(order, expected);
 }
@@ -121,7 +121,7 @@ async fn an_extended_lease_does_not_lapse_and_a_lost_one_is_not_extended() {
     let outbox = Outbox::new().await;
     outbox.accept(outbox.fixtures.sms(1, 2)).await;
     let claimed = outbox.claim(1).await;
-    let lease = lease_of(&claimed[0]);
+    let lease = claimed[0].lease();
     outbox.let_leases_lapse().await;
     let client = outbox.pool().get().await.unwrap();
     let kept = claim::extend(&client, outbox.owner, LEASE, &[lease]).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_released_row_is_due_at_once_and_counts_as_not_tried() {
     outbox.accept(outbox.fixtures.sms(1, 2)).await;
     let claimed = outbox.claim(1).await;
     let client = outbox.pool().get().await.unwrap();
-    claim::release(&client, outbox.owner, &[lease_of(&claimed[0])]).await.unwrap();
+    claim::release(&client, outbox.owner, &[claimed[0].lease()]).await.unwrap();
     let again = outbox.claim(1).await;
     assert_eq!((again.len(), again[0].attempt, again[0].lapsed_provider.as_deref()), (1, 0, None));
 }
@@ -228,9 +228,9 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
             let outcome = [accepted(), unavailable(), rejected()][position % 3].clone();
             let tried = Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0 };
             let transition = transition::after_outcome(&outcome, tried, &policy, OnUnknown::Retry, LEASE);
-            let event_id = outbox.event_id(row.message.id);
+            let event_id = outbox.event_id(row.message_id);
             Settlement {
-                lease: lease_of(row),
+                lease: row.lease(),
                 transition,
                 channel: model::Channel::Sms,
                 provider_id: Some("p".to_owned()),
@@ -261,7 +261,7 @@ async fn what_outlived_its_time_is_taken_to_be_expired() {
         let transaction = client.transaction().await.unwrap();
         let now = outbox.fixtures.now + Duration::from_secs(7200);
         let rows = housekeeping::claim_expired(&transaction, outbox.owner, now, max_age).await.unwrap();
-        rows.into_iter().map(|row| row.message.id).collect::<Vec<_>>()
+        rows.into_iter().map(|row| row.message_id).collect::<Vec<_>>()
     };
     let day = Duration::from_secs(86_400);
     assert!(take(day).await.is_empty());

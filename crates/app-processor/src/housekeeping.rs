@@ -154,7 +154,7 @@ impl Processor {
         let settlements: Vec<Settlement> = rows
             .iter()
             .map(|row| {
-                let provider_id = row.message.provider_id.clone();
+                let provider_id = row.provider_id.clone();
                 self.settlement(row, model::transition::expired(row.attempt), provider_id)
             })
             .collect();

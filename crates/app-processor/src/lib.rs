@@ -5,6 +5,7 @@ mod claim;
 mod drain;
 mod housekeeping;
 mod lease;
+mod meters;
 mod observe;
 mod route;
 mod run_once;
@@ -73,7 +74,7 @@ impl Processor {
         let ids = Arc::new(ids);
         let owner = ids.next(parts.clock.now(), model::Bucket(0));
         let leases = Arc::new(Leases::new(parts.config.processor.lease));
-        let candidates = Candidates::new(&parts.config)?;
+        let candidates = Candidates::new(&parts.config, &parts.metrics)?;
         let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
         Ok(Self { parts, owner, ids, candidates, leases, settler, floors: Floors::default() })
     }

@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use model::{Outcome, Route};
-use service::metrics::ProviderLabel;
+use service::metrics::Metrics;
 use service::{Config, ProviderConfig};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::StartError;
+use crate::meters::Meters;
 use crate::send::HttpClient;
 
 /// The largest batch of one claim.
@@ -29,7 +30,7 @@ pub(crate) struct Candidate {
     pub config: ProviderConfig,
     pub client: HttpClient,
     pub webhook_url: String,
-    pub label: ProviderLabel,
+    pub meters: Meters,
     slots: Arc<Semaphore>,
     health: Mutex<Health>,
     /// Whether a claim was limited by its slots: a freed one is then worth a wake-up.
@@ -52,7 +53,7 @@ struct Health {
 pub(crate) struct Candidates(HashMap<String, Arc<Candidate>>);
 
 impl Candidates {
-    pub(crate) fn new(config: &Config) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &Config, metrics: &Metrics) -> Result<Self, StartError> {
         let candidate = |provider: &ProviderConfig| {
             let client = HttpClient::new(provider)
                 .map_err(|problem| StartError::Client { id: provider.id.clone(), problem })?;
@@ -66,7 +67,7 @@ impl Candidates {
             let candidate = Candidate {
                 client,
                 webhook_url: format!("{}/api/webhooks/{}", config.public_url, provider.id),
-                label: ProviderLabel::new(&provider.id),
+                meters: Meters::new(metrics, &provider.id),
                 slots: Arc::new(Semaphore::new(provider.max_in_flight)),
                 health: Mutex::new(health),
                 wanted: AtomicBool::new(false),
@@ -205,7 +206,7 @@ rate_per_s = 20.0
     fn candidates() -> (Candidates, Route) {
         let config = Config::parse(PROVIDER, "app.toml", &|_| None).unwrap();
         let route = config.routes.0[0].clone();
-        (Candidates::new(&config).unwrap(), route)
+        (Candidates::new(&config, &Metrics::default()).unwrap(), route)
     }
 
     fn chosen(candidates: &Candidates, route: &Route) -> Option<(String, usize)> {

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_db::claim::{Claimed, Lease};
-use prometheus_client::metrics::gauge::Gauge;
 use service::telemetry::chain;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
-use crate::claim::lease_of;
 use crate::lease::Leases;
 use crate::route::Candidate;
 
@@ -55,6 +53,10 @@ impl Processor {
             // Our own calls' leases may have lapsed with the database away: claiming now would take them from us.
             return Ok(());
         }
+        if self.settler.is_behind() {
+            // It wakes us when it is not.
+            return Ok(());
+        }
         for number in turns.clone() {
             if shutdown.is_cancelled() {
                 break;
@@ -88,44 +90,37 @@ impl Processor {
         Ok(())
     }
 
+    /// The slot is free when the provider has answered; the lease is held until that is settled.
     pub(crate) async fn send_and_settle(
         self: Arc<Self>,
         candidate: Arc<Candidate>,
         claimed: Claimed,
         permit: OwnedSemaphorePermit,
     ) {
-        let call = Call::begin(&self, &candidate, lease_of(&claimed));
+        let held = HeldLease { leases: Arc::clone(&self.leases), lease: claimed.lease() };
         let began = Instant::now();
+        let call = candidate.meters.call();
         let outcome = self.send(&candidate, &claimed).await;
-        candidate.learn(&outcome);
-        self.settle(&candidate, &claimed, &outcome, began).await;
         drop(call);
+        candidate.learn(&outcome);
         drop(permit);
         if candidate.is_wanted() {
             self.parts.wake.notify_one();
         }
+        self.settle(&candidate, &claimed, &outcome, began, held);
     }
 }
 
-/// A call under way. However it ends, also by a panic, its lease is no longer kept: what is not settled then lapses,
-/// and its outcome counts as unknown.
-struct Call {
+/// The lease of a call that is under way or waits for its settle. However that ends, also by a panic, the lease is no
+/// longer kept then: what is not settled lapses, and its outcome counts as unknown.
+#[derive(Debug)]
+pub(crate) struct HeldLease {
     leases: Arc<Leases>,
     lease: Lease,
-    in_flight: Gauge,
 }
 
-impl Call {
-    fn begin(processor: &Processor, candidate: &Candidate, lease: Lease) -> Self {
-        let in_flight = processor.parts.metrics.provider_in_flight.get_or_create(&candidate.label).clone();
-        in_flight.inc();
-        Self { leases: Arc::clone(&processor.leases), lease, in_flight }
-    }
-}
-
-impl Drop for Call {
+impl Drop for HeldLease {
     fn drop(&mut self) {
-        self.in_flight.dec();
         self.leases.end([self.lease]);
     }
 }

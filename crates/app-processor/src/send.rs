@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::{Outcome, Reason};
 use providers::Outgoing;
 use service::ProviderConfig;
-use service::metrics::ProviderOutcome;
 use tokio::time::{Instant, timeout};
 
 use crate::Processor;
@@ -100,16 +99,15 @@ impl Processor {
     /// One attempt.
     pub(crate) async fn send(&self, candidate: &Candidate, claimed: &Claimed) -> Outcome {
         let provider = &candidate.config;
-        let message = &claimed.message;
         let outgoing = Outgoing {
-            message_id: message.id,
+            message_id: claimed.message_id,
             attempt: claimed.attempt + 1,
-            channel: message.channel,
-            from: &message.source,
-            to: &message.target,
-            subject: message.subject.as_deref(),
-            body: &message.body,
-            attachments: &message.attachments,
+            channel: claimed.channel,
+            from: &claimed.source,
+            to: &claimed.target,
+            subject: claimed.subject.as_deref(),
+            body: &claimed.body,
+            attachments: &claimed.attachments,
             webhook_url: &candidate.webhook_url,
         };
         let began = Instant::now();
@@ -120,9 +118,7 @@ impl Processor {
                 Err(outcome) => outcome,
             },
         };
-        let metrics = &self.parts.metrics;
-        metrics.attempts.get_or_create(&ProviderOutcome::new(&provider.id, outcome.as_str())).inc();
-        metrics.send_duration_seconds.get_or_create(&candidate.label).observe(began.elapsed().as_secs_f64());
+        candidate.meters.attempt(&outcome, began.elapsed());
         outcome
     }
 }

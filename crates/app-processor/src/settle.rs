@@ -2,6 +2,7 @@
 //! dropped: while the database is away they wait here.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app_db::Error;
@@ -11,15 +12,16 @@ use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
 use model::transition::{self, EventKind, Transition};
 use model::{IdGenerator, Next, Outcome};
-use service::metrics::{ChannelLabel, ChannelStatusCode, ProviderResolution};
+use service::metrics::{ChannelStatusCode, ProviderResolution};
 use service::telemetry::chain;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::claim::tried;
 use crate::lease::Leases;
 use crate::route::Candidate;
+use crate::run_once::HeldLease;
 use crate::{Parts, Processor};
 
 /// The largest batch of one settle.
@@ -28,35 +30,46 @@ const SETTLE_ROWS_MAX: usize = 500;
 const SETTLE_PACE: Duration = Duration::from_millis(4);
 const DATABASE_PAUSE: Duration = Duration::from_millis(200);
 
+/// So many outcomes may wait before claims wait, too.
+const WAITING_MAX: usize = 2 * SETTLE_ROWS_MAX;
+
 /// The way to the settling task.
 #[derive(Debug)]
 pub(crate) struct Settler {
     queue: mpsc::UnboundedSender<Pending>,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Pending {
     settlement: Settlement,
-    written: oneshot::Sender<()>,
+    held: HeldLease,
 }
 
 impl Settler {
     pub(crate) fn new(parts: Parts, owner: Uuid, ids: Arc<IdGenerator>, leases: Arc<Leases>) -> Self {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(write_batches(parts, owner, ids, leases, waiting));
-        Self { queue }
+        let (queue, pending) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { parts, owner, ids, leases, waiting: Arc::clone(&waiting) };
+        tokio::spawn(writer.write_batches(pending));
+        Self { queue, waiting }
+    }
+
+    /// More outcomes wait than the next batches take: what is claimed now would wait behind them.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > WAITING_MAX
     }
 }
 
 impl Processor {
-    /// Settles one attempt; returns when that is committed. The queue needs no bound: it holds at most one
-    /// outcome for every slot.
-    pub(crate) async fn settle(
+    /// Hands one attempt's outcome on to be settled. The queue needs no bound: nothing is claimed while it is long.
+    pub(crate) fn settle(
         &self,
         candidate: &Candidate,
         claimed: &Claimed,
         outcome: &Outcome,
         began: Instant,
+        held: HeldLease,
     ) {
         let provider = &candidate.config;
         let took = began.elapsed();
@@ -67,46 +80,51 @@ impl Processor {
             provider.on_unknown,
             provider.reconcile_wait,
         );
-        let channel = claimed.message.channel.as_str();
         let waited =
             Duration::try_from(claimed.claimed_at.duration_since(claimed.due_at)).unwrap_or_default();
-        let latency =
-            self.parts.metrics.dispatch_latency_seconds.get_or_create(&ChannelLabel::new(channel)).clone();
-        latency.observe((waited + took).as_secs_f64());
+        candidate.meters.dispatched(claimed.channel, waited + took);
         let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
         if !provider.kind.receipts_carry_our_id {
             let provider_message_id = settlement.transition.provider_message_id.as_deref();
             settlement.reference = provider_message_id.map(|id| key_hash(&provider.id, id));
         }
-        let (written, is_written) = oneshot::channel();
-        if self.settler.queue.send(Pending { settlement, written }).is_ok() {
-            // An error means that the task ended with the runtime; then nobody waits for this either.
-            let _ = is_written.await;
-        }
+        self.settler.waiting.fetch_add(1, Ordering::Relaxed);
+        // An error means that the task ended with the runtime; the lease lapses then.
+        let _ = self.settler.queue.send(Pending { settlement, held });
     }
 }
 
-async fn write_batches(
+/// What the settling task works with.
+struct Writer {
     parts: Parts,
     owner: Uuid,
     ids: Arc<IdGenerator>,
     leases: Arc<Leases>,
-    mut waiting: mpsc::UnboundedReceiver<Pending>,
-) {
-    let mut batch = Vec::with_capacity(SETTLE_ROWS_MAX);
-    while waiting.recv_many(&mut batch, SETTLE_ROWS_MAX).await > 0 {
-        let began = Instant::now();
-        let settlements: Vec<Settlement> = batch.iter().map(|pending| pending.settlement.clone()).collect();
-        let settled = write(&parts, owner, &leases, &settlements).await;
-        parts.metrics.settle_duration_seconds.observe(began.elapsed().as_secs_f64());
-        for pending in batch.drain(..) {
-            count(&parts, &pending.settlement, &settled);
-            let _ = pending.written.send(());
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    async fn write_batches(self, mut pending: mpsc::UnboundedReceiver<Pending>) {
+        let mut batch = Vec::with_capacity(SETTLE_ROWS_MAX);
+        while pending.recv_many(&mut batch, SETTLE_ROWS_MAX).await > 0 {
+            let began = Instant::now();
+            let (settlements, held): (Vec<Settlement>, Vec<HeldLease>) =
+                batch.drain(..).map(|pending| (pending.settlement, pending.held)).unzip();
+            let settled = write(&self.parts, self.owner, &self.leases, &settlements).await;
+            self.parts.metrics.settle_duration_seconds.observe(began.elapsed().as_secs_f64());
+            for settlement in &settlements {
+                count(&self.parts, settlement, &settled);
+            }
+            drop(held);
+            let before = self.waiting.fetch_sub(settlements.len(), Ordering::Relaxed);
+            if before > WAITING_MAX && before - settlements.len() <= WAITING_MAX {
+                self.parts.wake.notify_one();
+            }
+            if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {
+                tracing::warn!(error = chain(&error), "parked receipts were not looked at");
+            }
+            tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
         }
-        if let Err(error) = match_parked(&parts, &ids, &settlements).await {
-            tracing::warn!(error = chain(&error), "parked receipts were not looked at");
-        }
-        tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
     }
 }
 
@@ -143,11 +161,8 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
 }
 
 async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Result<Settled, Error> {
-    let mut client = app_db::pool::get(&parts.pool).await?;
-    let transaction = client.transaction().await?;
-    let settled = app_db::settle::settle(&transaction, owner, settlements).await?;
-    transaction.commit().await?;
-    Ok(settled)
+    let client = app_db::pool::get(&parts.pool).await?;
+    app_db::settle::settle(&client, owner, settlements).await
 }
 
 /// Receipts that came before the provider's own id of their message was known are applied now that it is.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app_db::Pool;
-use app_db::claim::{ClaimRequest, Claimed, Lease, claim};
+use app_db::claim::{ClaimRequest, Claimed, claim};
+use app_db::floors::Floors;
 use app_db::settle::{Settlement, settle};
 use chaos::installation::Installation;
 use futures_util::future::try_join_all;
-use jiff::Timestamp;
 use model::transition::{EventKind, Transition};
 use model::{Bucket, Delivery, IdGenerator, Next, Status};
 use service::Clock;
@@ -24,18 +24,13 @@ use crate::rig::{PROVIDER, ROUTE};
 pub const BATCH: usize = 500;
 pub const CLIENTS: usize = 2;
 const LEASE: Duration = Duration::from_secs(600);
-/// As in the processor: what was due this long before the last claim is left to a sweep, and when that comes.
-const FLOOR_MARGIN: Duration = Duration::from_secs(30);
-const SWEEP_EVERY: Duration = Duration::from_secs(5);
-
 /// One of several that claim at the same time.
 #[derive(Debug)]
 pub struct Driver {
     pool: Pool,
     owner: Uuid,
     ids: IdGenerator,
-    floors: [Option<Timestamp>; 3],
-    swept_at: Instant,
+    floors: Floors,
 }
 
 /// A claim that was committed.
@@ -52,23 +47,20 @@ impl Driver {
     pub fn new(pool: &Pool) -> anyhow::Result<Self> {
         let ids = IdGenerator::from_entropy()?;
         let owner = ids.next(Clock::System.now(), Bucket(0));
-        Ok(Self { pool: pool.clone(), owner, ids, floors: [None; 3], swept_at: Instant::now() })
+        Ok(Self { pool: pool.clone(), owner, ids, floors: Floors::default() })
     }
 
     /// # Errors
     /// As the database gives them.
     pub async fn claim(&mut self, limit: usize) -> anyhow::Result<Batch> {
-        if self.swept_at.elapsed() > SWEEP_EVERY {
-            self.swept_at = Instant::now();
-            self.floors = [None; 3];
-        }
+        let start = self.floors.start(Instant::now().into_std());
         let request = ClaimRequest {
             route: ROUTE,
             provider_id: PROVIDER,
             owner: self.owner,
             lease: LEASE,
             limit,
-            floors: self.floors,
+            floors: start.floors,
         };
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -76,11 +68,7 @@ impl Driver {
         let claimed = claim(&transaction, request).await?;
         let took = began.elapsed();
         transaction.commit().await?;
-        for row in &claimed {
-            let priority = usize::try_from(row.message.priority.as_i16())?;
-            let floor = row.due_at.checked_sub(FLOOR_MARGIN).ok();
-            self.floors[priority] = self.floors[priority].max(floor);
-        }
+        self.floors.learn(start, &claimed, claimed.len() == limit, Instant::now().into_std());
         Ok(Batch { claimed, took })
     }
 
@@ -90,7 +78,7 @@ impl Driver {
     /// As the database gives them, or when a lease was lost.
     pub async fn settle(&self, claimed: &[Claimed]) -> anyhow::Result<()> {
         let settlement = |row: &Claimed| Settlement {
-            lease: Lease { message_id: row.message.id, lease_no: row.lease_no },
+            lease: row.lease(),
             transition: Transition {
                 status: Status::Ok,
                 delivery: Delivery::Pending,
@@ -98,19 +86,17 @@ impl Driver {
                 next: Next::Gone,
                 attempt: row.attempt + 1,
                 event: EventKind::Sent,
-                provider_message_id: Some(format!("SM{}", row.message.id.simple())),
+                provider_message_id: Some(format!("SM{}", row.message_id.simple())),
             },
-            channel: row.message.channel,
+            channel: row.channel,
             provider_id: Some(PROVIDER.to_owned()),
-            event_id: self.ids.next(Clock::System.now(), Bucket::of(row.message.id)),
+            event_id: self.ids.next(Clock::System.now(), Bucket::of(row.message_id)),
             // Twilio's receipts carry our id: the processor writes none for it either.
             reference: None,
         };
         let settlements: Vec<Settlement> = claimed.iter().map(settlement).collect();
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
-        let settled = settle(&transaction, self.owner, &settlements).await?;
-        transaction.commit().await?;
+        let client = self.pool.get().await?;
+        let settled = settle(&client, self.owner, &settlements).await?;
         anyhow::ensure!(settled.written.len() == settlements.len(), "a lease was lost in a drain");
         Ok(())
     }

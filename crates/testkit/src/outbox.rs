@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_db::Pool;
 use app_db::accept::{Accept, Accepted, accept};
-use app_db::claim::{self, ClaimRequest, Claimed, Lease};
+use app_db::claim::{self, ClaimRequest, Claimed};
 use app_db::messages::{self, events};
 use app_db::settle::{Settled, Settlement, settle};
 use model::transition::{self, Tried};
@@ -49,13 +49,10 @@ impl Outbox {
 
     /// Claims for provider `p` as another worker.
     pub async fn claim_as(&self, owner: Uuid, limit: usize) -> Vec<Claimed> {
-        let mut client = self.pool().get().await.expect(WORKS);
-        let transaction = client.transaction().await.expect(WORKS);
+        let client = self.pool().get().await.expect(WORKS);
         let request =
             ClaimRequest { route: "sms", provider_id: "p", owner, lease: LEASE, limit, floors: [None; 3] };
-        let claimed = claim::claim(&transaction, request).await.expect(WORKS);
-        transaction.commit().await.expect(WORKS);
-        claimed
+        claim::claim(&client, request).await.expect(WORKS)
     }
 
     pub async fn claim(&self, limit: usize) -> Vec<Claimed> {
@@ -68,21 +65,18 @@ impl Outbox {
         let policy = RetryPolicy::default();
         let wait = Duration::from_secs(300);
         Settlement {
-            lease: lease_of(claimed),
+            lease: claimed.lease(),
             transition: transition::after_outcome(outcome, tried, &policy, on_unknown, wait),
             channel: model::Channel::Sms,
             provider_id: Some("p".to_owned()),
-            event_id: self.event_id(claimed.message.id),
+            event_id: self.event_id(claimed.message_id),
             reference: None,
         }
     }
 
     pub async fn write(&self, settlements: &[Settlement]) -> Settled {
-        let mut client = self.pool().get().await.expect(WORKS);
-        let transaction = client.transaction().await.expect(WORKS);
-        let settled = settle(&transaction, self.owner, settlements).await.expect(WORKS);
-        transaction.commit().await.expect(WORKS);
-        settled
+        let client = self.pool().get().await.expect(WORKS);
+        settle(&client, self.owner, settlements).await.expect(WORKS)
     }
 
     /// Settles under a policy for unknown outcomes.
@@ -114,14 +108,10 @@ impl Outbox {
 
     pub async fn let_leases_lapse(&self) {
         self.execute(
-            "update outbox set next_attempt_at = now() - interval '1 second' where leased_by is not null",
+            "update outbox set leased_until = now() - interval '1 second' where leased_by is not null",
         )
         .await;
     }
-}
-
-pub fn lease_of(claimed: &Claimed) -> Lease {
-    Lease { message_id: claimed.message.id, lease_no: claimed.lease_no }
 }
 
 pub fn accepted() -> Outcome {

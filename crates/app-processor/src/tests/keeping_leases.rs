@@ -25,7 +25,7 @@ async fn a_call_that_is_longer_than_its_lease_is_nobody_elses() {
     let keeping = tokio::spawn(Arc::clone(&holder).keep_leases(end.clone()));
     step(&holder).await;
     let call = test_provider.call().await;
-    let first_end = stage.row(message.id).await.unwrap().due_at.unwrap();
+    let first_end = stage.row(message.id).await.unwrap().leased_until.unwrap();
     until("the first lease would be over", async || {
         let client = stage.pool().get().await.unwrap();
         let now: jiff::Timestamp = client.query_one("select clock_timestamp()", &[]).await.unwrap().get(0);
@@ -37,7 +37,7 @@ async fn a_call_that_is_longer_than_its_lease_is_nobody_elses() {
     assert_eq!(other.leases.count(), 0);
     let row = stage.row(message.id).await.unwrap();
     assert_eq!((row.lease_no, row.leased_by, row.is_due), (1, Some(holder.owner), false));
-    assert!(row.due_at.unwrap() > first_end);
+    assert!(row.leased_until.unwrap() > first_end);
 
     call.accept().await;
     settled(&holder).await;
@@ -59,7 +59,8 @@ async fn only_leases_of_calls_under_way_are_extended() {
     let taken = stage.row(message.id).await.unwrap();
     processor.extend_leases().await.unwrap();
     let extended = stage.row(message.id).await.unwrap();
-    assert!(extended.due_at > taken.due_at);
+    assert!(extended.leased_until > taken.leased_until);
+    assert_eq!(extended.due_at, taken.due_at, "its place in the queue stays");
 
     stage.lapse(message.id, "p").await;
     processor.extend_leases().await.unwrap();

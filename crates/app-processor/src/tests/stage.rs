@@ -39,6 +39,7 @@ pub(super) struct Row {
     pub leased_by: Option<Uuid>,
     /// Nothing: never.
     pub due_at: Option<Timestamp>,
+    pub leased_until: Option<Timestamp>,
     /// By the database's clock.
     pub is_due: bool,
 }
@@ -104,8 +105,10 @@ impl Stage {
     /// The message's row, while it has one.
     pub(super) async fn row(&self, id: Uuid) -> Option<Row> {
         let client = self.pool().get().await.unwrap();
-        let sql = "select route, lease_no, leased_by, nullif(next_attempt_at, 'infinity') as due_at,
-                       next_attempt_at <= clock_timestamp() as is_due
+        let sql =
+            "select route, lease_no, leased_by, nullif(next_attempt_at, 'infinity') as due_at, leased_until,
+                       next_attempt_at <= clock_timestamp()
+                           and coalesce(leased_until <= clock_timestamp(), true) as is_due
                    from outbox where message_id = $1";
         let row = client.query_opt(sql, &[&id]).await.unwrap()?;
         Some(Row {
@@ -113,6 +116,7 @@ impl Stage {
             lease_no: row.get("lease_no"),
             leased_by: row.get("leased_by"),
             due_at: row.get("due_at"),
+            leased_until: row.get("leased_until"),
             is_due: row.get("is_due"),
         })
     }
@@ -122,7 +126,7 @@ impl Stage {
         let vanished = self.owner;
         self.execute(&format!(
             "update outbox set lease_no = lease_no + 1, leased_by = '{vanished}', \
-                 leased_provider = '{provider_id}', next_attempt_at = now() - interval '1 second'
+                 leased_provider = '{provider_id}', leased_until = now() - interval '1 second'
              where message_id = '{id}'"
         ))
         .await;

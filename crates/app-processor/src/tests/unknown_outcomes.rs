@@ -8,7 +8,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use model::{Delivery, NewMessage, Outcome, Status};
 use providers::{Outgoing, Provider, Webhook, WebhookError, WebhookRequest};
-use service::metrics::ChannelStatusCode;
+use service::metrics::{ChannelStatusCode, ProviderLabel};
 
 use super::provider::TestProvider;
 use super::stage::{Stage, config, provider, settled, step, unknown_outcomes};
@@ -119,7 +119,7 @@ impl Provider for Defective {
 
 fn in_flight(processor: &Processor) -> i64 {
     let (candidate, _) = processor.candidates.choose(&processor.parts.config.routes.0[0]).unwrap();
-    processor.parts.metrics.provider_in_flight.get_or_create(&candidate.label).get()
+    processor.parts.metrics.provider_in_flight.get_or_create(&ProviderLabel::new(&candidate.config.id)).get()
 }
 
 #[tokio::test]

@@ -114,6 +114,8 @@ async fn install(peer: &Peer, plan: &Plan) -> anyhow::Result<Command> {
             let mut cargo = Command::new("cargo");
             cargo.args(["build", "--release", "--locked", "--quiet", "--manifest-path"]);
             cargo.arg(source.join("Cargo.toml")).arg("--target-dir").arg(&target);
+            // A peer's build may try its statements on it.
+            cargo.env_remove("DATABASE_URL");
             finished(&mut cargo).await?;
             Ok(Command::new(target.join("release/drain")))
         }
