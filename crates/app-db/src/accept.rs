@@ -207,7 +207,7 @@ async fn take_keys(client: &Client, group: &[Accept]) -> Result<Keys, Error> {
         .prepare_cached(
             "select i.key_hash, i.fingerprint, i.message_id
              from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join idempotency_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
+             join idempotency_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
         )
         .await?;
     let owned = client.query(&statement, &[&buckets, &hashes]).await?;

@@ -65,8 +65,9 @@ pub(crate) const COLUMNS: &str = "o.message_id, o.lease_no, o.attempt, o.priorit
     greatest(m.send_at, m.created_at), o.expires_at, now(), o.lapsed_provider, o.reconciling, m.provider_id,
     o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments";
 
-/// The rows are locked in the order of the queue, then found again by their place, which a lock keeps. Of a lapsed
-/// lease the provider stays noted until it is settled: if we vanish, the next claim finds it as this one did.
+/// The rows are locked in the order of the queue, then found again by their place. One that changed its place since
+/// the statement began is not found, and left to the next claim. Of a lapsed lease the provider stays noted until it is
+/// settled: if we vanish, the next claim finds it as this one did.
 pub(crate) const CLAIM: &str = "
     with due as (
         select d.* from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
@@ -88,7 +89,9 @@ pub(crate) const CLAIM: &str = "
     select ";
 
 pub(crate) fn claim_sql() -> String {
-    format!("{CLAIM}{COLUMNS} from o join messages m on m.id = o.message_id and m.bucket = o.bucket")
+    format!(
+        "{CLAIM}{COLUMNS} from o join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket"
+    )
 }
 
 /// Takes due rows, the most urgent priority first, within it the longest due first; skips what others hold. The
@@ -164,7 +167,7 @@ pub async fn extend(
         .prepare_cached(
             "update outbox o set leased_until = now() + $5 * interval '1 second'
              from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
-             where o.message_id = k.message_id and o.bucket = k.bucket and o.lease_no = k.lease_no
+             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
                and o.leased_by = $4
              returning o.message_id, o.lease_no",
         )
@@ -183,7 +186,7 @@ pub async fn release(client: &Client, owner: Uuid, leases: &[Lease]) -> Result<(
         .prepare_cached(
             "update outbox o set leased_by = null, leased_provider = null, leased_until = null
              from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
-             where o.message_id = k.message_id and o.bucket = k.bucket and o.lease_no = k.lease_no
+             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
                and o.leased_by = $4",
         )
         .await?;

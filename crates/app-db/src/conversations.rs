@@ -42,7 +42,7 @@ pub(crate) async fn select(client: &Client, wanted: &Wanted<'_>) -> Result<Known
     let statement = client
         .prepare_cached(
             "select c.participants_hash, c.id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
-             join conversations c on c.bucket = k.bucket and c.participants_hash = k.hash",
+             join conversations c on c.bucket = any(array[k.bucket]) and c.participants_hash = k.hash",
         )
         .await?;
     let mut known = Known::with_capacity(wanted.len());
@@ -113,10 +113,10 @@ pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
              from (
                  select c.bucket, c.id, cardinality($2::uuid[]) - k.position as before
                  from unnest($1::smallint[], $2::uuid[]) with ordinality as k(bucket, id, position)
-                 join conversations c on c.bucket = k.bucket and c.id = k.id
+                 join conversations c on c.bucket = any(array[k.bucket]) and c.id = k.id
                  for update of c skip locked
              ) as stale
-             where c.bucket = stale.bucket and c.id = stale.id",
+             where c.bucket = any(array[stale.bucket]) and c.id = stale.id",
         )
         .await?;
     client.execute(&statement, &[&buckets, &ids]).await?;

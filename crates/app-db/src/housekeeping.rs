@@ -72,7 +72,7 @@ pub async fn claim_expired(
               order by expires_at limit $4)
              union
              (select o.message_id, o.bucket from outbox o
-              join messages m on m.id = o.message_id and m.bucket = o.bucket
+              join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
               where o.message_id < $1 and o.leased_by is null and not o.reconciling
                 and o.next_attempt_at < now() - interval '1 minute'
                 and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'
@@ -89,7 +89,7 @@ pub async fn claim_expired(
              from due where o.ctid = due.place
              returning o.*, o.next_attempt_at as due_at, null::text as lapsed_provider
          )
-         select {} from o join messages m on m.id = o.message_id and m.bucket = o.bucket",
+         select {} from o join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket",
         claim::COLUMNS
     );
     let rows = transaction.query(&sql, &[&born_before, &max_age.as_secs_f64(), &owner, &BATCH]).await?;
@@ -128,7 +128,7 @@ pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
 pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<Vec<Stranded>, Error> {
     let sql = "
         select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target from outbox o
-        join messages m on m.id = o.message_id and m.bucket = o.bucket
+        join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
         where o.route = $1 and o.message_id > $2 order by o.message_id limit $3";
     client
         .query(sql, &[&route, &after, &BATCH])
@@ -156,6 +156,6 @@ pub async fn reroute(client: &Client, moves: &[(Stranded, String)]) -> Result<u6
     let sql = "
         update outbox o set route = k.route
         from unnest($1::uuid[], $2::smallint[], $3::text[]) as k(message_id, bucket, route)
-        where o.message_id = k.message_id and o.bucket = k.bucket and o.route <> k.route";
+        where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.route <> k.route";
     Ok(client.execute(sql, &[&ids, &buckets, &routes]).await?)
 }

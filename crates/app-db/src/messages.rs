@@ -214,8 +214,8 @@ pub(crate) async fn find_all(client: &crate::Client, ids: &[Uuid]) -> Result<Vec
     let statement = client
         .prepare_cached(&format!(
             "select {COLUMNS} from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             join messages m on m.id = k.id and m.bucket = k.bucket
-             left join outbox o on o.message_id = m.id and o.bucket = m.bucket"
+             join messages m on m.id = any(array[k.id]) and m.bucket = k.bucket
+             left join outbox o on o.message_id = any(array[m.id]) and o.bucket = m.bucket"
         ))
         .await?;
     client.query(&statement, &[&ids, &buckets]).await?.iter().map(from_row).collect()

@@ -178,7 +178,7 @@ async fn find_references(
     let statement = transaction
         .prepare_cached(
             "select r.key_hash, r.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join provider_refs r on r.bucket = k.bucket and r.key_hash = k.key_hash",
+             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.key_hash",
         )
         .await?;
     let rows = transaction.query(&statement, &[&buckets, &hashes]).await?;
@@ -262,7 +262,7 @@ async fn write(
     let statement = transaction
         .prepare_cached(
             "delete from outbox o using unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             where o.message_id = k.id and o.bucket = k.bucket",
+             where o.message_id = any(array[k.id]) and o.bucket = k.bucket",
         )
         .await?;
     transaction.execute(&statement, &[&ids, &buckets]).await?;
@@ -274,7 +274,7 @@ async fn write(
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::jsonb[], $5::integer[], $6::integer[],
                      $7::text[], $8::text[])
                  as k(id, bucket, delivery_tag, status_payload, attempt, lease_no, provider_id, provider_message_id)
-             where m.id = k.id and m.bucket = k.bucket",
+             where m.id = any(array[k.id]) and m.bucket = k.bucket",
         )
         .await?;
     let deliveries: Vec<&str> = changed.iter().map(|(_, row)| row.delivery.as_str()).collect();
@@ -316,7 +316,8 @@ async fn write_problems(
             "with k as (select * from unnest($1::uuid[], $2::smallint[], $3::text[]) as k(id, bucket, delivery_tag)),
              solved as (
                  delete from problems p using k
-                 where p.message_id = k.id and p.bucket = k.bucket and k.delivery_tag <> 'undelivered'
+                 where p.message_id = any(array[k.id]) and p.bucket = k.bucket
+                     and k.delivery_tag <> 'undelivered'
              )
              insert into problems (bucket, message_id, kind)
              select bucket, id, 'undelivered' from k where delivery_tag = 'undelivered'

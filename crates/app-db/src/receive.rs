@@ -146,7 +146,7 @@ async fn take_keys(
     let statement = client
         .prepare_cached(
             "select i.key_hash, i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join inbound_keys i on i.bucket = k.bucket and i.key_hash = k.key_hash",
+             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
         )
         .await?;
     let existing = client.query(&statement, &[&buckets, &hashes]).await?;

@@ -57,8 +57,9 @@ impl Needs {
     }
 }
 
-/// The outbox row is locked first, in the order of ids, and everything else hangs on that it is still ours. The look-up
-/// stands in a lateral part, so that no planner walks the outbox instead.
+/// The outbox row is locked first, in the order of ids, and everything else hangs on that it is still ours. It is then
+/// found by its key, not by its place: where a lease was extended while we waited for the lock, the row has moved, and
+/// this statement's snapshot sees its old place alone.
 const OURS: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
@@ -67,19 +68,20 @@ const OURS: &str = "
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
                 provider_id, provider_message_id, event_id, event_kind, reference)
     ), ours as materialized (
-        select s.*, o.place from s cross join lateral (
-            select ctid as place from outbox
+        select s.* from s cross join lateral (
+            select from outbox
             where message_id = s.message_id and bucket = s.bucket and lease_no = s.lease_no and leased_by = $14
             for update
         ) as o
     ), gone as (
-        delete from outbox o using ours where o.ctid = ours.place and ours.gone
+        delete from outbox o using ours
+        where o.message_id = any(array[ours.message_id]) and o.bucket = ours.bucket and ours.gone
     ), changed as (
         update messages m set status_tag = ours.status_tag, delivery_tag = ours.delivery_tag,
             status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
             provider_id = ours.provider_id,
             provider_message_id = coalesce(ours.provider_message_id, m.provider_message_id), updated_at = now()
-        from ours where m.id = ours.message_id and m.bucket = ours.bucket
+        from ours where m.id = any(array[ours.message_id]) and m.bucket = ours.bucket
     ), event as (
         insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, lease_no,
             provider_id, code, provider_code, detail)
@@ -93,7 +95,8 @@ const LATER: &str = ", later as (
             reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
             next_attempt_at = case when ours.next_s is null then 'infinity'
                 else now() + ours.next_s * interval '1 second' end
-        from ours where o.ctid = ours.place and not ours.gone
+        from ours
+        where o.message_id = any(array[ours.message_id]) and o.bucket = ours.bucket and not ours.gone
     )";
 
 const REFERENCE: &str = ", reference as (
@@ -204,7 +207,7 @@ async fn add_provider_ids(client: &impl GenericClient, lost: &[&Settlement]) -> 
                  provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
              from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::integer[])
                  as k(id, bucket, provider_id, provider_message_id, lease_no)
-             where m.id = k.id and m.bucket = k.bucket and m.status_tag = 'ok' and m.lease_no = k.lease_no
+             where m.id = any(array[k.id]) and m.bucket = k.bucket and m.status_tag = 'ok' and m.lease_no = k.lease_no
              returning m.id",
         )
         .await?;

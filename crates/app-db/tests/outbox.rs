@@ -306,3 +306,28 @@ async fn rows_of_a_route_that_is_gone_are_found_and_moved() {
     assert_eq!(housekeeping::reroute(&client, &moves).await.unwrap(), 1);
     assert_eq!(outbox.claim(10).await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_settle_that_waited_for_an_extension_of_its_lease_settles_all_the_same() {
+    let outbox = Outbox::new().await;
+    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let claimed = outbox.claim(1).await;
+    let mut extending = outbox.pool().get().await.unwrap();
+    let extension = extending.transaction().await.unwrap();
+    // The statement of `claim::extend`, whose commit we hold back.
+    extension.batch_execute("update outbox set leased_until = now() + interval '20 seconds'").await.unwrap();
+    let watching = outbox.pool().get().await.unwrap();
+    let outcome = accepted();
+    let (settled, ()) = tokio::join!(outbox.settle(&claimed[0], &outcome), async {
+        testkit::until("the settle waits for the row", async || {
+            let waits = "select exists (select from pg_locks where not granted and pid in
+                             (select pid from pg_stat_activity where datname = current_database()))";
+            watching.query_one(waits, &[]).await.unwrap().get::<_, bool>(0).then_some(())
+        })
+        .await;
+        extension.commit().await.unwrap();
+    });
+    assert_eq!(settled.written, HashSet::from([message.id]));
+    let left: i64 = watching.query_one("select count(*) from outbox", &[]).await.unwrap().get(0);
+    assert_eq!(left, 0, "a row that stays would be sent again when its lease is over");
+}

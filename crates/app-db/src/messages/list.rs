@@ -171,8 +171,8 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
     format!(
         "with walked as materialized ({walk}), found as (
          select {columns} from walked w
-         join messages m on m.id = w.id and m.bucket = w.bucket
-         left join outbox o on o.message_id = m.id and o.bucket = m.bucket
+         join messages m on m.id = any(array[w.id]) and m.bucket = w.bucket
+         left join outbox o on o.message_id = any(array[m.id]) and o.bucket = m.bucket
          where ($6::text is null or m.status_tag = $6) and ($7::text is null or m.delivery_tag = $7)
            and ($8::text is null or m.channel = $8) and ($9::text is null or m.inbound_or_outbound = $9)
            and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
