@@ -6,7 +6,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench chaos lint clean
+.PHONY: help setup run test bench guard chaos lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: setup ## Run every test against a real PostgreSQL (one of its own, or DATA
 bench: setup ## Measure ours, limits and peers in turns; ARGS="--quick" for a short look, "--help" for more
 	@$(CARGO) build --locked --release --workspace --bins
 	@$(TARGET_DIR)/release/bench $(ARGS)
+
+guard: setup ## A minute of ratios that tell a regression of speed on a noisy machine too; CI runs it
+	@$(CARGO) build --locked --release -p app-apiserver -p app-processor -p provider-simulator -p bench
+	@$(TARGET_DIR)/release/bench --guard
 
 chaos: setup ## Kill and hinder everything, and check what must hold; ARGS="--list" lists the scenarios
 	@$(CARGO) build --locked --release --workspace --bins

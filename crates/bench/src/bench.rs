@@ -33,6 +33,8 @@ pub struct Bench {
     pub stage: Stage,
     pub plan: Plan,
     pub samples: Samples,
+    /// The names of the numbers of stored messages that are compared, from the smallest.
+    pub sizes: Vec<String>,
     /// What could not be measured here, and why.
     pub skipped: Vec<String>,
     /// What a reader must know to read the figures.
@@ -45,7 +47,14 @@ pub const SMALL_STORED: usize = 100_000;
 
 impl Bench {
     pub fn new(stage: Stage, plan: Plan) -> Self {
-        Self { stage, plan, samples: Samples::default(), skipped: Vec::new(), notes: Vec::new() }
+        Self {
+            stage,
+            plan,
+            samples: Samples::default(),
+            sizes: Vec::new(),
+            skipped: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// A fresh installation, on a server that has just written everything: each measurement finds it so.

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod driver;
 pub mod floors;
 pub mod generate;
+pub mod guard;
 pub mod machine;
 pub mod measurements;
 pub mod people;

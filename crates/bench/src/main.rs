@@ -11,9 +11,15 @@ use clap::Parser;
 use service::Clock;
 
 use bench::bench::{Bench, Plan};
+use bench::guard;
 use bench::machine;
 use bench::measurements::{self, Measurement, Times};
 use bench::report::Report;
+use bench::samples::Samples;
+
+/// Of the guard: enough to tell a regression, little enough for every change.
+const GUARD_ROUNDS: usize = 3;
+const GUARD_JOBS: usize = 20_000;
 
 /// Measures the release binaries, limits and peers in turns, on a PostgreSQL of its own with durable settings.
 #[derive(Debug, Parser)]
@@ -42,6 +48,9 @@ struct Arguments {
     /// A short look: a million rows instead of ten, a snapshot of seconds.
     #[arg(long)]
     quick: bool,
+    /// The regression guard: a minute of ratios with bars that hold on a noisy machine too. Writes no report.
+    #[arg(long, conflicts_with_all = ["measurements", "report", "quick"])]
+    guard: bool,
     /// Where the binaries are [default: beside this program].
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
@@ -75,6 +84,9 @@ async fn measure(arguments: Arguments) -> anyhow::Result<bool> {
         arguments.rounds >= 1 && arguments.seconds > 0.0,
         "--rounds and --seconds are more than 0"
     );
+    if arguments.guard {
+        return watch(&arguments).await;
+    }
     let chosen = measurements::named(&arguments.measurements)?;
     let binaries = arguments.binaries.clone().map_or_else(stage::binaries_beside_us, Ok)?;
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -109,6 +121,37 @@ async fn measure(arguments: Arguments) -> anyhow::Result<bool> {
     }
     bench.stage.close(false).await?;
     Ok(passed)
+}
+
+/// The guard's run, again where a bar was missed.
+async fn watch(arguments: &Arguments) -> anyhow::Result<bool> {
+    let names: Vec<String> = guard::MEASUREMENTS.iter().map(|name| (*name).to_owned()).collect();
+    let chosen = measurements::named(&names)?;
+    let binaries = arguments.binaries.clone().map_or_else(stage::binaries_beside_us, Ok)?;
+    let plan = Plan {
+        rounds: GUARD_ROUNDS,
+        time: Duration::from_secs(1),
+        jobs: GUARD_JOBS,
+        ..plan(arguments, Path::new("."), PathBuf::new())
+    };
+    let mut bench = Bench::new(Stage::open(binaries, 1.0).await?, plan);
+    let mut holds = false;
+    for number in 1..=guard::TRIES {
+        bench.samples = Samples::default();
+        let mut failures = Vec::new();
+        for round in 1..=bench.plan.rounds {
+            for measurement in &chosen {
+                take(&mut bench, measurement, &format!("try {number}, round {round}"), &mut failures).await?;
+            }
+        }
+        println!("{}", guard::table(&bench.samples));
+        holds = failures.is_empty() && guard::GUARDS.iter().all(|guard| guard.holds(&bench.samples));
+        if holds {
+            break;
+        }
+    }
+    bench.stage.close(false).await?;
+    Ok(holds)
 }
 
 async fn take(

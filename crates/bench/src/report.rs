@@ -139,6 +139,7 @@ impl Report {
             text,
             "Ratios are medians of the rounds' ratios; the spread is from the lowest to the highest round.\n"
         );
+        text.push_str(&curve(bench));
         let _ = writeln!(
             text,
             "## Everything that was measured\n\n| figure | median | spread | values |\n| --- | --- | --- | --- |"
@@ -197,6 +198,41 @@ impl Report {
             "broken_off": self.failures,
         })
     }
+}
+
+/// What is shown over each number of stored messages, `{}` in the figure's name.
+const CURVE: [(&str, &str); 9] = [
+    ("accept, ms each", "accept over {} stored, ms each"),
+    ("claim of 500, ms", "claim of 500 over {} stored, ms"),
+    ("settle of 500, ms", "settle of 500 over {} stored, ms"),
+    ("page of 50 messages, ms", "list of messages over {} stored, ms"),
+    ("page of 50 conversations, ms", "list of conversations over {} stored, ms"),
+    ("page of a conversation, ms", "a conversation's list over {} stored, ms"),
+    ("retention: a week dropped, ms", "retention over {} stored, ms"),
+    ("messages in that week", "messages dropped over {} stored"),
+    ("disk, bytes a message", "disk over {} stored, bytes each"),
+];
+
+/// A table with a column for each size; nothing where sizes were not compared.
+fn curve(bench: &Bench) -> String {
+    if bench.sizes.is_empty() {
+        return String::new();
+    }
+    let columns = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let row = |first: &str, of: &dyn Fn(&String) -> String| {
+        columns(std::iter::once(first.to_owned()).chain(bench.sizes.iter().map(of)).collect())
+    };
+    let mut text = "## Over how much is stored\n\n".to_owned();
+    text += &row("", &|size| size.replace("large", &number(bench.plan.large as f64)));
+    text += &row("---", &|_| "---".to_owned());
+    for (title, figure) in CURVE {
+        let median = |size: &String| {
+            let spread = bench.samples.spread(&figure.replace("{}", size));
+            spread.map_or("–".to_owned(), |spread| number(spread.median))
+        };
+        text += &row(title, &median);
+    }
+    text + "\n"
 }
 
 #[cfg(test)]

@@ -1,60 +1,48 @@
-//! Accepting and listing over many stored messages and over few, in turns: each side has a database and a server of
-//! its own.
+//! Everything that is done over many stored messages and over few, in turns: accepting, claiming, settling, lists, and
+//! at last retention. Each size has a database and a server of its own.
 
+use std::time::Duration;
+
+use app_db::partitions;
 use chaos::process::Process;
 use http::Method;
+use service::Clock;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, SMALL_STORED, checkpoint};
 use crate::connection::{Connection, Loop, request};
+use crate::driver::{BATCH, Driver};
 use crate::generate;
 use crate::rig::Rig;
 use crate::samples::Spread;
 
 const REQUESTS: usize = 200;
 const LISTS: [&str; 2] = ["messages", "conversations"];
+/// Of a round, over each size.
+const CLAIMS: usize = 5;
+/// Of the eight weeks that are stored, the oldest is older than this.
+const RETENTION: Duration = Duration::from_secs(7 * 7 * 86_400);
 
 struct Side {
-    name: &'static str,
+    name: String,
     rig: Rig,
     people: usize,
     sent: usize,
     conversations: Vec<uuid::Uuid>,
+    driver: Driver,
     _apiserver: Process,
 }
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let mut sides = Vec::new();
-    for (name, count) in [("10^5", SMALL_STORED), ("large", bench.plan.large)] {
-        let installation = bench.installation().await?;
-        let began = Instant::now();
-        let people = generate::stored(&installation, count).await?;
-        let bytes = installation.count("select pg_database_size(current_database())::int8").await?;
-        bench.note(format!(
-            "{count} stored messages with their events, conversations and indexes took {:.2} GB ({:.0} bytes each) and \
-             {:.0} s to generate.",
-            bytes as f64 / 1e9,
-            bytes as f64 / count as f64,
-            began.elapsed().as_secs_f64()
-        ));
-        let client = installation.pool.get().await?;
-        let ids =
-            client.query("select id from conversations order by participants_hash limit 100", &[]).await?;
-        drop(client);
-        let rig = Rig::over(installation).await?;
-        let apiserver = rig.installation.apiserver().await?;
-        let conversations = ids.iter().map(|row| row.get(0)).collect();
-        sides.push(Side { name, rig, people, sent: 0, conversations, _apiserver: apiserver });
+    for (name, count) in sizes(bench.plan.large) {
+        bench.sizes.push(name.clone());
+        sides.push(fill(bench, name, count).await?);
     }
     for _ in 0..bench.plan.rounds {
         for side in &mut sides {
-            checkpoint(&side.rig.installation).await?;
-            let load = Loop::new(side.rig.api, bench.plan.time, side.rig.sends(side.people, false), 202);
-            let answered = Loop { first: side.sent, ..load }.run().await?;
-            side.sent += answered.count + load_connections();
-            bench
-                .samples
-                .add(format!("accept over {} stored, ms each", side.name), 1e3 / answered.per_second());
+            accept(bench, side).await?;
+            claim_and_settle(bench, side).await?;
         }
         for side in &sides {
             for list in LISTS {
@@ -65,6 +53,78 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
             bench.samples.add(format!("a conversation's list over {} stored, ms", side.name), time);
         }
     }
+    for side in &sides {
+        retain(bench, side).await?;
+    }
+    Ok(())
+}
+
+/// From a small one to `large`, by powers of ten.
+fn sizes(large: usize) -> Vec<(String, usize)> {
+    let powers =
+        (SMALL_STORED.ilog10()..large.ilog10()).map(|power| (format!("10^{power}"), 10_usize.pow(power)));
+    powers.chain([("large".to_owned(), large)]).collect()
+}
+
+async fn fill(bench: &mut Bench, name: String, count: usize) -> anyhow::Result<Side> {
+    let installation = bench.installation().await?;
+    let began = Instant::now();
+    let people = generate::stored(&installation, count).await?;
+    let bytes = installation.count("select pg_database_size(current_database())::int8").await?;
+    bench.samples.add(format!("disk over {name} stored, bytes each"), bytes as f64 / count as f64);
+    bench.note(format!(
+        "{count} stored messages with their events, conversations and indexes took {:.2} GB and {:.0} s to generate.",
+        bytes as f64 / 1e9,
+        began.elapsed().as_secs_f64()
+    ));
+    let client = installation.pool.get().await?;
+    let ids = client.query("select id from conversations order by participants_hash limit 100", &[]).await?;
+    drop(client);
+    let driver = Driver::new(&installation.connect(1)?)?;
+    let rig = Rig::over(installation).await?;
+    let apiserver = rig.installation.apiserver().await?;
+    let conversations = ids.iter().map(|row| row.get(0)).collect();
+    Ok(Side { name, rig, people, sent: 0, conversations, driver, _apiserver: apiserver })
+}
+
+async fn accept(bench: &mut Bench, side: &mut Side) -> anyhow::Result<()> {
+    checkpoint(&side.rig.installation).await?;
+    let load = Loop::new(side.rig.api, bench.plan.time, side.rig.sends(side.people, false), 202);
+    let answered = Loop { first: side.sent, ..load }.run().await?;
+    side.sent += answered.count + load_connections();
+    bench.samples.add(format!("accept over {} stored, ms each", side.name), 1e3 / answered.per_second());
+    Ok(())
+}
+
+/// Of what was just accepted.
+async fn claim_and_settle(bench: &mut Bench, side: &mut Side) -> anyhow::Result<()> {
+    let (mut claims_ms, mut settles_ms) = (Vec::new(), Vec::new());
+    for _ in 0..CLAIMS {
+        let batch = side.driver.claim(BATCH).await?;
+        anyhow::ensure!(batch.claimed.len() == BATCH, "a claim came back with {}", batch.claimed.len());
+        claims_ms.push(batch.took.as_secs_f64() * 1e3);
+        let began = Instant::now();
+        side.driver.settle(&batch.claimed).await?;
+        settles_ms.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    for (step, times) in [("claim", claims_ms), ("settle", settles_ms)] {
+        let middle = Spread::of(&times).map_or(f64::NAN, |spread| spread.median);
+        bench.samples.add(format!("{step} of {BATCH} over {} stored, ms", side.name), middle);
+    }
+    Ok(())
+}
+
+/// Drops the oldest week.
+async fn retain(bench: &mut Bench, side: &Side) -> anyhow::Result<()> {
+    let client = side.rig.installation.pool.get().await?;
+    let before = side.rig.installation.count("select count(*) from messages").await?;
+    let began = Instant::now();
+    let dropped = partitions::drop_older_than(&client, Clock::System.now(), RETENTION).await?;
+    let took_ms = began.elapsed().as_secs_f64() * 1e3;
+    let after = side.rig.installation.count("select count(*) from messages").await?;
+    anyhow::ensure!(!dropped.is_empty() && after < before, "retention dropped {dropped:?}");
+    bench.samples.add(format!("retention over {} stored, ms", side.name), took_ms);
+    bench.samples.add(format!("messages dropped over {} stored", side.name), (before - after) as f64);
     Ok(())
 }
 
