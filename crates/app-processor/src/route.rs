@@ -87,6 +87,11 @@ impl Candidates {
         let permits = candidate.take_slots(now)?;
         Some((Arc::clone(candidate), permits))
     }
+
+    /// Whether a claim for this route was limited by slots or rate.
+    pub(crate) fn are_waited_for(&self, route: &Route) -> bool {
+        route.providers.iter().filter_map(|id| self.0.get(id)).any(|candidate| candidate.is_waited_for())
+    }
 }
 
 impl Candidate {
@@ -123,9 +128,15 @@ impl Candidate {
         self.wanted.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody waits for its slots. Asking takes the mark away; the next claim sets it again.
-    pub(crate) fn is_wanted(&self) -> bool {
-        self.wanted.swap(false, Ordering::Relaxed)
+    fn is_waited_for(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for its slots and half of them are free. That takes the mark away; the next claim sets it
+    /// again.
+    pub(crate) fn has_room_for_who_waits(&self) -> bool {
+        let half = self.config.max_in_flight.min(CLAIM_ROWS_MAX) / 2;
+        self.slots.available_permits() > half && self.wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Gives back rate that a claim took and did not use.

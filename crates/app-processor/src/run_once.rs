@@ -13,11 +13,22 @@ use crate::Processor;
 use crate::lease::Leases;
 use crate::route::Candidate;
 
-/// Claims follow each other at this distance at least, so that under load each takes a batch. A first wake-up
-/// after idling is served at once.
-const CLAIM_PACE: Duration = Duration::from_millis(4);
+/// Claims follow each other at this distance at least. A first wake-up after idling is served at once.
+const CLAIM_PACE: Duration = Duration::from_millis(2);
+/// After a round that claimed so many messages: under load each claim takes a batch, because what a claim costs beside
+/// its rows is as much as some dozens of them.
+const BUSY_PACE: Duration = Duration::from_millis(8);
+pub(crate) const BUSY_ROWS: usize = 16;
 /// After a failed round.
 const DATABASE_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a round over all routes brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Round {
+    pub claimed: usize,
+    /// There may be more than there were slots or rate for.
+    pub is_full: bool,
+}
 
 impl Processor {
     /// Rounds until shutdown, on every wake-up and at least at every polling interval.
@@ -25,17 +36,22 @@ impl Processor {
         let mut turns: Vec<usize> = (0..self.parts.config.routes.0.len()).collect();
         while !shutdown.is_cancelled() {
             let began = Instant::now();
-            let pause = match self.run_once(&mut turns, shutdown).await {
-                Ok(()) => CLAIM_PACE.saturating_sub(began.elapsed()),
+            let (pause, longest) = match self.run_once(&mut turns, shutdown).await {
+                // A wake-up says that half of the slots are free; one by one they are looked for at our pace.
+                Ok(round) if round.is_full => (CLAIM_PACE, BUSY_PACE),
+                Ok(round) if round.claimed >= BUSY_ROWS => {
+                    (BUSY_PACE, self.parts.config.processor.poll_interval)
+                }
+                Ok(_) => (CLAIM_PACE, self.parts.config.processor.poll_interval),
                 Err(error) => {
                     tracing::error!(error = chain(&error), "cannot claim; trying again");
-                    DATABASE_PAUSE
+                    (DATABASE_PAUSE, Duration::ZERO)
                 }
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
             tokio::select! {
                 () = self.parts.wake.notified() => {}
-                () = tokio::time::sleep(self.parts.config.processor.poll_interval) => {}
+                () = tokio::time::sleep(longest) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -48,26 +64,29 @@ impl Processor {
         self: &Arc<Self>,
         turns: &mut Vec<usize>,
         shutdown: &CancellationToken,
-    ) -> Result<(), app_db::Error> {
-        if !self.leases.are_kept() {
-            // Our own calls' leases may have lapsed with the database away: claiming now would take them from us.
-            return Ok(());
-        }
-        if self.settler.is_behind() {
-            // It wakes us when it is not.
-            return Ok(());
+    ) -> Result<Round, app_db::Error> {
+        let mut round = Round::default();
+        // Our own calls' leases may have lapsed with the database away: claiming now would take them from us. And a
+        // settler that is behind wakes us when it is not.
+        if !self.leases.are_kept() || self.settler.is_behind() {
+            return Ok(round);
         }
         for number in turns.clone() {
             if shutdown.is_cancelled() {
                 break;
             }
             let route = &self.parts.config.routes.0[number];
-            let Some((candidate, permits)) = self.candidates.choose(route) else { continue };
+            let Some((candidate, permits)) = self.candidates.choose(route) else {
+                round.is_full |= self.candidates.are_waited_for(route);
+                continue;
+            };
             turns.retain(|&other| other != number);
             turns.push(number);
-            self.claim_and_send(&route.name, candidate, permits).await?;
+            let claim = self.claim_and_send(&route.name, candidate, permits).await?;
+            round.claimed += claim.claimed;
+            round.is_full |= claim.is_full;
         }
-        Ok(())
+        Ok(round)
     }
 
     async fn claim_and_send(
@@ -75,19 +94,19 @@ impl Processor {
         route: &str,
         candidate: Arc<Candidate>,
         mut permits: OwnedSemaphorePermit,
-    ) -> Result<(), app_db::Error> {
+    ) -> Result<Round, app_db::Error> {
         let claim = self.claim(route, &candidate.config.id, permits.num_permits()).await?;
         if claim.was_full {
             // There may be more; the pace and the slots decide when it is looked for.
             candidate.want();
-            self.parts.wake.notify_one();
         }
+        let round = Round { claimed: claim.sendable.len(), is_full: claim.was_full };
         for message in claim.sendable {
             let Some(permit) = permits.split(1) else { break };
             tokio::spawn(Arc::clone(self).send_and_settle(Arc::clone(&candidate), message, permit));
         }
         candidate.refund(permits.num_permits());
-        Ok(())
+        Ok(round)
     }
 
     /// The slot is free when the provider has answered; the lease is held until that is settled.
@@ -104,7 +123,7 @@ impl Processor {
         drop(call);
         candidate.learn(&outcome);
         drop(permit);
-        if candidate.is_wanted() {
+        if candidate.has_room_for_who_waits() {
             self.parts.wake.notify_one();
         }
         self.settle(&candidate, &claimed, &outcome, began, held);

@@ -21,13 +21,13 @@ use uuid::Uuid;
 use crate::claim::tried;
 use crate::lease::Leases;
 use crate::route::Candidate;
-use crate::run_once::HeldLease;
+use crate::run_once::{BUSY_ROWS, HeldLease};
 use crate::{Parts, Processor};
 
 /// The largest batch of one settle.
 const SETTLE_ROWS_MAX: usize = 500;
-/// Batches follow each other at this distance at least, so that under load each is worth its commit.
-const SETTLE_PACE: Duration = Duration::from_millis(4);
+/// After a batch of some size the next follows at this distance at least, so that under load each is worth its commit.
+const SETTLE_PACE: Duration = Duration::from_millis(8);
 const DATABASE_PAUSE: Duration = Duration::from_millis(200);
 
 /// So many outcomes may wait before claims wait, too.
@@ -123,7 +123,9 @@ impl Writer {
             if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {
                 tracing::warn!(error = chain(&error), "parked receipts were not looked at");
             }
-            tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
+            if (BUSY_ROWS..SETTLE_ROWS_MAX).contains(&settlements.len()) {
+                tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
+            }
         }
     }
 }
