@@ -6,13 +6,17 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use app_db::{Client, Error, keys};
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::Router;
+use axum::extract::Request;
+use axum::response::IntoResponse;
+use axum::routing::Route;
+use futures_util::future::{Either, ready};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tower::layer::layer_fn;
+use tower::{Service, service_fn};
 use uuid::Uuid;
 
 use crate::App;
@@ -107,15 +111,20 @@ impl ApiKeys {
     }
 }
 
-/// Lets a request through with its [`Caller`], or answers it.
-pub(crate) async fn require_key(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match app.keys.caller(request.headers()) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(problem) => problem.into_response(),
-    }
+/// Lets a request through to these routes with its [`Caller`], or answers it. (`axum::middleware::from_fn` would copy
+/// and box the route for each request.)
+pub(crate) fn with_key(app: &App, routes: Router<App>) -> Router<App> {
+    let app = app.clone();
+    routes.route_layer(layer_fn(move |mut route: Route| {
+        let app = app.clone();
+        service_fn(move |mut request: Request| match app.keys.caller(request.headers()) {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                Either::Left(route.call(request))
+            }
+            Err(problem) => Either::Right(ready(Ok(problem.into_response()))),
+        })
+    }))
 }
 
 /// Why a generic webhook is refused.

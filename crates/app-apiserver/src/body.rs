@@ -150,10 +150,12 @@ pub(crate) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
         return unsupported("send the body as it is, without compression and without a Content-Encoding");
     }
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media_type == "application/json"
-        || (media_type.starts_with("application/") && media_type.ends_with("+json"))
-    {
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let media_type = media_type.to_ascii_lowercase();
+    if media_type.starts_with("application/") && media_type.ends_with("+json") {
         return Ok(());
     }
     unsupported("send JSON, with the header Content-Type: application/json")

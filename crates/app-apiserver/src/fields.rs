@@ -4,6 +4,7 @@
 mod object;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -43,8 +44,15 @@ impl Fields {
     pub(crate) fn of(object: Object) -> Self {
         let mut fields = Self::default();
         for (name, value) in object.0 {
-            if fields.left.insert(name.clone(), value).is_some() {
-                fields.wrong(&name, "duplicate_field", "stands there more than once");
+            match fields.left.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(value);
+                }
+                Entry::Occupied(mut place) => {
+                    place.insert(value);
+                    let name = place.key().clone();
+                    fields.wrong(&name, "duplicate_field", "stands there more than once");
+                }
             }
         }
         fields
@@ -87,7 +95,9 @@ impl Fields {
                 return None;
             }
         };
-        let (clean, chars) = (form.takes_all(&text), text.chars().count());
+        let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let clean = plain || form.takes_all(&text);
+        let chars = if plain { text.len() } else { text.chars().count() };
         if !clean {
             self.wrong(name, "control_character", form.refusal());
         }
@@ -201,9 +211,9 @@ impl Fields {
     }
 
     /// Every field that nobody took is a mistake: a misspelt one must not be ignored.
-    pub(crate) fn refuse_the_rest(&mut self, known: &[&str]) {
+    pub(crate) fn refuse_the_rest(&mut self, known: &[&[&str]]) {
         for name in std::mem::take(&mut self.left).into_keys() {
-            let sentence = format_args!("is not taken here; these are: {}", known.join(", "));
+            let sentence = format_args!("is not taken here; these are: {}", known.concat().join(", "));
             self.wrong(&shown(&name), "unknown_field", sentence);
         }
     }

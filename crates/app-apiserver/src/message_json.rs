@@ -100,6 +100,17 @@ impl From<StatusPayload> for StatusPayloadJson {
     }
 }
 
+/// Of a message without its body and what else the client says: most fit.
+const JSON_BYTES: usize = 768;
+
+impl MessageJson {
+    pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        let mut json = Vec::with_capacity(JSON_BYTES + self.body.len());
+        serde_json::to_writer(&mut json, self)?;
+        Ok(json)
+    }
+}
+
 impl From<Message> for MessageJson {
     fn from(message: Message) -> Self {
         Self {
@@ -107,8 +118,8 @@ impl From<Message> for MessageJson {
             conversation_id: message.conversation_id,
             channel: message.channel,
             direction: message.direction.as_str(),
-            from: message.source.as_str().to_owned(),
-            to: message.target.as_str().to_owned(),
+            from: message.source.into_string(),
+            to: message.target.into_string(),
             subject: message.subject,
             body: message.body,
             attachments: message.attachments,

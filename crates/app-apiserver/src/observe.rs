@@ -1,19 +1,23 @@
 //! Around every request: an id, a duration by route, a panic turned into a 500, and what went wrong inside, logged
 //! once. Must not log bodies, addresses or queries.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Bucket;
 use service::metrics::RouteMethodStatus;
 use service::telemetry::chain;
+use tower::layer::layer_fn;
+use tower::{Service, service_fn};
 
 use crate::App;
 use crate::problem::{self, Cause, Problem};
@@ -21,18 +25,48 @@ use crate::problem::{self, Cause, Problem};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
-pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let request_id = request_id(&app, request.headers());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = route.unwrap_or_else(|| "unmatched".to_owned());
+/// Around every route of a router. (`axum::middleware::from_fn` would copy and box the route for each request.)
+pub(crate) fn observed(app: &App, routes: Router<App>) -> Router<App> {
+    let app = app.clone();
+    routes.layer(layer_fn(move |mut route: Route| {
+        let app = app.clone();
+        service_fn(move |request: Request| {
+            let app = app.clone();
+            let seen = Seen::of(&app, &request);
+            let answer = route.call(request).map(|Ok(response)| response);
+            async move { Ok::<_, Infallible>(observe(&app, seen, answer).await) }
+        })
+    }))
+}
+
+/// What is noted of a request before it is answered.
+struct Seen {
+    started: Instant,
+    request_id: HeaderValue,
+    method: &'static str,
+    path: Option<MatchedPath>,
+}
+
+impl Seen {
+    fn of(app: &App, request: &Request) -> Self {
+        Self {
+            started: Instant::now(),
+            request_id: request_id(app, request.headers()),
+            method: known_method(request.method().as_str()),
+            path: request.extensions().get().cloned(),
+        }
+    }
+}
+
+async fn observe(app: &App, seen: Seen, answer: impl Future<Output = Response>) -> Response {
+    let Seen { started, request_id, method, path } = seen;
+    let route = path.as_ref().map_or("unmatched", MatchedPath::as_str);
     let is_api = route.starts_with("/api/");
 
-    let mut response = answered(next.run(request), &route).await;
+    let mut response = answered(answer, route).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        log(&cause, status, &request_id, &route);
+        log(&cause, status, &request_id, route);
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
@@ -40,7 +74,7 @@ pub(crate) async fn observe(State(app): State<App>, request: Request, next: Next
     if is_api {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let labels = RouteMethodStatus::new(&route, known_method(method.as_str()), status.as_str());
+    let labels = RouteMethodStatus { route: route.to_owned(), method, status: status.as_u16() };
     let duration_s = started.elapsed().as_secs_f64();
     app.metrics.http_request_duration_seconds.get_or_create(&labels).observe(duration_s);
     tracing::debug!(
@@ -113,11 +147,9 @@ fn log(
 }
 
 /// Methods that a client made up are no labels.
-fn known_method(method: &str) -> &str {
-    match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
-        _ => "other",
-    }
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    KNOWN.into_iter().find(|&known| known == method).unwrap_or("other")
 }
 
 /// What the framework refuses by itself, in our form; its headers, such as `Allow`, stay.

@@ -1,11 +1,11 @@
 //! Every route, a line each.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use crate::App;
-use crate::authentication::require_key;
+use crate::authentication::with_key;
 use crate::conversations::list_conversation_messages::list_conversation_messages;
 use crate::conversations::list_conversations::list_conversations;
 use crate::conversations::reply::reply;
@@ -19,7 +19,7 @@ use crate::messages::retry_message::retry_message;
 use crate::messages::send_email::send_email;
 use crate::messages::send_sms::send_sms;
 use crate::messages::show_message::show_message;
-use crate::observe::{not_found, observe};
+use crate::observe::{not_found, observed};
 use crate::openapi::{docs, show_document};
 use crate::receive_webhook::receive_email::receive_email;
 use crate::receive_webhook::receive_sms::receive_sms;
@@ -28,7 +28,7 @@ use crate::show_media::show_media;
 use crate::show_metrics::show_metrics;
 
 pub(crate) fn router(app: App) -> Router {
-    let with_key = Router::new()
+    let for_callers = Router::new()
         .route("/api/messages", get(list_messages))
         .route("/api/messages/sms", post(send_sms))
         .route("/api/messages/email", post(send_email))
@@ -39,8 +39,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/conversations", get(list_conversations))
         .route("/api/conversations/{id}", get(show_conversation))
         .route("/api/conversations/{id}/messages", get(list_conversation_messages).post(reply))
-        .route("/api/media/{id}", get(show_media))
-        .route_layer(from_fn_with_state(app.clone(), require_key));
+        .route("/api/media/{id}", get(show_media));
     let with_their_own = Router::new()
         .route("/api/webhooks/sms", post(receive_sms))
         .route("/api/webhooks/email", post(receive_email))
@@ -51,12 +50,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(show_document));
-    Router::new()
-        .merge(with_key)
+    let all = Router::new()
+        .merge(with_key(&app, for_callers))
         .merge(with_their_own)
         .merge(open)
         .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)))
-        .fallback(async || not_found())
-        .layer(from_fn_with_state(app.clone(), observe))
-        .with_state(app)
+        .fallback(async || not_found());
+    observed(&app, all).with_state(app)
 }

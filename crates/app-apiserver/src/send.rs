@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use app_db::accept::{self, Accept, Accepted, Idempotency};
 use app_db::{Error, Pool};
-use axum::Json;
+use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use http::header::LOCATION;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use model::{Direction, Endpoint, IdGenerator, Medium, NewMessage, Participants};
+use model::{Channel, Direction, Endpoint, IdGenerator, Medium, NewMessage, Participants};
 use serde_json::Value;
 use service::Clock;
 use service::metrics::{ChannelDirection, Metrics};
@@ -30,9 +30,14 @@ pub(crate) struct Sending {
     pub fields: Fields,
     pub now: Timestamp,
     caller: Caller,
-    path: String,
-    idempotency_key: Option<String>,
+    keyed: Option<Keyed>,
     share: Share,
+}
+
+/// An Idempotency-Key, and the path that it came to.
+struct Keyed {
+    key: String,
+    path: String,
 }
 
 /// Who a message goes from and to.
@@ -45,13 +50,13 @@ impl Sending {
     /// Reads a request as far as its fields.
     pub(crate) async fn read(app: &App, caller: Caller, request: Request) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let idempotency_key = idempotency::key(&parts.headers)?;
+        let key = idempotency::key(&parts.headers)?;
         body::require_json(&parts.headers)?;
         let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
         let mut fields = Fields::of(body::parse_object(&body.bytes)?);
         fields.refuse_query(parts.uri.query());
-        let path = parts.uri.path().to_owned();
-        Ok(Self { fields, now: app.clock.now(), caller, path, idempotency_key, share: body.share })
+        let keyed = key.map(|key| Keyed { key, path: parts.uri.path().to_owned() });
+        Ok(Self { fields, now: app.clock.now(), caller, keyed, share: body.share })
     }
 
     /// Of the memory for bodies: the message takes it along.
@@ -59,10 +64,10 @@ impl Sending {
         self.share.clone()
     }
 
-    /// What stands for this request under its Idempotency-Key.
-    pub(crate) fn idempotency(&self, meaning: &Value) -> Option<Idempotency> {
-        let key = self.idempotency_key.as_deref()?;
-        Some(idempotency::of(self.caller, key, "POST", &self.path, meaning))
+    /// What stands for this request under its Idempotency-Key, if it has one; only then is `meaning` asked.
+    pub(crate) fn idempotency(&self, meaning: impl FnOnce() -> Value) -> Option<Idempotency> {
+        let Keyed { key, path } = self.keyed.as_ref()?;
+        Some(idempotency::of(self.caller, key, "POST", path, &meaning()))
     }
 
     /// Refuses what is wrong, all at once. A request whose only fault is that it has expired by now may be the
@@ -142,7 +147,10 @@ pub(crate) fn answer(accepted: Accepted) -> Result<Response, Problem> {
     };
     let location = HeaderValue::try_from(format!("/api/messages/{}", message.id))
         .map_err(|error| Problem::internal().because(error))?;
-    let mut response = (StatusCode::ACCEPTED, Json(MessageJson::from(message))).into_response();
+    let json = MessageJson::from(message).to_json().map_err(|error| Problem::internal().because(error))?;
+    let mut response = Response::new(Body::from(json));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(LOCATION, location);
     if replayed {
         let name = HeaderName::from_static(idempotency::REPLAYED_HEADER);
@@ -170,10 +178,7 @@ impl WriteSends {
                 _ => None,
             })
         };
-        for message in stored() {
-            let labels = ChannelDirection::new(message.channel.as_str(), message.direction.as_str());
-            self.metrics.messages_accepted.get_or_create(&labels).inc();
-        }
+        count_accepted(&self.metrics, Direction::Outbound, stored().map(|message| message.channel));
         if stored().any(|message| message.next_attempt_at <= Some(message.created_at)) {
             self.after_commit.wake();
         }
@@ -181,5 +186,20 @@ impl WriteSends {
             self.after_commit.touch(stored().map(|message| message.conversation_id));
         }
         results
+    }
+}
+
+/// Counts a group's new messages: each pair of labels is looked up once a group.
+pub(crate) fn count_accepted(
+    metrics: &Metrics,
+    direction: Direction,
+    channels: impl Iterator<Item = Channel> + Clone,
+) {
+    for channel in Channel::ALL {
+        let count = channels.clone().filter(|&other| other == channel).count();
+        if let Some(count) = u64::try_from(count).ok().filter(|&count| count > 0) {
+            let labels = ChannelDirection::new(channel.as_str(), direction.as_str());
+            metrics.messages_accepted.get_or_create(&labels).inc_by(count);
+        }
     }
 }

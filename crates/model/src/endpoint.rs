@@ -5,6 +5,7 @@ use std::fmt;
 use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumber, Region};
 
 use crate::Medium;
+use crate::known_numbers::Packed;
 
 /// A normalised address: an E.164 number (`+12025550100`), a short code (`12345`), an alphanumeric sender id
 /// (`ACME`) or an email address. `Debug` shows no more than its ends: endpoints are personal.
@@ -24,6 +25,10 @@ impl Endpoint {
     /// The form in which participants are compared: an address of email in lower case.
     pub fn grouping_key(&self) -> String {
         if self.0.contains('@') { self.0.to_lowercase() } else { self.0.clone() }
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
     }
 
     pub fn is_e164(&self) -> bool {
@@ -123,6 +128,11 @@ impl Addressing {
     /// A *possible* number is taken, not only a valid one: numbering plans change faster than metadata.
     fn phone_number(&self, text: &str) -> Result<Endpoint, EndpointError> {
         let text = text.trim();
+        // Whatever the region: after a plus it has no part in the result.
+        let packed = Packed::of(text);
+        if packed.is_some_and(Packed::is_known) {
+            return Ok(Endpoint(text.to_owned()));
+        }
         if text.is_empty() {
             return Err(EndpointError::Empty);
         }
@@ -140,7 +150,11 @@ impl Addressing {
             return Err(EndpointError::Extension);
         }
         number.is_possible_with_reason().map_err(|_| EndpointError::ImpossibleNumber)?;
-        Ok(Endpoint(number.to_string()))
+        let e164 = number.to_string();
+        if let Some(packed) = packed.filter(|_| e164 == text) {
+            packed.remember();
+        }
+        Ok(Endpoint(e164))
     }
 }
 
@@ -218,6 +232,23 @@ mod tests {
         ] {
             assert_eq!(us().recipient(Medium::Phone, text).unwrap().as_str(), e164, "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_is_understood_the_same_each_time_and_wherever_it_is_read() {
+        for (text, e164) in [
+            ("+12025550123", "+12025550123"),
+            ("+390236618300", "+390236618300"),
+            ("+4403012345678", "+443012345678"),
+        ] {
+            for _ in 0..2 {
+                for addressing in [us(), Addressing::default()] {
+                    assert_eq!(addressing.recipient(Medium::Phone, text).unwrap().as_str(), e164, "{text}");
+                }
+            }
+        }
+        assert_eq!(us().recipient(Medium::Phone, "+1202555012"), Err(EndpointError::ImpossibleNumber));
+        assert_eq!(us().recipient(Medium::Email, "+12025550123"), Err(EndpointError::PhoneForEmail));
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod channel;
 pub mod endpoint;
 pub mod id;
+mod known_numbers;
 pub mod message;
 pub mod outcome;
 pub mod participants;

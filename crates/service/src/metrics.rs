@@ -33,7 +33,14 @@ label_set!(ProviderDelivery { provider_id, delivery });
 label_set!(ProviderResolution { provider_id, resolution });
 label_set!(ProviderResult { provider_id, result });
 label_set!(ProviderLabel { provider_id });
-label_set!(RouteMethodStatus { route, method, status });
+
+/// Of every request: looked up without a copy of what does not vary.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteMethodStatus {
+    pub route: String,
+    pub method: &'static str,
+    pub status: u16,
+}
 
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 

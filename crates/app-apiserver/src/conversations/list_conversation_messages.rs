@@ -41,7 +41,7 @@ pub(crate) async fn list_conversation_messages(
     let mut query = Fields::of_query(query.as_deref());
     let order = list_messages::read_order(&mut query, Order::OldestFirst);
     let page = PageRequest::read(&mut query);
-    query.refuse_the_rest(&PARAMETERS);
+    query.refuse_the_rest(&[&PARAMETERS]);
     query.finish()?;
     let conversation = super::find(&app.database().await?, &id).await?;
     let filter = Filter { conversation_id: Some(conversation.id), ..Filter::default() };

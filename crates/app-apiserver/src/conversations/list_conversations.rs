@@ -44,7 +44,7 @@ pub(crate) async fn list_conversations(
 ) -> Result<Json<ConversationListJson>, Problem> {
     let mut query = Fields::of_query(query.as_deref());
     let page = PageRequest::read(&mut query);
-    query.refuse_the_rest(&PageRequest::NAMES);
+    query.refuse_the_rest(&[&PageRequest::NAMES]);
     query.finish()?;
     let list = List::of(uri.path(), &());
     let after = page.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()?;

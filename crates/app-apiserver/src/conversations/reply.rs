@@ -78,9 +78,9 @@ pub(crate) async fn reply(
     };
     let medium = newest.channel.medium();
     let mut content = Content::read(&mut sending.fields, medium, sending.now);
-    sending.fields.refuse_the_rest(known_fields(medium));
+    sending.fields.refuse_the_rest(&[known_fields(medium)]);
     // The request as it came: a repetition of it must not be another one because the conversation went on.
-    let idempotency = sending.idempotency(&content.meaning(None, None));
+    let idempotency = sending.idempotency(|| content.meaning(None, None));
     let share = sending.share();
     if let Some(before) = sending.check(&app, &content, idempotency.as_ref()).await? {
         return send::answer(before);

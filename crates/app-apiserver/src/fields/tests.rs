@@ -22,7 +22,7 @@ fn everything_wrong_is_collected() {
     fields.text("c", Text::Lines, 2);
     fields.take("d");
     fields.required_text("e", Text::Line, 5);
-    fields.refuse_the_rest(&["a"]);
+    fields.refuse_the_rest(&[&["a"]]);
     let expected = [
         ("d", "duplicate_field"),
         ("a", "wrong_type"),

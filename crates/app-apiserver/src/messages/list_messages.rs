@@ -75,7 +75,7 @@ pub(crate) async fn list_messages(
     let filter = read_filter(&mut query, &app.config.addressing);
     let order = read_order(&mut query, Order::NewestFirst);
     let page = PageRequest::read(&mut query);
-    query.refuse_the_rest(&PARAMETERS);
+    query.refuse_the_rest(&[&PARAMETERS]);
     query.finish()?;
     answer(&app, uri.path(), &filter, order, &page).await
 }

@@ -78,8 +78,8 @@ pub(super) async fn send(
     let from = sending.fields.endpoint("from", |text| addressing.sender(medium, text));
     let to = sending.fields.endpoint("to", |text| addressing.recipient(medium, text));
     let content = Content::read(&mut sending.fields, medium, sending.now);
-    sending.fields.refuse_the_rest(&[&["from", "to"], fields].concat());
-    let idempotency = sending.idempotency(&content.meaning(from.as_ref(), to.as_ref()));
+    sending.fields.refuse_the_rest(&[&["from", "to"], fields]);
+    let idempotency = sending.idempotency(|| content.meaning(from.as_ref(), to.as_ref()));
     let share = sending.share();
     if let Some(before) = sending.check(app, &content, idempotency.as_ref()).await? {
         return send::answer(before);

@@ -10,13 +10,14 @@ use app_db::{Error, Pool};
 use model::{Bucket, Direction, Endpoint, EndpointError, IdGenerator, NewMessage, Participants, Priority};
 use providers::{InboundMessage, Receipt};
 use service::Clock;
-use service::metrics::{ChannelDirection, Metrics, ProviderDelivery};
+use service::metrics::{Metrics, ProviderDelivery};
 
 use super::keep::Arrived;
 use crate::App;
 use crate::after_commit::AfterCommit;
 use crate::body::Share;
 use crate::problem::Problem;
+use crate::send::count_accepted;
 use crate::times;
 
 /// Receipts of one webhook that wait at once: a webhook may bring thousands.
@@ -143,14 +144,14 @@ pub(crate) struct WriteInbound {
 impl WriteInbound {
     pub(crate) async fn write(self, group: Vec<Inbound>) -> Vec<Result<Received, Error>> {
         let results = receive::receive(&self.pool, &self.ids, self.clock.now(), &group).await;
-        let mut conversation_ids = Vec::new();
+        let (mut conversation_ids, mut channels) = (Vec::new(), Vec::new());
         for (inbound, result) in group.iter().zip(&results) {
             if let Ok(Received { new: true, conversation_id, .. }) = result {
-                let labels = ChannelDirection::new(inbound.message.channel.as_str(), "inbound");
-                self.metrics.messages_accepted.get_or_create(&labels).inc();
+                channels.push(inbound.message.channel);
                 conversation_ids.extend(*conversation_id);
             }
         }
+        count_accepted(&self.metrics, Direction::Inbound, channels.into_iter());
         if !conversation_ids.is_empty() {
             self.after_commit.touch(conversation_ids.into_iter());
         }

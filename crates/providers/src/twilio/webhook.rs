@@ -2,7 +2,6 @@
 //! (https://www.twilio.com/docs/messaging/guides/webhook-request). Must not be asked before the signature is.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use http::Method;
 use http::header::CONTENT_TYPE;
@@ -37,7 +36,7 @@ pub(super) fn read(request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError
 }
 
 /// The webhook's parameters, by name. Of a repeated one the first counts; an empty one is absent.
-struct Parameters<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);
+struct Parameters<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Parameters<'a> {
     fn of(request: &'a WebhookRequest<'a>) -> Result<Self, WebhookError> {
@@ -67,15 +66,16 @@ impl<'a> Parameters<'a> {
     }
 
     fn from_pairs(pairs: impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)>) -> Self {
-        let mut parameters = BTreeMap::new();
-        for (name, value) in pairs.filter(|(_, value)| !value.is_empty()) {
-            parameters.entry(name).or_insert(value);
-        }
+        let mut parameters: Vec<_> = pairs.filter(|(_, value)| !value.is_empty()).collect();
+        // Stable: the first of one name stays the first.
+        parameters.sort_by(|(one, _), (other, _)| one.cmp(other));
+        parameters.dedup_by(|(later, _), (earlier, _)| later == earlier);
         Self(parameters)
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(AsRef::as_ref)
+        let place = self.0.binary_search_by(|(other, _)| other.as_ref().cmp(name)).ok()?;
+        Some(self.0[place].1.as_ref())
     }
 
     fn message_sid(&self) -> Option<String> {
