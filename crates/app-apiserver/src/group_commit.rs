@@ -1,13 +1,15 @@
 //! Group commit: requests that arrive together share a transaction. A worker takes all that waits, writes it, and
-//! answers; while it writes, the next group gathers. No timer: an idle queue costs nothing and delays nobody.
+//! answers; while it writes, the next group gathers. No timer: an idle queue costs nothing and delays nobody. Further
+//! workers write beside the first only what is worth a transaction of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app_db::Error;
 use futures_util::FutureExt;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
 use crate::body::Share;
@@ -15,6 +17,10 @@ use crate::problem::Problem;
 
 /// Larger groups gain nothing and answer their first member later.
 const GROUP_MAX: usize = 500;
+
+/// While another group is being written, one of fewer members waits for more or for that one's end: what a transaction
+/// costs beside its rows is as much as a dozen of them.
+const GROUP_WORTH: usize = 32;
 
 struct Waiting<T, R> {
     member: T,
@@ -46,9 +52,13 @@ impl<T: Send + 'static, R: Send + 'static> Queue<T, R> {
         F: Future<Output = Vec<Result<R, Error>>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(capacity);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let queue = Arc::new(Gathering {
+            receiver: Mutex::new(receiver),
+            writing: AtomicUsize::new(0),
+            written: Notify::new(),
+        });
         for _ in 0..workers {
-            tracker.spawn(work(Arc::clone(&receiver), write.clone()));
+            tracker.spawn(work(Arc::clone(&queue), write.clone()));
         }
         Self { sender }
     }
@@ -79,21 +89,56 @@ impl<R> Ticket<R> {
     }
 }
 
-async fn work<T, R, W, F>(receiver: Arc<Mutex<mpsc::Receiver<Waiting<T, R>>>>, write: W)
+/// The workers' end of the queue.
+struct Gathering<T, R> {
+    receiver: Mutex<mpsc::Receiver<Waiting<T, R>>>,
+    /// Groups that are being written.
+    writing: AtomicUsize,
+    /// One of them is.
+    written: Notify,
+}
+
+impl<T, R> Gathering<T, R> {
+    /// The next group to write; empty at the queue's end. One worker gathers, the others wait for it to go.
+    async fn next(&self) -> Vec<Waiting<T, R>> {
+        let mut group = Vec::new();
+        let mut receiver = self.receiver.lock().await;
+        if receiver.recv_many(&mut group, GROUP_MAX).await == 0 {
+            return group;
+        }
+        while group.len() < GROUP_WORTH && self.writing.load(Ordering::Acquire) > 0 {
+            let room = GROUP_MAX - group.len();
+            tokio::select! {
+                more = receiver.recv_many(&mut group, room) => if more == 0 { break },
+                () = self.written.notified() => {}
+            }
+        }
+        self.writing.fetch_add(1, Ordering::AcqRel);
+        group
+    }
+
+    fn end(&self) {
+        self.writing.fetch_sub(1, Ordering::AcqRel);
+        self.written.notify_one();
+    }
+}
+
+async fn work<T, R, W, F>(queue: Arc<Gathering<T, R>>, write: W)
 where
     W: Fn(Vec<T>) -> F,
     F: Future<Output = Vec<Result<R, Error>>>,
 {
     loop {
-        let mut group = Vec::new();
-        // One worker waits at the queue, the others wait for it to take what is there.
-        if receiver.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
+        let group = queue.next().await;
+        if group.is_empty() {
             return;
         }
         let (members, answers): (Vec<T>, Vec<_>) =
             group.into_iter().map(|waiting| (waiting.member, (waiting.answer, waiting.share))).unzip();
         // A panic costs this group its answers, not the worker.
-        let Ok(results) = AssertUnwindSafe(write(members)).catch_unwind().await else {
+        let results = AssertUnwindSafe(write(members)).catch_unwind().await;
+        queue.end();
+        let Ok(results) = results else {
             tracing::error!(group.size = answers.len(), "writing a group panicked");
             continue;
         };

@@ -26,7 +26,7 @@ use crate::{router, server, startup};
 
 /// What waits to be written at most; more is turned away.
 const QUEUE_CAPACITY: usize = 4096;
-const RECEIVE_CONNECTIONS: usize = 1;
+const RECEIVE_CONNECTIONS: usize = 2;
 const RECEIPT_CONNECTIONS: usize = 1;
 /// Waking processors, noting activity, reading keys, making partitions, looking whether the server is ready: one each.
 const OTHER_CONNECTIONS: usize = 5;

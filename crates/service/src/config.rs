@@ -63,7 +63,7 @@ impl Default for Server {
             max_connections: 4096,
             body_bytes_max: 2 << 20,
             webhook_bytes_max: 32 << 20,
-            accept_connections: 1,
+            accept_connections: 2,
             read_connections: 8,
         }
     }
