@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use app_db::claim::{ClaimRequest, Claimed, Lease};
-use app_db::floors::{self, Start};
+use app_db::floors;
 use app_db::settle::Settlement;
 use model::transition::{self, Transition, Tried};
 use model::{Bucket, OnUnknown, Reason};
@@ -29,20 +29,13 @@ pub(crate) struct Claim {
 pub(crate) struct Floors(Mutex<HashMap<String, floors::Floors>>);
 
 impl Floors {
-    fn with<R>(&self, route: &str, act: impl FnOnce(&mut floors::Floors) -> R) -> R {
+    fn of(&self, route: &str) -> floors::Floors {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(route).copied().unwrap_or_default()
+    }
+
+    fn change(&self, route: &str, change: impl FnOnce(&mut floors::Floors)) {
         let mut floors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !floors.contains_key(route) {
-            floors.insert(route.to_owned(), floors::Floors::default());
-        }
-        act(floors.get_mut(route).expect("it was inserted"))
-    }
-
-    fn start(&self, route: &str) -> Start {
-        self.with(route, |floors| floors.start(Instant::now().into_std()))
-    }
-
-    fn learn(&self, route: &str, start: Start, claimed: &[Claimed], was_full: bool) {
-        self.with(route, |floors| floors.learn(start, claimed, was_full, Instant::now().into_std()));
+        change(floors.entry(route.to_owned()).or_default());
     }
 }
 
@@ -55,19 +48,18 @@ impl Processor {
         limit: usize,
     ) -> Result<Claim, app_db::Error> {
         let began = Instant::now();
-        let start = self.floors.start(route);
         let request = ClaimRequest {
             route,
             provider_id,
             owner: self.owner,
             lease: self.parts.config.processor.lease,
             limit,
-            floors: start.floors,
+            floors: self.floors.of(route).0,
         };
         let client = app_db::pool::get(&self.parts.pool).await?;
         let claimed = app_db::claim::claim(&client, request).await?;
         let was_full = claimed.len() == limit;
-        self.floors.learn(route, start, &claimed, was_full);
+        self.floors.change(route, |floors| floors.raise(&claimed));
         let (settlements, sendable) = self.sort_out(claimed);
         self.leases.begin(sendable.iter().map(Claimed::lease), began);
         self.settle_unsent(&client, &settlements).await;
@@ -77,10 +69,23 @@ impl Processor {
             let leases: Vec<Lease> = sendable.iter().map(Claimed::lease).collect();
             app_db::claim::release(&client, self.owner, &leases).await?;
             self.leases.end(leases);
-            self.floors.with(route, floors::Floors::sweep_next);
+            self.floors.change(route, |floors| *floors = floors::Floors::default());
             return Ok(Claim { sendable: Vec::new(), was_full: true });
         }
         Ok(Claim { sendable, was_full })
+    }
+
+    /// Looks below the floors of every route, for what claims would not meet again.
+    pub(crate) async fn look_for_left_behind(&self) -> Result<(), app_db::Error> {
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        for route in &self.parts.config.routes.0 {
+            let found = floors::left_behind(&client, &route.name, &self.floors.of(&route.name)).await?;
+            if found != [None; 3] {
+                self.floors.change(&route.name, |floors| floors.lower(found));
+                self.parts.wake.notify_one();
+            }
+        }
+        Ok(())
     }
 
     /// A failure costs time only: what is not written is found again when its lease is over.

@@ -27,6 +27,11 @@ const UNROUTED_EVERY: Duration = Duration::from_secs(600);
 /// Deletions of one cleaning, at most; the next goes on.
 const CLEANING_BATCHES: usize = 20;
 
+/// A lapsed lease in a queue that has moved on is found within this.
+const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(5);
+/// What takes long is not repeated before this many times what it took.
+const REST: u32 = 50;
+
 /// When a task is due next. Due at once.
 struct Every {
     interval: Duration,
@@ -49,7 +54,7 @@ impl Every {
 
     /// A task that took long is not repeated soon.
     fn took(&mut self, took: Duration) {
-        self.next = self.next.max(Instant::now() + took * 50);
+        self.next = self.next.max(Instant::now() + took * REST);
     }
 }
 
@@ -81,6 +86,19 @@ impl Processor {
             }
             tokio::select! {
                 () = tokio::time::sleep(TICK) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+    }
+
+    /// In a task of its own: while an old snapshot keeps dead rows, a look takes long, and the rest must not wait.
+    pub(crate) async fn keep_looking_behind(self: Arc<Self>, shutdown: CancellationToken) {
+        while !shutdown.is_cancelled() {
+            let began = Instant::now();
+            report("what was left behind", self.look_for_left_behind().await);
+            let rest = LOOK_BEHIND_EVERY.max(began.elapsed() * REST);
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
                 () = shutdown.cancelled() => {}
             }
         }

@@ -43,8 +43,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
 }
 
-/// Connections that a processor needs: claim, settle, parked receipts, lease, housekeeping.
-pub const CONNECTIONS: usize = 5;
+/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, housekeeping.
+pub const CONNECTIONS: usize = 6;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +94,7 @@ pub async fn run(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
     tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
+    tasks.spawn(Arc::clone(&processor).keep_looking_behind(background.clone()));
     tasks.spawn(listen(processor.parts.clone(), background.clone()));
     if let Some(listener) = metrics_listener {
         tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use app_db::Pool;
 use app_db::claim::{ClaimRequest, Claimed, claim};
-use app_db::floors::Floors;
+use app_db::floors::{Floors, left_behind};
 use app_db::settle::{Settlement, settle};
 use chaos::installation::Installation;
 use futures_util::future::try_join_all;
@@ -24,6 +24,7 @@ use crate::rig::{PROVIDER, ROUTE};
 pub const BATCH: usize = 500;
 pub const CLIENTS: usize = 2;
 const LEASE: Duration = Duration::from_secs(600);
+const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(5);
 /// One of several that claim at the same time.
 #[derive(Debug)]
 pub struct Driver {
@@ -31,6 +32,7 @@ pub struct Driver {
     owner: Uuid,
     ids: IdGenerator,
     floors: Floors,
+    looked_behind_at: Instant,
 }
 
 /// A claim that was committed.
@@ -47,20 +49,35 @@ impl Driver {
     pub fn new(pool: &Pool) -> anyhow::Result<Self> {
         let ids = IdGenerator::from_entropy()?;
         let owner = ids.next(Clock::System.now(), Bucket(0));
-        Ok(Self { pool: pool.clone(), owner, ids, floors: Floors::default() })
+        Ok(Self {
+            pool: pool.clone(),
+            owner,
+            ids,
+            floors: Floors::default(),
+            looked_behind_at: Instant::now(),
+        })
+    }
+
+    /// As the processor does, but not beside its claims: between them.
+    async fn look_behind(&mut self) -> anyhow::Result<()> {
+        if self.looked_behind_at.elapsed() > LOOK_BEHIND_EVERY {
+            let client = self.pool.get().await?;
+            self.floors.lower(left_behind(&client, ROUTE, &self.floors).await?);
+            self.looked_behind_at = Instant::now();
+        }
+        Ok(())
     }
 
     /// # Errors
     /// As the database gives them.
     pub async fn claim(&mut self, limit: usize) -> anyhow::Result<Batch> {
-        let start = self.floors.start(Instant::now().into_std());
         let request = ClaimRequest {
             route: ROUTE,
             provider_id: PROVIDER,
             owner: self.owner,
             lease: LEASE,
             limit,
-            floors: start.floors,
+            floors: self.floors.0,
         };
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -68,7 +85,7 @@ impl Driver {
         let claimed = claim(&transaction, request).await?;
         let took = began.elapsed();
         transaction.commit().await?;
-        self.floors.learn(start, &claimed, claimed.len() == limit, Instant::now().into_std());
+        self.floors.raise(&claimed);
         Ok(Batch { claimed, took })
     }
 
@@ -180,6 +197,7 @@ impl Driver {
                 claims.push((began.elapsed(), batch.took.as_secs_f64() * 1e3));
             }
             self.settle(&batch.claimed).await?;
+            self.look_behind().await?;
         }
     }
 }

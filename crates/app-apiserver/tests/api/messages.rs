@@ -136,7 +136,7 @@ async fn a_leased_message_cannot_be_canceled() {
     server
         .execute(
             "update outbox set lease_no = 1, leased_by = '0190f3a2-7b1c-70a7-8123-456789abcdef',
-                 leased_provider = 'twilio-main'",
+                 leased_provider = 'twilio-main', leased_until = now() + interval '1 minute'",
         )
         .await;
     let path = format!("/api/messages/{}/cancel", message["id"].as_str().unwrap());

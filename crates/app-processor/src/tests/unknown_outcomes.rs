@@ -44,6 +44,34 @@ async fn a_lapsed_lease_is_tried_again_later_where_a_duplicate_is_welcome() {
 }
 
 #[tokio::test]
+async fn a_lease_that_lapses_in_a_queue_that_has_moved_on_is_found_by_a_look_behind() {
+    let mut test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    let processor = stage.processor_for(&test_provider, "on_unknown = \"hold\"");
+    let (old, newer) = (stage.accept_to(2).await, stage.accept_to(3).await);
+    stage.lapse(old.id, "p").await;
+    stage
+        .execute(&format!(
+            "update outbox set next_attempt_at = now() - interval '1 hour';
+             update outbox set next_attempt_at = now() - interval '2 hours', leased_until = now() + interval '1 hour'
+             where message_id = '{}'",
+            old.id
+        ))
+        .await;
+    step(&processor).await;
+    test_provider.call().await.accept().await;
+    settled(&processor).await;
+    assert_eq!(stage.event_kinds(newer.id).await, ["sent"]);
+
+    stage.execute("update outbox set leased_until = now() - interval '1 second'").await;
+    step(&processor).await;
+    assert!(stage.event_kinds(old.id).await.is_empty(), "claims do not look below their floor");
+    processor.look_for_left_behind().await.unwrap();
+    step(&processor).await;
+    assert_eq!(stage.event_kinds(old.id).await, ["outcome_unknown"]);
+}
+
+#[tokio::test]
 async fn a_lapsed_lease_is_held_where_a_duplicate_is_not_welcome() {
     let (stage, processor, message) = after_a_lapse("p", "on_unknown = \"hold\"").await;
     assert_eq!(message.delivery, Delivery::Unknown);

@@ -27,7 +27,7 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     bench.note(format!(
         "\"Fresh\": the claims of the first {part} of {count} messages; \"after many processed\": those of {part} more, \
          when these have gone through the same database with nothing but autovacuum. Mean times of the statement that \
-         claims {BATCH} rows, the periodic sweeps from the beginning of the index included."
+         claims {BATCH} rows, the looks below their floors, between them, not included."
     ));
 
     let (installation, mut drivers) = start(bench, count).await?;
