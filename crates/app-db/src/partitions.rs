@@ -21,7 +21,7 @@ struct Weekly {
 
 /// Settles and receipts update messages in place: room is left on the page for them. Events are only appended.
 const WEEKLY: [Weekly; 2] =
-    [Weekly { table: "messages", fillfactor: 60 }, Weekly { table: "message_events", fillfactor: 100 }];
+    [Weekly { table: "messages", fillfactor: 45 }, Weekly { table: "message_events", fillfactor: 100 }];
 
 const WEEKS_AHEAD: i64 = 4;
 const LOCK_TRIES: usize = 20;
