@@ -5,6 +5,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use app_db::Error;
 use futures_util::FutureExt;
@@ -21,6 +22,9 @@ const GROUP_MAX: usize = 500;
 /// While another group is being written, one of fewer members waits for more or for that one's end: what a transaction
 /// costs beside its rows is as much as a dozen of them.
 const GROUP_WORTH: usize = 32;
+
+/// But not longer than this: the other one may hang at a lock.
+const GATHER_TIME: Duration = Duration::from_millis(50);
 
 struct Waiting<T, R> {
     member: T,
@@ -111,6 +115,7 @@ impl<T, R> Gathering<T, R> {
             tokio::select! {
                 more = receiver.recv_many(&mut group, room) => if more == 0 { break },
                 () = self.written.notified() => {}
+                () = tokio::time::sleep(GATHER_TIME) => break,
             }
         }
         self.writing.fetch_add(1, Ordering::AcqRel);

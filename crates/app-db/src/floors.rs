@@ -8,7 +8,7 @@ use crate::claim::Claimed;
 use crate::{Client, Error};
 
 /// Rows commit within this of the time that they are due from. One that took longer is left behind at first.
-const COMMIT_TIME: SignedDuration = SignedDuration::from_secs(1);
+const COMMIT_TIME: SignedDuration = SignedDuration::from_secs(3);
 
 /// By priority from the most urgent; nothing: from the beginning.
 pub type ByPriority = [Option<Timestamp>; 3];
@@ -18,10 +18,14 @@ pub type ByPriority = [Option<Timestamp>; 3];
 pub struct Floors(pub ByPriority);
 
 impl Floors {
-    /// What a claim brought. Floors only rise by it.
-    pub fn raise(&mut self, claimed: &[Claimed]) {
+    /// What a claim brought that looked from `began` on. A floor that was lowered since is left for the next claim.
+    pub fn raise(&mut self, began: &Self, claimed: &[Claimed]) {
         for row in claimed {
-            let floor = &mut self.0[usize::try_from(row.priority.as_i16()).unwrap_or(0).min(2)];
+            let priority = usize::try_from(row.priority.as_i16()).unwrap_or(0).min(2);
+            if self.0[priority] < began.0[priority] {
+                continue;
+            }
+            let floor = &mut self.0[priority];
             // What is due from now on may be committed by somebody who began a moment ago.
             let recent = row.claimed_at.checked_sub(COMMIT_TIME).unwrap_or(Timestamp::MIN);
             *floor = (*floor).max(Some(row.due_at.min(recent)));
@@ -103,12 +107,13 @@ mod tests {
     fn a_backlog_is_left_behind_and_what_is_recent_is_looked_at_again() {
         let mut floors = Floors::default();
         let hour = SignedDuration::from_hours(1);
-        floors.raise(&[due(hour)]);
-        assert_eq!(floors.0, [None, Some(NOW - hour), None]);
-        floors.raise(&[due(SignedDuration::ZERO)]);
-        assert_eq!(floors.0[1], Some(NOW - 1.second()));
-        floors.raise(&[due(hour)]);
-        assert_eq!(floors.0[1], Some(NOW - 1.second()), "a floor never sinks by a claim");
+        let mut claim = |row| {
+            floors.raise(&floors.clone(), &[row]);
+            floors.0
+        };
+        assert_eq!(claim(due(hour)), [None, Some(NOW - hour), None]);
+        assert_eq!(claim(due(SignedDuration::ZERO))[1], Some(NOW - COMMIT_TIME));
+        assert_eq!(claim(due(hour))[1], Some(NOW - COMMIT_TIME), "a floor never sinks by a claim");
     }
 
     #[test]
@@ -116,5 +121,14 @@ mod tests {
         let mut floors = Floors([None, Some(NOW), Some(NOW)]);
         floors.lower([Some(NOW), Some(NOW - 1.hour()), None]);
         assert_eq!(floors.0, [None, Some(NOW - 1.hour()), Some(NOW)]);
+    }
+
+    #[test]
+    fn a_claim_under_way_does_not_raise_what_was_lowered_meanwhile() {
+        let began = Floors([None, Some(NOW - 1.hour()), None]);
+        let mut floors = began;
+        floors.lower([None, Some(NOW - 2.hours()), None]);
+        floors.raise(&began, &[due(SignedDuration::from_mins(1))]);
+        assert_eq!(floors.0[1], Some(NOW - 2.hours()));
     }
 }

@@ -202,7 +202,7 @@ async fn lock(
     let statement = transaction
         .prepare_cached(
             "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
-                 select message_id, leased_by is not null, attempt, lease_no from outbox
+                 select message_id, leased_by is not null and not reconciling, attempt, lease_no from outbox
                  where message_id = k.id and bucket = k.bucket for update
              ) as o",
         )

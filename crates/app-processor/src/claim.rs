@@ -1,6 +1,6 @@
 //! Claiming for one route and provider, and what is found out on the way: leases that lapsed, receipts that did
-//! not come, messages that outlived their time. Those are settled at once; until that is written their rows say what
-//! they said, so that none is forgotten if we vanish.
+//! not come, messages that outlived their time. Those are settled at once. Until that is written, a lapsed row keeps its
+//! provider and a waiting one its mark, so that none is forgotten if we vanish.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -48,18 +48,19 @@ impl Processor {
         limit: usize,
     ) -> Result<Claim, app_db::Error> {
         let began = Instant::now();
+        let floors = self.floors.of(route);
         let request = ClaimRequest {
             route,
             provider_id,
             owner: self.owner,
             lease: self.parts.config.processor.lease,
             limit,
-            floors: self.floors.of(route).0,
+            floors: floors.0,
         };
         let client = app_db::pool::get(&self.parts.pool).await?;
         let claimed = app_db::claim::claim(&client, request).await?;
         let was_full = claimed.len() == limit;
-        self.floors.change(route, |floors| floors.raise(&claimed));
+        self.floors.change(route, |known| known.raise(&floors, &claimed));
         let (settlements, sendable) = self.sort_out(claimed);
         self.leases.begin(sendable.iter().map(Claimed::lease), began);
         self.settle_unsent(&client, &settlements).await;
@@ -67,9 +68,11 @@ impl Processor {
         if !self.leases.is_fresh(began) {
             // The database took its time: before these were sent, their leases might be over.
             let leases: Vec<Lease> = sendable.iter().map(Claimed::lease).collect();
-            app_db::claim::release(&client, self.owner, &leases).await?;
+            let released = app_db::claim::release(&client, self.owner, &leases).await;
+            // Ours no more, also where they could not be given back: then they lapse.
             self.leases.end(leases);
             self.floors.change(route, |floors| *floors = floors::Floors::default());
+            released?;
             return Ok(Claim { sendable: Vec::new(), was_full: true });
         }
         Ok(Claim { sendable, was_full })
@@ -110,7 +113,9 @@ impl Processor {
         for row in claimed {
             match self.step_before_sending(&row) {
                 Some(transition) => {
-                    let provider_id = row.lapsed_provider.clone().or(row.provider_id.clone());
+                    // Who claimed a row that waits for a receipt sent nothing, also where that claim lapsed.
+                    let lapsed = row.lapsed_provider.clone().filter(|_| !row.reconciling);
+                    let provider_id = lapsed.or(row.provider_id.clone());
                     settlements.push(self.settlement(&row, transition, provider_id));
                 }
                 None => sendable.push(row),

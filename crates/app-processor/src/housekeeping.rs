@@ -27,8 +27,10 @@ const UNROUTED_EVERY: Duration = Duration::from_secs(600);
 /// Deletions of one cleaning, at most; the next goes on.
 const CLEANING_BATCHES: usize = 20;
 
-/// A lapsed lease in a queue that has moved on is found within this.
+/// A lapsed lease in a queue that has moved on is found within this, and within the longer time where an old snapshot
+/// keeps millions of dead rows and a look takes long.
 const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(5);
+const LOOK_BEHIND_LATEST: Duration = Duration::from_secs(60);
 /// What takes long is not repeated before this many times what it took.
 const REST: u32 = 50;
 
@@ -96,7 +98,7 @@ impl Processor {
         while !shutdown.is_cancelled() {
             let began = Instant::now();
             report("what was left behind", self.look_for_left_behind().await);
-            let rest = LOOK_BEHIND_EVERY.max(began.elapsed() * REST);
+            let rest = (began.elapsed() * REST).clamp(LOOK_BEHIND_EVERY, LOOK_BEHIND_LATEST);
             tokio::select! {
                 () = tokio::time::sleep(rest) => {}
                 () = shutdown.cancelled() => {}

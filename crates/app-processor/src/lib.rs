@@ -65,6 +65,8 @@ struct Processor {
     leases: Arc<Leases>,
     settler: Settler,
     floors: Floors,
+    /// Notified when half of the slots are free that a route was left unserved for.
+    room: Notify,
 }
 
 impl Processor {
@@ -76,7 +78,16 @@ impl Processor {
         let leases = Arc::new(Leases::new(parts.config.processor.lease));
         let candidates = Candidates::new(&parts.config, &parts.metrics)?;
         let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
-        Ok(Self { parts, owner, ids, candidates, leases, settler, floors: Floors::default() })
+        Ok(Self {
+            parts,
+            owner,
+            ids,
+            candidates,
+            leases,
+            settler,
+            floors: Floors::default(),
+            room: Notify::new(),
+        })
     }
 }
 

@@ -88,9 +88,11 @@ impl Candidates {
         Some((Arc::clone(candidate), permits))
     }
 
-    /// Whether a claim for this route was limited by slots or rate.
+    /// Whether a claim for this route was limited by slots or rate, not by a pause, whose end a poll finds.
     pub(crate) fn are_waited_for(&self, route: &Route) -> bool {
-        route.providers.iter().filter_map(|id| self.0.get(id)).any(|candidate| candidate.is_waited_for())
+        let now = Instant::now();
+        let mut known = route.providers.iter().filter_map(|id| self.0.get(id));
+        known.any(|candidate| candidate.is_waited_for() && !candidate.is_paused(now))
     }
 }
 

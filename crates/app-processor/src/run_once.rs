@@ -22,47 +22,62 @@ pub(crate) const BUSY_ROWS: usize = 16;
 /// After a failed round.
 const DATABASE_PAUSE: Duration = Duration::from_millis(250);
 
-/// What a round over all routes brought.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a round brought.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     pub claimed: usize,
-    /// There may be more than there were slots or rate for.
-    pub is_full: bool,
+    /// The numbers of routes that may have more due than there were slots or rate for.
+    pub unserved: Vec<usize>,
+}
+
+/// Whose turn it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Visit<'a> {
+    Everyone,
+    /// Those that were left unserved: nothing says that others have something due.
+    Only(&'a [usize]),
 }
 
 impl Processor {
-    /// Rounds until shutdown, on every wake-up and at least at every polling interval.
+    /// Rounds until shutdown: over all routes on every wake-up and at least at every polling interval, and over those
+    /// that were left unserved as soon as there is room.
     pub(crate) async fn work(self: &Arc<Self>, shutdown: &CancellationToken) {
+        let poll_interval = self.parts.config.processor.poll_interval;
         let mut turns: Vec<usize> = (0..self.parts.config.routes.0.len()).collect();
+        let (mut unserved, mut woken, mut poll_at) = (Vec::new(), true, Instant::now());
         while !shutdown.is_cancelled() {
             let began = Instant::now();
-            let (pause, longest) = match self.run_once(&mut turns, shutdown).await {
-                // A wake-up says that half of the slots are free; one by one they are looked for at our pace.
-                Ok(round) if round.is_full => (CLAIM_PACE, BUSY_PACE),
-                Ok(round) if round.claimed >= BUSY_ROWS => {
-                    (BUSY_PACE, self.parts.config.processor.poll_interval)
-                }
-                Ok(_) => (CLAIM_PACE, self.parts.config.processor.poll_interval),
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "cannot claim; trying again");
-                    (DATABASE_PAUSE, Duration::ZERO)
-                }
-            };
-            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
-            tokio::select! {
-                () = self.parts.wake.notified() => {}
-                () = tokio::time::sleep(longest) => {}
-                () = shutdown.cancelled() => {}
+            let everyone = woken || unserved.is_empty() || began >= poll_at;
+            if everyone {
+                poll_at = began + poll_interval;
             }
+            let visit = if everyone { Visit::Everyone } else { Visit::Only(&unserved) };
+            let round = self.run_once(&mut turns, visit, shutdown).await.inspect_err(|error| {
+                tracing::error!(error = chain(error), "cannot claim; trying again");
+            });
+            let (pause, longest) = match &round {
+                Ok(round) if !round.unserved.is_empty() => (CLAIM_PACE, BUSY_PACE),
+                Ok(round) if round.claimed >= BUSY_ROWS => (BUSY_PACE, poll_interval),
+                Ok(_) => (CLAIM_PACE, poll_interval),
+                Err(_) => (DATABASE_PAUSE, Duration::ZERO),
+            };
+            unserved = round.map_or_else(|_| Vec::new(), |round| round.unserved);
+            tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
+            woken = tokio::select! {
+                () = self.parts.wake.notified() => true,
+                () = self.room.notified() => false,
+                () = tokio::time::sleep(longest) => false,
+                () = shutdown.cancelled() => false,
+            };
         }
     }
 
-    /// One round over all routes: whoever has a candidate with free slots gets a claim, and goes to the
-    /// end of `turns`, which are the routes' numbers: those that share a provider take turns at its slots, however
-    /// many rounds find none free.
+    /// One round: whoever has a candidate with free slots gets a claim, and goes to the end of `turns`, which are the
+    /// routes' numbers: those that share a provider take turns at its slots, however many rounds find none free.
     pub(crate) async fn run_once(
         self: &Arc<Self>,
         turns: &mut Vec<usize>,
+        visit: Visit<'_>,
         shutdown: &CancellationToken,
     ) -> Result<Round, app_db::Error> {
         let mut round = Round::default();
@@ -75,38 +90,46 @@ impl Processor {
             if shutdown.is_cancelled() {
                 break;
             }
+            if matches!(visit, Visit::Only(numbers) if !numbers.contains(&number)) {
+                continue;
+            }
             let route = &self.parts.config.routes.0[number];
             let Some((candidate, permits)) = self.candidates.choose(route) else {
-                round.is_full |= self.candidates.are_waited_for(route);
+                if self.candidates.are_waited_for(route) {
+                    round.unserved.push(number);
+                }
                 continue;
             };
             turns.retain(|&other| other != number);
             turns.push(number);
-            let claim = self.claim_and_send(&route.name, candidate, permits).await?;
-            round.claimed += claim.claimed;
-            round.is_full |= claim.is_full;
+            let (claimed, was_full) = self.claim_and_send(&route.name, candidate, permits).await?;
+            round.claimed += claimed;
+            if was_full {
+                round.unserved.push(number);
+            }
         }
         Ok(round)
     }
 
+    /// How many it claimed, and whether there may be more.
     async fn claim_and_send(
         self: &Arc<Self>,
         route: &str,
         candidate: Arc<Candidate>,
         mut permits: OwnedSemaphorePermit,
-    ) -> Result<Round, app_db::Error> {
+    ) -> Result<(usize, bool), app_db::Error> {
         let claim = self.claim(route, &candidate.config.id, permits.num_permits()).await?;
         if claim.was_full {
-            // There may be more; the pace and the slots decide when it is looked for.
+            // The pace and the slots decide when it is looked for.
             candidate.want();
         }
-        let round = Round { claimed: claim.sendable.len(), is_full: claim.was_full };
+        let claimed = claim.sendable.len();
         for message in claim.sendable {
             let Some(permit) = permits.split(1) else { break };
             tokio::spawn(Arc::clone(self).send_and_settle(Arc::clone(&candidate), message, permit));
         }
         candidate.refund(permits.num_permits());
-        Ok(round)
+        Ok((claimed, claim.was_full))
     }
 
     /// The slot is free when the provider has answered; the lease is held until that is settled.
@@ -124,7 +147,7 @@ impl Processor {
         candidate.learn(&outcome);
         drop(permit);
         if candidate.has_room_for_who_waits() {
-            self.parts.wake.notify_one();
+            self.room.notify_one();
         }
         self.settle(&candidate, &claimed, &outcome, began, held);
     }

@@ -30,7 +30,8 @@ const SETTLE_ROWS_MAX: usize = 500;
 const SETTLE_PACE: Duration = Duration::from_millis(8);
 const DATABASE_PAUSE: Duration = Duration::from_millis(200);
 
-/// So many outcomes may wait before claims wait, too.
+/// So many outcomes may wait before claims wait, too, or fewer, where there are fewer slots: a processor that is killed
+/// leaves them unknown.
 const WAITING_MAX: usize = 2 * SETTLE_ROWS_MAX;
 
 /// The way to the settling task.
@@ -38,6 +39,7 @@ const WAITING_MAX: usize = 2 * SETTLE_ROWS_MAX;
 pub(crate) struct Settler {
     queue: mpsc::UnboundedSender<Pending>,
     waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
 }
 
 #[derive(Debug)]
@@ -50,14 +52,16 @@ impl Settler {
     pub(crate) fn new(parts: Parts, owner: Uuid, ids: Arc<IdGenerator>, leases: Arc<Leases>) -> Self {
         let (queue, pending) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let writer = Writer { parts, owner, ids, leases, waiting: Arc::clone(&waiting) };
+        let slots: usize = parts.config.providers.iter().map(|provider| provider.max_in_flight).sum();
+        let waiting_max = slots.min(WAITING_MAX);
+        let writer = Writer { parts, owner, ids, leases, waiting: Arc::clone(&waiting), waiting_max };
         tokio::spawn(writer.write_batches(pending));
-        Self { queue, waiting }
+        Self { queue, waiting, waiting_max }
     }
 
     /// More outcomes wait than the next batches take: what is claimed now would wait behind them.
     pub(crate) fn is_behind(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > WAITING_MAX
+        self.waiting.load(Ordering::Relaxed) > self.waiting_max
     }
 }
 
@@ -101,6 +105,7 @@ struct Writer {
     ids: Arc<IdGenerator>,
     leases: Arc<Leases>,
     waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
 }
 
 impl Writer {
@@ -117,7 +122,7 @@ impl Writer {
             }
             drop(held);
             let before = self.waiting.fetch_sub(settlements.len(), Ordering::Relaxed);
-            if before > WAITING_MAX && before - settlements.len() <= WAITING_MAX {
+            if before > self.waiting_max && before - settlements.len() <= self.waiting_max {
                 self.parts.wake.notify_one();
             }
             if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {

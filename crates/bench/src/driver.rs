@@ -71,13 +71,14 @@ impl Driver {
     /// # Errors
     /// As the database gives them.
     pub async fn claim(&mut self, limit: usize) -> anyhow::Result<Batch> {
+        let floors = self.floors;
         let request = ClaimRequest {
             route: ROUTE,
             provider_id: PROVIDER,
             owner: self.owner,
             lease: LEASE,
             limit,
-            floors: self.floors.0,
+            floors: floors.0,
         };
         let mut client = self.pool.get().await?;
         let transaction = client.transaction().await?;
@@ -85,7 +86,7 @@ impl Driver {
         let claimed = claim(&transaction, request).await?;
         let took = began.elapsed();
         transaction.commit().await?;
-        self.floors.raise(&claimed);
+        self.floors.raise(&floors, &claimed);
         Ok(Batch { claimed, took })
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
 use super::stage::{Stage, provider, settled, step, turns};
+use crate::run_once::Visit;
 
 /// Longer than any part of a test takes: leases are kept by the test's own doing alone.
 const LONG_LEASE: &str = "[processor]\nlease_s = 60\n";
@@ -61,7 +62,7 @@ async fn a_claim_that_the_database_does_not_answer_leaves_nothing_behind() {
     let message = stage.accept_to(2).await;
     let processor = stage.processor_for(&test_provider, "max_in_flight = 1");
     stage.database.go_away().await;
-    let round = processor.run_once(&mut turns(&processor), &CancellationToken::new()).await;
+    let round = processor.run_once(&mut turns(&processor), Visit::Everyone, &CancellationToken::new()).await;
     assert!(matches!(round, Err(app_db::Error::Unavailable(_))), "{round:?}");
     assert_eq!(processor.leases.count(), 0);
 

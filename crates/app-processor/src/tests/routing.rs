@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
 use super::stage::{Stage, provider, settled, step, turns};
+use crate::run_once::Visit;
 
 #[tokio::test]
 async fn routes_that_share_a_provider_take_turns_at_its_slots() {
@@ -26,7 +27,7 @@ async fn routes_that_share_a_provider_take_turns_at_its_slots() {
     for _ in 0..8 {
         // The second round finds no free slot, and takes nobody's turn away.
         for _ in 0..2 {
-            processor.run_once(&mut order, &CancellationToken::new()).await.unwrap();
+            processor.run_once(&mut order, Visit::Everyone, &CancellationToken::new()).await.unwrap();
         }
         assert_eq!(processor.leases.count(), 1);
         let call = test_provider.call().await;

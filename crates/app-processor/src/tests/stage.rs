@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::provider::TestProvider;
+use crate::run_once::Visit;
 use crate::{CONNECTIONS, Parts, Processor};
 
 /// No round comes by itself: whoever wants one wakes.
@@ -153,7 +154,7 @@ pub(super) fn turns(processor: &Processor) -> Vec<usize> {
 
 /// One round.
 pub(super) async fn step(processor: &Arc<Processor>) {
-    processor.run_once(&mut turns(processor), &CancellationToken::new()).await.unwrap();
+    processor.run_once(&mut turns(processor), Visit::Everyone, &CancellationToken::new()).await.unwrap();
 }
 
 /// Returns when no call is under way or waits for its settle.
