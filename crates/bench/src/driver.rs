@@ -24,7 +24,9 @@ use crate::rig::{PROVIDER, ROUTE};
 pub const BATCH: usize = 500;
 pub const CLIENTS: usize = 2;
 const LEASE: Duration = Duration::from_secs(600);
+/// As in the processor.
 const LOOK_BEHIND_EVERY: Duration = Duration::from_secs(5);
+const LOOK_BEHIND_LATEST: Duration = Duration::from_secs(60);
 /// One of several that claim at the same time.
 #[derive(Debug)]
 pub struct Driver {
@@ -32,7 +34,7 @@ pub struct Driver {
     owner: Uuid,
     ids: IdGenerator,
     floors: Floors,
-    looked_behind_at: Instant,
+    look_behind_at: Instant,
 }
 
 /// A claim that was committed.
@@ -54,16 +56,18 @@ impl Driver {
             owner,
             ids,
             floors: Floors::default(),
-            looked_behind_at: Instant::now(),
+            look_behind_at: Instant::now() + LOOK_BEHIND_EVERY,
         })
     }
 
     /// As the processor does, but not beside its claims: between them.
     async fn look_behind(&mut self) -> anyhow::Result<()> {
-        if self.looked_behind_at.elapsed() > LOOK_BEHIND_EVERY {
+        let began = Instant::now();
+        if began >= self.look_behind_at {
             let client = self.pool.get().await?;
             self.floors.lower(left_behind(&client, ROUTE, &self.floors).await?);
-            self.looked_behind_at = Instant::now();
+            let rest = (began.elapsed() * 50).clamp(LOOK_BEHIND_EVERY, LOOK_BEHIND_LATEST);
+            self.look_behind_at = Instant::now() + rest;
         }
         Ok(())
     }

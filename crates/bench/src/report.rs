@@ -36,7 +36,7 @@ const COMPARED: &str = "
   and no outbox row.
 - **end to end**: accepted and delivered to the sink at once, at most 4,000 on their way; the time runs until the last
   one is settled.
-- **sending drain**: one app-processor with 256 calls at once, from a backlog to the sink until all is settled.
+- **sending drain**: one app-processor with up to 1,000 calls at once, from a backlog to the sink until all is settled.
   **Bare client** is a loop of 64 hyper connections to the same sink; it stores nothing.
 - **no-op drain**: `app_db::claim` and `app_db::settle`, the processor's statements, batches of 500, two clients,
   driven by this program; nothing is sent. It writes a lease, the message's outcome and an event; most queue peers

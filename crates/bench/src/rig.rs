@@ -21,7 +21,7 @@ use crate::sink::Sink;
 pub const PROVIDER: &str = "twilio-main";
 /// The route that the configuration has without any in it: any provider of the channel.
 pub const ROUTE: &str = "sms";
-const MAX_IN_FLIGHT: usize = 512;
+const MAX_IN_FLIGHT: usize = 1000;
 
 #[derive(Debug)]
 pub struct Rig {
