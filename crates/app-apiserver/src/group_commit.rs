@@ -187,6 +187,23 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn beside_a_group_that_hangs_a_worthy_one_is_written_at_once_and_a_small_one_a_moment_later() {
+        for (size, wait) in [(GROUP_WORTH, Duration::ZERO), (1, GATHER_TIME)] {
+            let (sizes, mut groups) = mpsc::unbounded_channel();
+            let queue = Queue::start(2, 100, &TaskTracker::new(), move |group: Vec<usize>| {
+                sizes.send(group.len()).unwrap();
+                std::future::pending::<Vec<Result<usize, Error>>>()
+            });
+            let enter = |n| drop(queue.enter(n, Share::default()).ok().unwrap());
+            enter(0);
+            assert_eq!(groups.recv().await, Some(1));
+            let began = tokio::time::Instant::now();
+            (0..size).for_each(enter);
+            assert_eq!((groups.recv().await, began.elapsed()), (Some(size), wait));
+        }
+    }
+
     #[tokio::test]
     async fn a_full_queue_turns_away_with_503_and_a_dropped_one_is_emptied() {
         let (tracker, gate) = (TaskTracker::new(), Arc::new(Semaphore::new(0)));

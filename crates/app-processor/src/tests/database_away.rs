@@ -1,13 +1,14 @@
 //! While the database is away: outcomes wait, nothing is claimed, and nothing is forgotten.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::Status;
 use testkit::until;
 use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
-use super::stage::{Stage, provider, settled, step, turns};
+use super::stage::{Stage, config, provider, settled, step, turns};
 use crate::run_once::Visit;
 
 /// Longer than any part of a test takes: leases are kept by the test's own doing alone.
@@ -53,6 +54,26 @@ async fn outcomes_wait_for_the_database_and_nothing_is_claimed_before_the_leases
         assert_eq!(stage.event_kinds(id).await, ["sent"]);
     }
     assert_eq!(processor.parts.metrics.leases_lost.get(), 0);
+}
+
+#[tokio::test]
+async fn leases_that_cannot_be_given_back_are_ours_no_more() {
+    let stage = Stage::new().await;
+    stage.accept_to(2).await;
+    stage
+        .execute(
+            "create function refuse() returns trigger language plpgsql as $$ begin raise 'not now'; end $$;
+             create trigger refuse before update on outbox for each row
+                 when (old.leased_by is not null and new.leased_by is null) execute function refuse()",
+        )
+        .await;
+    let mut config = config(&provider("p", "http://127.0.0.1:9", ""));
+    // Over before a call could begin under it.
+    config.processor.lease = Duration::from_nanos(1);
+    let processor = stage.processor_of(config);
+    let round = processor.run_once(&mut turns(&processor), Visit::Everyone, &CancellationToken::new()).await;
+    assert!(matches!(round, Err(app_db::Error::Refused(_))), "{round:?}");
+    assert_eq!(processor.leases.count(), 0, "extending it would keep the message from everybody for ever");
 }
 
 #[tokio::test]
