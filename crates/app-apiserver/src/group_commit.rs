@@ -1,6 +1,6 @@
 //! Group commit: requests that arrive together share a transaction. A worker takes all that waits, writes it, and
-//! answers; while it writes, the next group gathers. No timer: an idle queue costs nothing and delays nobody. Further
-//! workers write beside the first only what is worth a transaction of its own.
+//! answers; while it writes, the next group gathers. While nothing is written nobody waits: an idle queue is free.
+//! Further workers write beside the first what is worth a transaction of its own, or what has waited long for it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -95,8 +95,7 @@ pub(crate) fn claim_sql() -> String {
 }
 
 /// Takes due rows, the most urgent priority first, within it the longest due first; skips what others hold. The
-/// result is in no order. One statement: outside a transaction it
-/// commits by itself.
+/// result is in no order. One statement: outside a transaction it commits by itself.
 ///
 /// # Errors
 /// As the database gives them; whether rows were leased is then unknown.
