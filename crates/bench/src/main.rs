@@ -109,6 +109,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<bool> {
     let is_whole = chosen.len() == measurements::MEASUREMENTS.len();
     if is_whole || arguments.report.is_some() {
         let folder = arguments.report.unwrap_or_else(|| checkout.join("docs"));
+        std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("benchmarks.md"), report.markdown(&bench))?;
         let json = serde_json::to_string_pretty(&report.json(&bench))? + "\n";
         std::fs::write(folder.join("benchmarks.json"), json)?;

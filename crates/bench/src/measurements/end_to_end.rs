@@ -1,5 +1,7 @@
 //! Accepting and delivering at once: clients send as fast as they may while no more than a window of messages is on
-//! its way, so that what is accepted is what is delivered. What each process costs is measured here too.
+//! its way, so that what is accepted is what is delivered. Over 64 connections, as pgbench has clients, where what
+//! each process costs is measured too; and over 256, as Kannel is measured: 64 clients that each wait for their
+//! answer leave a fifth of two cores idle.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use chaos::process::Process;
 use tokio::time::Instant;
 
 use crate::bench::Bench;
-use crate::connection::Loop;
+use crate::connection::{CONNECTIONS, Loop};
 use crate::people::KNOWN;
 use crate::processes::{cpu_seconds, memory_mb, tree_cpu_seconds};
 use crate::rig::{Rig, wait_until_drained};
@@ -17,9 +19,21 @@ use crate::rig::{Rig, wait_until_drained};
 const LIMIT: Duration = Duration::from_secs(120);
 /// Messages that are accepted and not delivered yet.
 pub(super) const WINDOW: usize = 4_000;
+/// Enough clients to keep the machine busy, ours and Kannel's.
+pub(super) const MANY: usize = 256;
 const PER: f64 = 100_000.0;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let costs = sustain(bench, CONNECTIONS, "end to end/s").await?;
+    for (component, seconds) in costs.0 {
+        bench.samples.add(format!("{component} CPU s per 100,000"), seconds);
+    }
+    sustain(bench, MANY, "end to end, 256 connections/s").await?;
+    Ok(())
+}
+
+/// Measures the rate, and the memory it takes; gives what 100,000 messages cost.
+async fn sustain(bench: &mut Bench, connections: usize, figure: &str) -> anyhow::Result<Cost> {
     let rig = Rig::new(bench).await?;
     let apiserver = rig.installation.apiserver().await?;
     let processor = rig.installation.processor().await?;
@@ -32,7 +46,11 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let began = Instant::now();
     let delivered = rig.sink.counter();
     let gate = Arc::new(move |answered: usize| answered < delivered() + WINDOW);
-    let load = Loop { gate: Some(gate), ..Loop::new(rig.api, bench.plan.time, rig.sends(KNOWN, false), 202) };
+    let load = Loop {
+        connections,
+        gate: Some(gate),
+        ..Loop::new(rig.api, bench.plan.time, rig.sends(KNOWN, false), 202)
+    };
     let answered = load.run().await?;
     rig.sink.wait_count(answered.count, LIMIT).await?;
     wait_until_drained(&rig.installation.pool, LIMIT).await?;
@@ -44,15 +62,11 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         rig.sink.called(),
         answered.count
     );
-    bench.samples.add("end to end/s", answered.count as f64 / elapsed.as_secs_f64());
-    let share = PER / answered.count as f64;
-    for ((name, before), (_, after)) in before.0.iter().zip(&after.0) {
-        bench.samples.add(format!("{name} CPU s per 100,000"), (after - before) * share);
-    }
+    bench.samples.add(figure, answered.count as f64 / elapsed.as_secs_f64());
     for (name, process) in [("app-apiserver", &apiserver), ("app-processor", &processor)] {
         bench.samples.add(format!("{name} loaded MB"), memory_mb(pid(process)?)?.1);
     }
-    Ok(())
+    Ok(after.since(&before, PER / answered.count as f64))
 }
 
 fn pid(process: &Process) -> anyhow::Result<u32> {
@@ -71,5 +85,12 @@ impl Cost {
             ("app-db", tree_cpu_seconds(postmaster)?),
             ("load and sink", cpu_seconds(std::process::id())?),
         ]))
+    }
+    fn since(&self, before: &Self, share: f64) -> Self {
+        let mut costs = self.0;
+        for ((_, seconds), (_, before)) in costs.iter_mut().zip(before.0) {
+            *seconds = (*seconds - before) * share;
+        }
+        Self(costs)
     }
 }

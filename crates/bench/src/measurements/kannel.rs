@@ -1,5 +1,5 @@
-//! Kannel as a messaging peer: sendsms over HTTP in, its spool on, and an HTTP SMSC out to the same sink; the same
-//! window of messages on their way. It is skipped where it is not installed (Debian: `kannel`).
+//! Kannel as a messaging peer: sendsms over HTTP in, its spool on, and an HTTP SMSC out to the same sink; as many
+//! clients and the same window of messages on their way. It is skipped where it is not installed (Debian: `kannel`).
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::end_to_end::WINDOW;
+use super::end_to_end::{MANY, WINDOW};
 use crate::bench::Bench;
 use crate::connection::{Loop, request};
 use crate::people::{self, BODY, KNOWN};
@@ -54,10 +54,14 @@ pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let delivered = sink.counter();
     let gate = Arc::new(move |answered: usize| warm_up + answered < delivered() + WINDOW);
     let began = Instant::now();
-    let answered =
-        Loop { gate: Some(gate), first: warm_up, ..Loop::new(address, bench.plan.time, make, 202) }
-            .run()
-            .await?;
+    let answered = Loop {
+        connections: MANY,
+        gate: Some(gate),
+        first: warm_up,
+        ..Loop::new(address, bench.plan.time, make, 202)
+    }
+    .run()
+    .await?;
     sink.wait_count(warm_up + answered.count, LIMIT).await?;
     let rate = answered.count as f64 / began.elapsed().as_secs_f64();
     bench.samples.add("peer Kannel end to end/s", rate);
