@@ -78,6 +78,11 @@ pub(crate) async fn receive_webhook(
             arrived.keep(&app, Reason::Unparsable, &why).await?;
             Err(not_understood())
         }
+        Err(WebhookError::Needs(url)) => {
+            let why = format!("the document {url} that proves it cannot be had");
+            arrived.keep(&app, Reason::Unverified, &why).await?;
+            Err(not_understood())
+        }
     }
 }
 
@@ -123,6 +128,7 @@ async fn read(app: &App, adapter: Arc<dyn Provider>, arrived: Arrived) -> Result
             headers: &arrived.headers,
             body: &arrived.body,
             now,
+            fetched: &[],
         });
         (arrived, read)
     };

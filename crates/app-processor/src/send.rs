@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::{Outcome, Reason};
-use providers::Outgoing;
+use providers::{Answer, Call, Outgoing};
 use service::ProviderConfig;
 use tokio::time::{Instant, timeout};
 
@@ -108,15 +108,20 @@ impl Processor {
             subject: claimed.subject.as_deref(),
             body: &claimed.body,
             attachments: &claimed.attachments,
+            files: &[],
+            in_reply_to: None,
+            references: &[],
             webhook_url: &candidate.webhook_url,
         };
         let began = Instant::now();
-        let outcome = match provider.adapter.request(&outgoing) {
+        let called = match provider.adapter.call(&outgoing) {
+            Err(outcome) => Err(outcome),
+            Ok(Call::Http(request)) => candidate.client.call(request).await.map(Answer::Http),
+            Ok(Call::Smtp(_)) => Err(Outcome::Unreachable { detail: "SMTP is not spoken yet".to_owned() }),
+        };
+        let outcome = match called {
+            Ok(answer) => provider.adapter.outcome(&answer, self.parts.clock.now()),
             Err(outcome) => outcome,
-            Ok(request) => match candidate.client.call(request).await {
-                Ok(response) => provider.adapter.outcome(&response, self.parts.clock.now()),
-                Err(outcome) => outcome,
-            },
         };
         candidate.meters.attempt(&outcome, began.elapsed());
         outcome

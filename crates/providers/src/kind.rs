@@ -3,12 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use jiff::Timestamp;
-use model::{Channel, Endpoint, Outcome};
+use model::{Channel, Endpoint, Outcome, Reason};
 use uuid::Uuid;
 
-use crate::{Settings, SettingsError, Webhook, WebhookError, WebhookRequest};
+use crate::{Answer, Call, File, Settings, SettingsError, SmtpReply, Webhook, WebhookError, WebhookRequest};
 
 /// The protocol that a configured provider speaks.
 #[derive(Debug)]
@@ -44,8 +44,14 @@ pub struct Outgoing<'a> {
     pub to: &'a Endpoint,
     pub subject: Option<&'a str>,
     pub body: &'a str,
-    /// http(s) URLs.
+    /// http(s) URLs that the provider, or the recipient, is to fetch.
     pub attachments: &'a [String],
+    /// Attachments that were fetched already, in order: email only. Their URLs are not in `attachments`.
+    pub files: &'a [File],
+    /// The `Message-ID` of the mail that this one answers, with its angle brackets. Email only.
+    pub in_reply_to: Option<&'a str>,
+    /// The `Message-ID`s of the conversation so far, oldest first, ending with `in_reply_to`. Email only.
+    pub references: &'a [String],
     /// Where this provider's webhooks reach us: `{public_url}/api/webhooks/{provider_id}`.
     pub webhook_url: &'a str,
 }
@@ -56,14 +62,37 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// An [`Outcome::Rejected`] where the message can be seen not to fit this provider without asking it.
-    fn request(&self, message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome>;
+    fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome>;
 
     /// What an answer to that call means. `now` turns absolute waits into relative ones.
-    fn outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome;
+    fn outcome(&self, answer: &Answer, now: Timestamp) -> Outcome {
+        match answer {
+            Answer::Http(response) => self.http_outcome(response, now),
+            Answer::Smtp(reply) => self.smtp_outcome(reply),
+        }
+    }
+
+    /// The half of [`Self::outcome`] that kinds over HTTP write.
+    fn http_outcome(&self, _response: &Response<Bytes>, _now: Timestamp) -> Outcome {
+        never_asked()
+    }
+
+    /// The half of [`Self::outcome`] that kinds over SMTP write.
+    fn smtp_outcome(&self, _reply: &SmtpReply) -> Outcome {
+        never_asked()
+    }
 
     /// What a webhook says, once it is verified.
     ///
     /// # Errors
-    /// [`WebhookError`] where it is not from this provider, or cannot be understood.
+    /// [`WebhookError`] where it is not from this provider, cannot be understood, or needs a document first.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError>;
+}
+
+/// The answer came over a transport that the kind does not call.
+fn never_asked() -> Outcome {
+    Outcome::Uncertain {
+        reason: Reason::UnreadableAnswer,
+        detail: "the answer came over a transport that was not called".to_owned(),
+    }
 }

@@ -4,19 +4,33 @@
 //! Adding a kind: one source file, one line in [`KINDS`], one folder of fixtures, one page in `docs/providers/`.
 
 mod base_url;
+mod call;
+mod callback;
+mod credentials;
+mod email;
+mod error_codes;
+mod form_data;
 mod hex;
+mod http_call;
 mod inbound_text;
+mod jwt;
 mod kind;
 mod response_class;
-mod sendgrid;
 mod settings;
-mod twilio;
+mod shared_secret;
 mod wait;
 mod webhook;
 
+mod sendgrid;
+mod twilio;
+
+pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
+pub use error_codes::{Class, UnknownClass};
 pub use kind::{Kind, Outgoing, Provider};
 pub use settings::{Settings, SettingsError};
-pub use webhook::{File, InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest};
+pub use webhook::{
+    Fetched, File, InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest,
+};
 
 /// Every kind that the platform speaks.
 pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];

@@ -1,28 +1,26 @@
 //! Twilio SendGrid: email (https://www.twilio.com/docs/sendgrid/api-reference/mail-send/mail-send).
-//! What is sent is made in `sendgrid/content.rs`; its two webhooks are `sendgrid/event_webhook.rs` and
+//! Its two webhooks are `sendgrid/event_webhook.rs` and
 //! `sendgrid/inbound_parse.rs`.
 
-mod content;
 mod event_webhook;
-mod form_data;
-mod html;
-mod inbound_email;
 mod inbound_parse;
 mod signature;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
 use model::{Channel, Outcome, Reason};
 use p256::ecdsa::VerifyingKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
+use crate::email::content;
 use crate::inbound_text::code_word;
 use crate::response_class::by_status;
 use crate::{
-    Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+    Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+    credentials, http_call,
 };
 
 pub(crate) const KIND: Kind = Kind {
@@ -60,9 +58,7 @@ struct SendGrid {
 fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
     settings.only(KEYS)?;
     let api_key = settings.required("api_key")?;
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", api_key.expose_secret()))
-        .map_err(|_| SettingsError::new("api_key", "cannot be sent in a header; it begins with SG."))?;
-    authorization.set_sensitive(true);
+    let authorization = credentials::token("api_key", "Bearer", &api_key)?;
     let webhook_public_key = match settings.optional("webhook_public_key") {
         Some(text) => Some(signature::public_key(text.expose_secret())?),
         None => None,
@@ -77,7 +73,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 }
 
 impl Provider for SendGrid {
-    fn request(&self, message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome> {
+    fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
         let misfit = |detail: &str| Outcome::Rejected {
             reason: Reason::Configuration,
             provider_code: None,
@@ -102,15 +98,10 @@ impl Provider for SendGrid {
             "subject": content::subject(message.subject),
             "content": content::parts(message.body, message.attachments),
         });
-        let mut request = Request::new(Bytes::from(body.to_string()));
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.mail_send_uri.clone();
-        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(request)
+        Ok(Call::Http(http_call::post_json(&self.mail_send_uri, &self.authorization, &body)))
     }
 
-    fn outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
+    fn http_outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
         let (status, headers) = (response.status(), response.headers());
         match status.as_u16() {
             202 => accepted(response),

@@ -6,11 +6,15 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::Class;
+
 /// What an adapter is made from. Every value is held as a secret: which of them are is the kind's knowledge.
 pub struct Settings {
     pub base_url: Url,
     /// False only where the configuration says `verify = false`.
     pub verify: bool,
+    /// What the operator says about the provider's error codes, against the kind's own table.
+    pub codes: BTreeMap<String, Class>,
     pub values: BTreeMap<String, SecretString>,
 }
 

@@ -5,25 +5,24 @@ mod error_codes;
 mod signature;
 mod webhook;
 
-use std::time::Duration;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, Uri};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
 use model::{Channel, Outcome, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::error_codes::{Class, ErrorCode};
+use self::error_codes::ERROR_CODES;
 use self::signature::SigningKeys;
+use crate::error_codes::ErrorCodes;
+use crate::http_call::{self, FORM};
 use crate::response_class::by_status;
 use crate::wait::retry_after;
 use crate::{
-    Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+    Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
+    callback, credentials,
 };
 
 pub(crate) const KIND: Kind = Kind {
@@ -49,7 +48,6 @@ const KEYS: &[&str] = &[
 
 const BODY_CHARS_MAX: usize = 1600;
 const ATTACHMENTS_MAX: usize = 10;
-const FORM: &str = "application/x-www-form-urlencoded";
 
 #[derive(Debug)]
 struct Twilio {
@@ -58,6 +56,7 @@ struct Twilio {
     authorization: HeaderValue,
     messaging_service_sid: Option<String>,
     signing_keys: SigningKeys,
+    codes: ErrorCodes,
     verify: bool,
 }
 
@@ -78,12 +77,13 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
     let path = format!("/2010-04-01/Accounts/{account_sid}/Messages.json");
     Ok(Box::new(Twilio {
         messages_uri: base_url::join(&settings.base_url, &path)?,
-        authorization: basic(&user, &password)?,
+        authorization: credentials::basic("auth_token", &user, &password)?,
         messaging_service_sid,
         signing_keys: SigningKeys {
             auth_token,
             shared_key_secret: settings.optional("webhook_shared_key_secret"),
         },
+        codes: ErrorCodes::new(ERROR_CODES, &settings.codes),
         verify: settings.verify,
     }))
 }
@@ -101,14 +101,6 @@ fn sid(key: &str, value: &SecretString) -> Result<String, SettingsError> {
     }
 }
 
-fn basic(user: &str, password: &SecretString) -> Result<HeaderValue, SettingsError> {
-    let credentials = BASE64.encode(format!("{user}:{}", password.expose_secret()));
-    let mut value = HeaderValue::try_from(format!("Basic {credentials}"))
-        .map_err(|_| SettingsError::new("auth_token", "cannot be sent in a header"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 fn is_form(request: &WebhookRequest<'_>) -> bool {
     match request.headers.get(CONTENT_TYPE) {
         Some(value) => media_type(value).eq_ignore_ascii_case(FORM),
@@ -121,7 +113,7 @@ fn media_type(value: &HeaderValue) -> &str {
 }
 
 impl Provider for Twilio {
-    fn request(&self, message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome> {
+    fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
         refuse_what_cannot_fit(message)?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("To", message.to.as_str());
@@ -139,24 +131,24 @@ impl Provider for Twilio {
         if message.channel == Channel::Mms && message.attachments.is_empty() {
             form.append_pair("SendAsMms", "true");
         }
-        form.append_pair("StatusCallback", &status_callback(message));
-        let mut request = Request::new(Bytes::from(form.finish()));
-        *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = self.messages_uri.clone();
-        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
-        Ok(request)
+        form.append_pair("StatusCallback", &callback::url(message));
+        let body = Bytes::from(form.finish());
+        Ok(Call::Http(http_call::post(&self.messages_uri, &self.authorization, FORM, body)))
     }
 
-    fn outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
-        if response.status().is_success() { accepted(response) } else { refused(response, now) }
+    fn http_outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
+        if response.status().is_success() {
+            accepted(response, &self.codes)
+        } else {
+            refused(response, &self.codes, now)
+        }
     }
 
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             signature::verify(request, &self.signing_keys)?;
         }
-        webhook::read(request)
+        webhook::read(request, &self.codes)
     }
 }
 
@@ -175,12 +167,6 @@ fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
     Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
 }
 
-fn status_callback(message: &Outgoing<'_>) -> String {
-    let Outgoing { webhook_url, message_id, attempt, .. } = message;
-    let separator = if webhook_url.contains('?') { '&' } else { '?' };
-    format!("{webhook_url}{separator}message_id={message_id}&attempt={attempt}")
-}
-
 #[derive(Deserialize)]
 struct Accepted {
     sid: String,
@@ -191,7 +177,7 @@ struct Accepted {
 }
 
 /// A 2xx without a readable id may not come from Twilio at all, or may: nobody knows whether it has the message.
-fn accepted(response: &Response<Bytes>) -> Outcome {
+fn accepted(response: &Response<Bytes>, codes: &ErrorCodes) -> Outcome {
     let status = response.status().as_u16();
     let unreadable = |what: &str| Outcome::Uncertain {
         reason: Reason::UnreadableAnswer,
@@ -207,11 +193,11 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
     }
     // No callback reports the first status: one that is final is only ever said here.
     let code = error_code(&answer.error_code);
-    match (answer.status.as_str(), code.and_then(error_codes::find)) {
-        (Some("failed" | "undelivered"), Some(known)) => by_code(known, None),
+    match (answer.status.as_str(), code.as_deref().and_then(|code| codes.find(code))) {
+        (Some("failed" | "undelivered"), Some(known)) => known.outcome(None),
         (Some("failed" | "undelivered"), None) => Outcome::Rejected {
             reason: Reason::Rejected,
-            provider_code: code.map(|code| code.to_string()),
+            provider_code: code,
             detail: "Twilio took the message and failed it at once".to_owned(),
         },
         _ => Outcome::Accepted { provider_message_id: Some(answer.sid) },
@@ -219,46 +205,23 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
 }
 
 /// Documented as a number; a string of digits is understood as well.
-fn error_code(value: &Value) -> Option<u32> {
+fn error_code(value: &Value) -> Option<String> {
     match value {
-        Value::Number(number) => number.as_u64().and_then(|code| code.try_into().ok()),
-        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64().map(|code| code.to_string()),
+        Value::String(text) => text.parse::<u32>().ok().map(|code| code.to_string()),
         _ => None,
     }
 }
 
-fn refused(response: &Response<Bytes>, now: Timestamp) -> Outcome {
+fn refused(response: &Response<Bytes>, codes: &ErrorCodes, now: Timestamp) -> Outcome {
     let (status, headers) = (response.status(), response.headers());
     let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     let code = error_code(&answer["code"]);
-    match code.and_then(error_codes::find) {
+    match code.as_deref().and_then(|code| codes.find(code)) {
         // A redirect is never Twilio's verdict, and 429 is one whatever the code.
         Some(known) if !status.is_redirection() && status.as_u16() != 429 => {
-            by_code(known, retry_after(headers, None, now))
+            known.outcome(retry_after(headers, None, now))
         }
-        _ => by_status(status, headers, None, code.map(|code| code.to_string()), now),
-    }
-}
-
-fn by_code(known: &ErrorCode, retry_after: Option<Duration>) -> Outcome {
-    let provider_code = Some(known.code.to_string());
-    let detail = known.meaning.to_owned();
-    let rejected = |reason| Outcome::Rejected {
-        reason,
-        provider_code: provider_code.clone(),
-        detail: known.meaning.to_owned(),
-    };
-    match known.class {
-        Class::Throttle => Outcome::Throttled { retry_after, provider_code },
-        Class::Retry { wait_s } => {
-            let retry_after = retry_after.or((wait_s > 0).then(|| Duration::from_secs(wait_s)));
-            Outcome::Unavailable { retry_after, provider_code, detail }
-        }
-        Class::Halt => Outcome::Halted { provider_code, detail },
-        Class::BadRecipient => rejected(Reason::InvalidRecipient),
-        Class::OptedOut => rejected(Reason::OptedOut),
-        Class::Configuration => rejected(Reason::Configuration),
-        Class::Content => rejected(Reason::ContentRejected),
-        Class::Refuse => rejected(Reason::Rejected),
+        _ => by_status(status, headers, None, code, now),
     }
 }

@@ -15,6 +15,22 @@ pub struct WebhookRequest<'a> {
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
     pub now: Timestamp,
+    /// Documents that this adapter asked for by [`WebhookError::Needs`], in this delivery's earlier calls.
+    pub fetched: &'a [Fetched],
+}
+
+/// A document that a webhook needs before it can be verified or understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    pub url: String,
+    pub body: Vec<u8>,
+}
+
+impl<'a> WebhookRequest<'a> {
+    /// The document of this address, if it was fetched already.
+    pub fn document(&self, url: &str) -> Option<&'a [u8]> {
+        self.fetched.iter().find(|document| document.url == url).map(|document| document.body.as_slice())
+    }
 }
 
 /// What a verified webhook says.
@@ -23,6 +39,8 @@ pub struct Webhook {
     pub inbound: Vec<InboundMessage>,
     pub receipts: Vec<Receipt>,
     pub reply: WebhookReply,
+    /// An address at the provider that is to be called once, by GET: that confirms a subscription.
+    pub confirm: Option<String>,
 }
 
 /// The 200 that the provider wants to see.
@@ -87,4 +105,7 @@ pub enum WebhookError {
     /// The provider sent it, or may have, but it cannot be understood.
     #[error("not understood: {0}")]
     Unparsable(String),
+    /// The document of this https address is needed first; the adapter vouches for its host.
+    #[error("a document is needed first")]
+    Needs(String),
 }

@@ -3,11 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use jiff::Timestamp;
 use model::{Delivery, NewMessage, Outcome, Status};
-use providers::{Outgoing, Provider, Webhook, WebhookError, WebhookRequest};
+use providers::{Call, Outgoing, Provider, Webhook, WebhookError, WebhookRequest};
 use service::metrics::{ChannelStatusCode, ProviderLabel};
 
 use super::provider::TestProvider;
@@ -132,11 +129,7 @@ async fn an_expired_message_fails_as_such_and_names_no_provider_that_it_never_ha
 struct Defective;
 
 impl Provider for Defective {
-    fn request(&self, _message: &Outgoing<'_>) -> Result<Request<Bytes>, Outcome> {
-        panic!("a defect of an adapter")
-    }
-
-    fn outcome(&self, _response: &Response<Bytes>, _now: Timestamp) -> Outcome {
+    fn call(&self, _message: &Outgoing<'_>) -> Result<Call, Outcome> {
         panic!("a defect of an adapter")
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{ATTEMPT_ARG, MESSAGE_ID_ARG};
 use crate::inbound_text::{code_word, our_reference};
-use crate::{Receipt, Webhook, WebhookError, WebhookReply};
+use crate::{Receipt, Webhook, WebhookError};
 
 /// # Errors
 /// [`WebhookError::Unparsable`] where the body is no list of events at all.
@@ -19,7 +19,7 @@ pub(super) fn read(body: &[u8]) -> Result<Webhook, WebhookError> {
         _ => return Err(WebhookError::Unparsable("expected a JSON array of events".to_owned())),
     };
     let receipts = events.iter().filter_map(Value::as_object).filter_map(receipt).collect();
-    Ok(Webhook { inbound: Vec::new(), receipts, reply: WebhookReply::default() })
+    Ok(Webhook { receipts, ..Webhook::default() })
 }
 
 /// Nothing where the event says nothing about delivery (clicks, complaints, subscriptions) or names no message.

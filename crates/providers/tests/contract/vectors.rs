@@ -44,6 +44,7 @@ fn twilio_delivery(vector: &Value, content_type: &str, body: &str) -> Delivery {
         headers,
         body: body.as_bytes().to_vec(),
         now: Timestamp::UNIX_EPOCH,
+        fetched: Vec::new(),
     }
 }
 
@@ -110,6 +111,7 @@ fn sendgrid_vectors_verify_exactly_where_they_are_valid() {
                 ]),
                 body: text(vector, "body").as_bytes().to_vec(),
                 now: Timestamp::from_second(timestamp.parse().unwrap()).unwrap(),
+                fetched: Vec::new(),
             };
             let result = provider.webhook(&delivery.as_request());
             assert_eq!(json!(is_verified(&result)), vector["valid"], "{vector}: {result:?}");

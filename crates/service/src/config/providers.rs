@@ -30,6 +30,8 @@ struct RawProvider {
     reconcile_wait_s: u64,
     #[serde(default = "verify")]
     verify: bool,
+    #[serde(default)]
+    codes: BTreeMap<String, String>,
     #[serde(flatten)]
     settings: BTreeMap<String, toml::Value>,
 }
@@ -132,6 +134,15 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
             None
         }
     };
+    let mut codes = BTreeMap::new();
+    for (code, class) in raw.codes {
+        match class.parse() {
+            Ok(class) => {
+                codes.insert(code, class);
+            }
+            Err(problem) => wrong(&format!("codes.{code}"), format!("`{class}` {problem}")),
+        }
+    }
     let mut values = BTreeMap::new();
     for (key, raw_value) in raw.settings {
         match value::text(raw_value).and_then(|text| value::resolve(&text, environment)) {
@@ -145,8 +156,8 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
     if !found.is_empty() {
         return Err(found);
     }
-    let adapter = (kind.configure)(&Settings { base_url: base_url.clone(), verify: raw.verify, values })
-        .map_err(|error| vec![(error.key, error.problem)])?;
+    let settings = Settings { base_url: base_url.clone(), verify: raw.verify, codes, values };
+    let adapter = (kind.configure)(&settings).map_err(|error| vec![(error.key, error.problem)])?;
     Ok(ProviderConfig {
         id: raw.id,
         kind,

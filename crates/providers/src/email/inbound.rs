@@ -9,48 +9,48 @@ use crate::inbound_text::storable;
 
 /// The header of a mail, from its own fields or from its whole source.
 #[derive(Debug, Default)]
-pub(super) struct Header {
-    pub(super) message_id: Option<String>,
-    pub(super) from: Option<String>,
-    pub(super) to: Vec<String>,
-    pub(super) subject: Option<String>,
-    pub(super) date: Option<Timestamp>,
+pub(crate) struct Header {
+    pub(crate) message_id: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Vec<String>,
+    pub(crate) subject: Option<String>,
+    pub(crate) date: Option<Timestamp>,
 }
 
 /// A mail in one piece.
 #[derive(Debug, Default)]
-pub(super) struct Source {
-    pub(super) header: Header,
-    pub(super) body: String,
-    pub(super) files: Vec<File>,
+pub(crate) struct Source {
+    pub(crate) header: Header,
+    pub(crate) body: String,
+    pub(crate) files: Vec<File>,
 }
 
-pub(super) fn read_header(block: &[u8]) -> Header {
+pub(crate) fn read_header(block: &[u8]) -> Header {
     let block = [block.trim_ascii(), b"\r\n\r\n"].concat();
     MessageParser::default().parse_headers(&block).as_ref().map(header_of).unwrap_or_default()
 }
 
 /// Nothing where the bytes are no mail at all.
-pub(super) fn read_source(source: &[u8]) -> Option<Source> {
+pub(crate) fn read_source(source: &[u8]) -> Option<Source> {
     let message = MessageParser::default().parse(source)?;
     Some(Source { header: header_of(&message), body: body_of(&message), files: files_of(&message) })
 }
 
 /// The address in a `From` field as it was written, such as `Ann <ann@example.com>`.
-pub(super) fn address_in(field: &str) -> Option<String> {
+pub(crate) fn address_in(field: &str) -> Option<String> {
     let line = format!("From: {}\r\n\r\n", field.replace(['\r', '\n'], " "));
     read_header(line.as_bytes()).from
 }
 
 /// A file name without folders, made up where there is none.
-pub(super) fn file_name(name: Option<&str>) -> String {
+pub(crate) fn file_name(name: Option<&str>) -> String {
     let name: String = name.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
     let name = name.rsplit(['/', '\\']).next().unwrap_or_default().trim();
     if matches!(name, "" | "." | "..") { "attachment".to_owned() } else { name.to_owned() }
 }
 
 /// A media type without parameters, or the one for bytes of no known type.
-pub(super) fn media_type(text: Option<&str>) -> String {
+pub(crate) fn media_type(text: Option<&str>) -> String {
     let text = text.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_token = |part: &str| {
         !part.is_empty()
@@ -121,7 +121,7 @@ fn files_of(message: &Message<'_>) -> Vec<File> {
 }
 
 /// A sender's own date, where it can be true: not in the future, and not older than mail is held back on its way.
-pub(super) fn believable(date: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn believable(date: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     let age = now.duration_since(date?);
     (age >= SignedDuration::ZERO && age <= SignedDuration::from_hours(7 * 24)).then_some(date?)
 }

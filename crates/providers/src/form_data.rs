@@ -3,16 +3,16 @@
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Part<'a> {
-    pub(super) name: String,
-    pub(super) filename: Option<String>,
-    pub(super) content_type: Option<String>,
-    pub(super) bytes: &'a [u8],
+pub(crate) struct Part<'a> {
+    pub(crate) name: String,
+    pub(crate) filename: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) bytes: &'a [u8],
 }
 
 /// Why a body is no form. Says where, and nothing of what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormDataError {
+pub(crate) enum FormDataError {
     #[error("the content type names no boundary")]
     NoBoundary,
     #[error("the body does not begin with its boundary")]
@@ -30,7 +30,7 @@ const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// # Errors
 /// [`FormDataError`] where the body is not whole.
-pub(super) fn parse<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, FormDataError> {
+pub(crate) fn parse<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, FormDataError> {
     let boundary = parameter(content_type, "boundary")
         .filter(|boundary| (1..=BOUNDARY_BYTES_MAX).contains(&boundary.len()))
         .ok_or(FormDataError::NoBoundary)?;

@@ -72,13 +72,13 @@ const BLOCKS: &[&str] = &[
 const HIDDEN: &[&str] = &["head", "script", "style", "template", "title"];
 
 /// A body is HTML if it holds a doctype, or a whole tag of a well-known element.
-pub(super) fn is_html(body: &str) -> bool {
+pub(crate) fn is_html(body: &str) -> bool {
     body.trim_start().get(..9).is_some_and(|start| start.eq_ignore_ascii_case("<!doctype"))
         || tags(body).any(|tag| ELEMENTS.contains(&tag.name.as_str()))
 }
 
 /// The text of the HTML, without tags, one line per block.
-pub(super) fn to_text(html: &str) -> String {
+pub(crate) fn to_text(html: &str) -> String {
     let mut text = Text::default();
     let mut from = 0;
     let mut hidden: Option<String> = None;
@@ -103,7 +103,7 @@ pub(super) fn to_text(html: &str) -> String {
     text.written.trim().to_owned()
 }
 
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -1,5 +1,4 @@
-//! From a message's subject, body and attachments to the `subject` and `content` of mail send. An attachment is
-//! a link below the body: mail send takes bytes, and nothing here can fetch them.
+//! What a mail says: subject, text and HTML. An attachment that was not fetched is a link below the body.
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use super::html::{escape, is_html, to_text};
 const NO_SUBJECT: &str = "(no subject)";
 const NO_BODY: &str = " ";
 
-pub(super) fn subject(subject: Option<&str>) -> String {
+pub(crate) fn subject(subject: Option<&str>) -> String {
     match subject.map(str::trim) {
         None | Some("") => NO_SUBJECT.to_owned(),
         Some(subject) => subject.replace(char::is_control, " "),
@@ -17,7 +16,7 @@ pub(super) fn subject(subject: Option<&str>) -> String {
 }
 
 /// `text/plain`, or `text/plain` and then `text/html`, in the order that mail send demands.
-pub(super) fn parts(body: &str, attachments: &[String]) -> Value {
+pub(crate) fn parts(body: &str, attachments: &[String]) -> Value {
     let part = |media_type: &str, value: &str| json!({ "type": media_type, "value": value });
     if !is_html(body) {
         return json!([part("text/plain", &text_with_links(body, attachments))]);
