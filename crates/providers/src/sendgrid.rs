@@ -15,7 +15,7 @@ use p256::ecdsa::VerifyingKey;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::email::content;
+use crate::email::content::{self, Content};
 use crate::inbound_text::code_word;
 use crate::response_class::by_status;
 use crate::{
@@ -85,6 +85,14 @@ impl Provider for SendGrid {
         if !message.from.as_str().contains('@') || !message.to.as_str().contains('@') {
             return Err(misfit("sendgrid sends from and to email addresses"));
         }
+        let Content { subject, text, html } = content::of(message);
+        let part = |media_type: &str, value: String| json!({ "type": media_type, "value": value });
+        // Mail send demands text before HTML.
+        let parts: Vec<Value> =
+            [text.map(|text| part("text/plain", text)), html.map(|html| part("text/html", html))]
+                .into_iter()
+                .flatten()
+                .collect();
         let body = json!({
             "personalizations": [{
                 "to": [{ "email": message.to.as_str() }],
@@ -95,8 +103,8 @@ impl Provider for SendGrid {
                 },
             }],
             "from": { "email": message.from.as_str() },
-            "subject": content::subject(message.subject),
-            "content": content::parts(message.body, message.attachments),
+            "subject": subject,
+            "content": parts,
         });
         Ok(Call::Http(http_call::post_json(&self.mail_send_uri, &self.authorization, &body)))
     }

@@ -1,29 +1,42 @@
 //! What a mail says: subject, text and HTML. An attachment that was not fetched is a link below the body.
 
-use serde_json::{Value, json};
+use crate::Outgoing;
 
 use super::html::{escape, is_html, to_text};
 
-/// Mail send refuses an empty value.
+/// Several providers refuse an empty value.
 const NO_SUBJECT: &str = "(no subject)";
 const NO_BODY: &str = " ";
 
-pub(crate) fn subject(subject: Option<&str>) -> String {
+fn subject(subject: Option<&str>) -> String {
     match subject.map(str::trim) {
         None | Some("") => NO_SUBJECT.to_owned(),
         Some(subject) => subject.replace(char::is_control, " "),
     }
 }
 
-/// `text/plain`, or `text/plain` and then `text/html`, in the order that mail send demands.
-pub(crate) fn parts(body: &str, attachments: &[String]) -> Value {
-    let part = |media_type: &str, value: &str| json!({ "type": media_type, "value": value });
+/// What a mail says. At least one of `text` and `html` is there, and neither is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    /// One line, never empty.
+    pub(crate) subject: String,
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+}
+
+/// HTML comes with its text as the alternative, unless it has none. Attachments that were not fetched are links.
+pub(crate) fn of(message: &Outgoing<'_>) -> Content {
+    let (text, html) = parts(message.body, message.attachments);
+    Content { subject: subject(message.subject), text, html }
+}
+
+fn parts(body: &str, attachments: &[String]) -> (Option<String>, Option<String>) {
     if !is_html(body) {
-        return json!([part("text/plain", &text_with_links(body, attachments))]);
+        return (Some(text_with_links(body, attachments)), None);
     }
-    let html = part("text/html", &html_with_links(body, attachments));
+    let html = html_with_links(body, attachments);
     let text = text_with_links(&to_text(body), attachments);
-    if text.trim().is_empty() { json!([html]) } else { json!([part("text/plain", &text), html]) }
+    (Some(text).filter(|text| !text.trim().is_empty()), Some(html))
 }
 
 fn text_with_links(text: &str, attachments: &[String]) -> String {
@@ -61,41 +74,41 @@ mod tests {
         urls.iter().map(|&url| url.to_owned()).collect()
     }
 
-    #[test]
-    fn a_plain_body_is_one_part() {
-        assert_eq!(parts("a < b\n", &[]), json!([{"type": "text/plain", "value": "a < b\n"}]));
+    fn both(text: &str, html: &str) -> (Option<String>, Option<String>) {
+        (Some(text.to_owned()), Some(html.to_owned()))
     }
 
     #[test]
-    fn an_html_body_comes_with_its_text_first() {
-        let expected = json!([
-            {"type": "text/plain", "value": "Hello bold"},
-            {"type": "text/html", "value": "<p>Hello <b>bold</b></p>"},
-        ]);
-        assert_eq!(parts("<p>Hello <b>bold</b></p>", &[]), expected);
+    fn a_plain_body_is_one_part() {
+        assert_eq!(parts("a < b\n", &[]), (Some("a < b\n".to_owned()), None));
+    }
+
+    #[test]
+    fn an_html_body_comes_with_its_text() {
+        assert_eq!(parts("<p>Hello <b>bold</b></p>", &[]), both("Hello bold", "<p>Hello <b>bold</b></p>"));
     }
 
     #[test]
     fn html_without_any_text_is_sent_alone() {
         let image = "<img src=\"https://example.com/a.png\">";
-        assert_eq!(parts(image, &[]), json!([{"type": "text/html", "value": image}]));
+        assert_eq!(parts(image, &[]), (None, Some(image.to_owned())));
     }
 
     #[test]
     fn attachments_are_links_below_the_body() {
         let attachments = urls(&["https://example.com/a?b=1&c=2"]);
-        assert_eq!(parts("Hi\n", &attachments)[0]["value"], "Hi\n\nhttps://example.com/a?b=1&c=2");
+        assert_eq!(parts("Hi\n", &attachments).0.unwrap(), "Hi\n\nhttps://example.com/a?b=1&c=2");
         let link =
             "<p><a href=\"https://example.com/a?b=1&amp;c=2\">https://example.com/a?b=1&amp;c=2</a></p>";
-        let html = parts("<html><BODY>Hi</BODY></html>", &attachments);
-        assert_eq!(html[1]["value"], format!("<html><BODY>Hi{link}</BODY></html>"));
-        assert_eq!(parts("<b>Hi</b>", &attachments)[1]["value"], format!("<b>Hi</b>{link}"));
+        let (_, html) = parts("<html><BODY>Hi</BODY></html>", &attachments);
+        assert_eq!(html.unwrap(), format!("<html><BODY>Hi{link}</BODY></html>"));
+        assert_eq!(parts("<b>Hi</b>", &attachments).1.unwrap(), format!("<b>Hi</b>{link}"));
     }
 
     #[test]
     fn no_value_is_ever_empty() {
-        assert_eq!(parts("", &[])[0]["value"], " ");
-        assert_eq!(parts("", &urls(&["https://example.com/a"]))[0]["value"], "https://example.com/a");
+        assert_eq!(parts("", &[]).0.unwrap(), " ");
+        assert_eq!(parts("", &urls(&["https://example.com/a"])).0.unwrap(), "https://example.com/a");
         for none in [None, Some(""), Some(" \n")] {
             assert_eq!(subject(none), "(no subject)");
         }
