@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
-use model::{Channel, Direction, Endpoint, IdGenerator, Medium, NewMessage, Participants};
+use model::{Channel, Direction, Endpoint, Facts, IdGenerator, Medium, NewMessage, Participants};
 use serde_json::Value;
 use service::Clock;
 use service::metrics::{ChannelDirection, Metrics};
@@ -101,14 +101,21 @@ pub(crate) async fn accept(
 ) -> Result<Response, Problem> {
     let now = app.clock.now();
     let participants = Participants::between(medium, &ends.from, &ends.to);
-    let route = match app.config.routes.matching(content.channel, &ends.to) {
-        Some(route) => route.name.clone(),
+    let facts = Facts {
+        channel: content.channel,
+        source: &ends.from,
+        target: &ends.to,
+        priority: content.priority,
+        metadata: &content.metadata,
+    };
+    let (route, sticky) = match app.config.routes.matching(&facts) {
+        Some(route) => (route.name.clone(), route.sticky_providers()),
         None => {
             if app.no_route_warning.is_due(now) {
                 let channel = content.channel.as_str();
                 tracing::warn!(message.channel = channel, "no route matches: messages wait until one does");
             }
-            String::new()
+            (String::new(), Vec::new())
         }
     };
     let message = NewMessage {
@@ -127,7 +134,7 @@ pub(crate) async fn accept(
         send_at: content.send_at,
         expires_at: content.expires_at,
     };
-    answer(app.sends.commit(Accept { message, route, idempotency }, share).await?)
+    answer(app.sends.commit(Accept { message, route, sticky, idempotency }, share).await?)
 }
 
 /// 202 with the message, the first time and every time after; or why not.

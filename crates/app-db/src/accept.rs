@@ -3,10 +3,11 @@
 //! Lock order, everywhere: keys, conversations, outbox, messages; within a table by key. Sorted groups on two
 //! connections never deadlock; unsorted ones do many times a second.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
-use model::{IdGenerator, Message, NewMessage};
+use model::{IdGenerator, Message, NewMessage, Variant};
 use uuid::Uuid;
 
 use crate::group::{self, Surroundings};
@@ -20,6 +21,8 @@ pub struct Accept {
     pub message: NewMessage,
     /// The route's name; empty: none matched.
     pub route: String,
+    /// Providers that the message sticks to, where its conversation's last inbound message came through one of them.
+    pub sticky: Vec<String>,
     pub idempotency: Option<Idempotency>,
 }
 
@@ -128,10 +131,13 @@ async fn store(
 }
 
 fn insert_of<'a>(request: &'a Accept, known: &conversations::Known) -> Result<Insert<'a>, Error> {
+    let home = conversations::of(known, &request.message.participants)?;
+    let sticks_to = home.provider_id.as_ref().filter(|id| request.sticky.contains(id));
+    let lane = sticks_to.map(|id| Variant::Prefer(id.clone()).lane(&request.route));
     Ok(Insert {
         message: &request.message,
-        conversation_id: conversations::of(known, &request.message.participants)?,
-        route: Some(&request.route),
+        conversation_id: home.id,
+        route: Some(lane.map_or(Cow::Borrowed(request.route.as_str()), Cow::Owned)),
         provider_id: None,
         provider_message_id: None,
     })

@@ -21,7 +21,15 @@ pub struct Conversation {
 }
 
 /// Which conversation belongs to which participants, by their hash.
-pub(crate) type Known = HashMap<[u8; 32], Uuid>;
+pub(crate) type Known = HashMap<[u8; 32], Home>;
+
+/// A conversation that messages are added to.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    pub(crate) id: Uuid,
+    /// Which provider its last inbound message came through.
+    pub(crate) provider_id: Option<String>,
+}
 
 /// Participants by their hash, in its order: the order in which conversations are locked.
 pub(crate) type Wanted<'a> = BTreeMap<[u8; 32], &'a Participants>;
@@ -30,9 +38,9 @@ pub(crate) type Wanted<'a> = BTreeMap<[u8; 32], &'a Participants>;
 ///
 /// # Errors
 /// Where it was neither found nor inserted: somebody deleted it in between.
-pub(crate) fn of(known: &Known, participants: &Participants) -> Result<Uuid, Error> {
+pub(crate) fn of<'a>(known: &'a Known, participants: &Participants) -> Result<&'a Home, Error> {
     let vanished = || Error::Unreadable("a conversation vanished while a message was added to it".to_owned());
-    known.get(&participants.hash()).copied().ok_or_else(vanished)
+    known.get(&participants.hash()).ok_or_else(vanished)
 }
 
 /// The conversations that are there already.
@@ -41,7 +49,7 @@ pub(crate) async fn select(client: &Client, wanted: &Wanted<'_>) -> Result<Known
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let statement = client
         .prepare_cached(
-            "select c.participants_hash, c.id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+            "select c.participants_hash, c.id, c.provider_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
              join conversations c on c.bucket = any(array[k.bucket]) and c.participants_hash = k.hash",
         )
         .await?;
@@ -79,7 +87,7 @@ pub(crate) async fn add_missing(
              from unnest($1::smallint[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[])
                  as k(bucket, id, hash, medium, participants)
              on conflict (bucket, participants_hash) do nothing
-             returning participants_hash, id",
+             returning participants_hash, id, provider_id",
         )
         .await?;
     let inserted = client.query(&statement, &[&buckets, &new_ids, &hashes, &media, &lists]).await?;
@@ -95,8 +103,32 @@ pub(crate) async fn add_missing(
 
 fn remember(row: &tokio_postgres::Row, known: &mut Known) {
     if let Ok(hash) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) {
-        known.insert(hash, row.get(1));
+        known.insert(hash, Home { id: row.get(1), provider_id: row.get(2) });
     }
+}
+
+/// Notes which provider these conversations' inbound messages came through, where it was another one before. Rows are
+/// locked in the order of their ids.
+pub(crate) async fn remember_providers(client: &Client, latest: &BTreeMap<Uuid, &str>) -> Result<(), Error> {
+    if latest.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = latest.keys().copied().collect();
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let providers: Vec<&str> = latest.values().copied().collect();
+    let statement = client
+        .prepare_cached(
+            "update conversations c set provider_id = k.provider_id from (
+                 select k.* from unnest($1::smallint[], $2::uuid[], $3::text[])
+                     as k(bucket, id, provider_id)
+                 cross join lateral (
+                     select from conversations where id = k.id and bucket = k.bucket for no key update
+                 ) as o
+             ) as k where c.bucket = any(array[k.bucket]) and c.id = k.id",
+        )
+        .await?;
+    client.execute(&statement, &[&buckets, &ids, &providers]).await?;
+    Ok(())
 }
 
 /// Notes that something happened in these conversations, in this order. A transaction of its own, skipping rows that others are

@@ -71,6 +71,38 @@ pub async fn left_behind(client: &Client, route: &str, floors: &Floors) -> Resul
     Ok(found)
 }
 
+/// Which of these lanes have something due above their floors: one look for all.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn have_due(client: &Client, lanes: &[(&str, Floors)]) -> Result<Vec<bool>, Error> {
+    let statement = client.prepare_cached(&have_due_sql()).await?;
+    let names: Vec<&str> = lanes.iter().map(|(name, _)| *name).collect();
+    let floors = |priority: usize| -> Vec<Timestamp> {
+        lanes.iter().map(|(_, floors)| floors.0[priority].unwrap_or(Timestamp::UNIX_EPOCH)).collect()
+    };
+    let rows = client.query(&statement, &[&names, &floors(0), &floors(1), &floors(2)]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+pub(crate) fn have_due_sql() -> String {
+    let due = |priority: usize| {
+        format!(
+            "exists (select from outbox where route = l.route and priority = {priority}
+                 and next_attempt_at >= l.floor{priority} and next_attempt_at <= now()
+                 and (leased_until is null or leased_until <= now()))"
+        )
+    };
+    format!(
+        "select {} or {} or {}
+         from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[])
+             with ordinality as l(route, floor0, floor1, floor2, number) order by l.number",
+        due(0),
+        due(1),
+        due(2)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::ToSpan;

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Channel, Endpoint};
+use model::{Channel, Endpoint, Facts, Priority};
+use serde_json::{Map, Value};
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::claim::{self, Claimed, Lease};
@@ -102,7 +104,23 @@ pub struct Stranded {
     pub lease: Lease,
     pub bucket: i16,
     pub channel: Channel,
+    pub source: Endpoint,
     pub target: Endpoint,
+    pub priority: Priority,
+    pub metadata: Map<String, Value>,
+}
+
+impl Stranded {
+    /// What rules are asked about it.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts {
+            channel: self.channel,
+            source: &self.source,
+            target: &self.target,
+            priority: self.priority,
+            metadata: &self.metadata,
+        }
+    }
 }
 
 /// The routes that rows name: one step in the index for each, however many rows.
@@ -127,7 +145,8 @@ pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
 /// As the database gives them.
 pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<Vec<Stranded>, Error> {
     let sql = "
-        select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target from outbox o
+        select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target, m.endpoint_source, o.priority,
+            m.metadata from outbox o
         join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
         where o.route = $1 and o.message_id > $2 order by o.message_id limit $3";
     client
@@ -140,6 +159,11 @@ pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<
                 bucket: row.get(1),
                 channel: row.get::<_, &str>(3).parse()?,
                 target: Endpoint::stored(row.get(4)),
+                source: Endpoint::stored(row.get(5)),
+                priority: Priority::from_i16(row.get(6)),
+                metadata: row
+                    .get::<_, Option<Json<Map<String, Value>>>>(7)
+                    .map_or_else(Map::new, |json| json.0),
             })
         })
         .collect()

@@ -21,6 +21,7 @@ pub mod partitions;
 mod plans;
 pub mod pool;
 pub mod quarantine;
+pub mod rates;
 pub mod receipts;
 pub mod receive;
 pub mod requeue;

@@ -3,6 +3,8 @@
 pub mod events;
 pub mod list;
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use model::{Bucket, Delivery, Direction, Endpoint, Message, NewMessage, Priority, Status, StatusPayload};
 use serde_json::{Map, Value};
@@ -24,7 +26,7 @@ pub(crate) struct Insert<'a> {
     pub message: &'a NewMessage,
     pub conversation_id: Uuid,
     /// Of a send.
-    pub route: Option<&'a str>,
+    pub route: Option<Cow<'a, str>>,
     /// Of an inbound message.
     pub provider_id: Option<&'a str>,
     pub provider_message_id: Option<&'a str>,
@@ -75,7 +77,7 @@ pub(crate) async fn insert_and_commit(open: &Open, rows: &[Insert<'_>]) -> Resul
     let priorities: Vec<i16> = rows.iter().map(|row| row.message.priority.as_i16()).collect();
     let provider_ids: Vec<Option<&str>> = rows.iter().map(|row| row.provider_id).collect();
     let provider_message_ids: Vec<Option<&str>> = rows.iter().map(|row| row.provider_message_id).collect();
-    let routes: Vec<Option<&str>> = rows.iter().map(|row| row.route).collect();
+    let routes: Vec<Option<&str>> = rows.iter().map(|row| row.route.as_deref()).collect();
     // Prepared before anything is sent: COMMIT must not overtake it.
     let statement = open.prepare_cached(INSERT).await?;
     let values: [&(dyn ToSql + Sync); 20] = [

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::messages::list::{Order, Source};
-use crate::{Client, claim, conversations, messages, settle};
+use crate::{Client, claim, conversations, floors, messages, settle};
 
 /// A million messages in 50,000 conversations, a fifth of them still in the outbox, over two weeks.
 const LOAD: &str = "
@@ -78,7 +78,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let settle_arguments = format!(
         "array['{id}']::uuid[], array[1]::smallint[], array[1], array['ok'], array['pending'],
          array[null]::jsonb[], array[1], array[null]::float8[], array[true], array['p'], array['SM1'],
-         array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[]"
+         array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[], array[null]::text[]"
     );
     let window_arguments = |conversations: &str| {
         let any = "null, null, null, null, null, null";
@@ -89,10 +89,13 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         "'sms', array[0, 1, 2]::smallint[], array['-infinity', '-infinity', '-infinity']::timestamptz[], 200,
          '{id}', 'p', 10"
     );
+    let floor = "array['-infinity', '-infinity']::timestamptz[]";
+    let have_due_arguments = format!("array['sms!a', 'sms'], {floor}, {floor}, {floor}");
     let everything = settle::Needs { later: true, reference: true, problem: true };
     let window = |source: Source| messages::list::window_sql(&source, Order::NewestFirst);
     let statements = [
         ("claim", claim::claim_sql(), claim_arguments),
+        ("have_due", floors::have_due_sql(), have_due_arguments),
         ("settle", settle::settle_sql(settle::Needs::default()), settle_arguments.clone()),
         ("settle_all", settle::settle_sql(everything), settle_arguments),
         ("all", window(Source::All), window_arguments("null")),

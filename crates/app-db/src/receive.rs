@@ -94,6 +94,14 @@ async fn store(
         let wanted =
             fresh.iter().map(|inbound| (by_participants(inbound), &inbound.message.participants)).collect();
         conversations::add_missing(open, &wanted, &mut known, ids, now).await?;
+        let mut latest = BTreeMap::new();
+        for inbound in &fresh {
+            let home = conversations::of(&known, &inbound.message.participants)?;
+            if home.provider_id.as_ref() != Some(&inbound.provider_id) {
+                latest.insert(home.id, inbound.provider_id.as_str());
+            }
+        }
+        conversations::remember_providers(open, &latest).await?;
         let files =
             fresh.iter().flat_map(|inbound| inbound.files.iter().map(|file| (inbound.message.id, file)));
         media::insert(open, &files.collect::<Vec<_>>()).await?;
@@ -112,7 +120,7 @@ async fn store(
 fn insert_of<'a>(inbound: &'a Inbound, known: &conversations::Known) -> Result<Insert<'a>, Error> {
     Ok(Insert {
         message: &inbound.message,
-        conversation_id: conversations::of(known, &inbound.message.participants)?,
+        conversation_id: conversations::of(known, &inbound.message.participants)?.id,
         route: None,
         provider_id: Some(&inbound.provider_id),
         provider_message_id: Some(&inbound.provider_message_id),

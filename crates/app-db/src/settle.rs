@@ -24,6 +24,8 @@ pub struct Settlement {
     pub event_id: Uuid,
     /// `receive::key_hash` of the provider's id, for kinds whose receipts do not bring ours back.
     pub reference: Option<[u8; 32]>,
+    /// Where the row waits for its next try, if that is another lane (`model::route`).
+    pub lane: Option<String>,
 }
 
 /// What became of settlements.
@@ -64,9 +66,9 @@ const OURS: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
                 $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[],
-                $15::bytea[])
+                $15::bytea[], $16::text[])
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
-                provider_id, provider_message_id, event_id, event_kind, reference)
+                provider_id, provider_message_id, event_id, event_kind, reference, lane)
     ), ours as materialized (
         select s.* from s cross join lateral (
             select from outbox
@@ -92,7 +94,7 @@ const OURS: &str = "
 
 const LATER: &str = ", later as (
         update outbox o set leased_by = null, leased_provider = null, leased_until = null, attempt = ours.attempt,
-            reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
+            route = coalesce(ours.lane, o.route), reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
             next_attempt_at = case when ours.next_s is null then 'infinity'
                 else now() + ours.next_s * interval '1 second' end
         from ours
@@ -157,6 +159,7 @@ pub async fn settle(
     let event_ids: Vec<Uuid> = sorted.iter().map(|s| s.event_id).collect();
     let references: Vec<Option<&[u8]>> =
         sorted.iter().map(|s| s.reference.as_ref().map(<[u8; 32]>::as_slice)).collect();
+    let lanes: Vec<Option<&str>> = sorted.iter().map(|s| s.lane.as_deref()).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
     let statement = client.prepare_cached(&settle_sql(Needs::of(&sorted))).await?;
     let rows = client
@@ -178,6 +181,7 @@ pub async fn settle(
                 &kinds,
                 &owner,
                 &references,
+                &lanes,
             ],
         )
         .await?;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 fn request(message: NewMessage, key: Option<(u8, u8)>) -> Accept {
     let idempotency = key.map(|(key, body)| Idempotency { key_hash: [key; 32], fingerprint: [body; 32] });
-    Accept { message, route: String::new(), idempotency }
+    Accept { message, route: String::new(), sticky: Vec::new(), idempotency }
 }
 
 async fn count(pool: &Pool, table: &str) -> i64 {

@@ -63,7 +63,8 @@ impl Bench {
     }
 
     async fn accept(&self, messages: Vec<NewMessage>) -> Vec<Uuid> {
-        let request = |message| Accept { message, route: ROUTE.to_owned(), idempotency: None };
+        let request =
+            |message| Accept { message, route: ROUTE.to_owned(), sticky: Vec::new(), idempotency: None };
         let group: Vec<Accept> = messages.into_iter().map(request).collect();
         let fixtures = &self.outbox.fixtures;
         let results = accept(&self.pool, &fixtures.ids, fixtures.now, &group).await;

@@ -19,8 +19,12 @@ impl Stored {
     async fn new(n: u16) -> Self {
         let database = testkit::database().await;
         let f = Fixtures::new();
-        let request =
-            |to| Accept { message: f.sms(1, 10 + to % 3), route: "sms".to_owned(), idempotency: None };
+        let request = |to| Accept {
+            message: f.sms(1, 10 + to % 3),
+            route: "sms".to_owned(),
+            sticky: Vec::new(),
+            idempotency: None,
+        };
         let group: Vec<Accept> = (0..n).map(request).collect();
         for result in accept(&database.pool, &f.ids, f.now, &group).await {
             result.unwrap();

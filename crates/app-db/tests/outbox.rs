@@ -8,7 +8,7 @@ use std::time::Duration;
 use app_db::claim;
 use app_db::settle::{Settled, Settlement};
 use app_db::{cancel, housekeeping, requeue};
-use model::transition::{self, Tried};
+use model::transition::{self, Elsewhere, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
 use testkit::outbox::{Outbox, accepted, rejected, unavailable};
 use uuid::Uuid;
@@ -227,7 +227,14 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
         .map(|(position, row)| {
             let outcome = [accepted(), unavailable(), rejected()][position % 3].clone();
             let tried = Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0 };
-            let transition = transition::after_outcome(&outcome, tried, &policy, OnUnknown::Retry, LEASE);
+            let transition = transition::after_outcome(
+                &outcome,
+                tried,
+                &policy,
+                OnUnknown::Retry,
+                LEASE,
+                Elsewhere::Nowhere,
+            );
             let event_id = outbox.event_id(row.message_id);
             Settlement {
                 lease: row.lease(),
@@ -236,6 +243,7 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
                 provider_id: Some("p".to_owned()),
                 event_id,
                 reference: None,
+                lane: None,
             }
         })
         .collect();

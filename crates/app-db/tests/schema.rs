@@ -189,7 +189,8 @@ async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row
     assert_eq!(count(&client).await, 12);
 
     let message = f.sms(1, 2);
-    let request = app_db::accept::Accept { message, route: String::new(), idempotency: None };
+    let request =
+        app_db::accept::Accept { message, route: String::new(), sticky: Vec::new(), idempotency: None };
     app_db::accept::accept(&database.pool, &f.ids, f.now, &[request]).await.pop().unwrap().unwrap();
     let keep = Duration::from_secs(60 * 86_400);
     let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();

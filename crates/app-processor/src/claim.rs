@@ -29,7 +29,7 @@ pub(crate) struct Claim {
 pub(crate) struct Floors(Mutex<HashMap<String, floors::Floors>>);
 
 impl Floors {
-    fn of(&self, route: &str) -> floors::Floors {
+    pub(crate) fn of(&self, route: &str) -> floors::Floors {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(route).copied().unwrap_or_default()
     }
 
@@ -78,13 +78,13 @@ impl Processor {
         Ok(Claim { sendable, was_full })
     }
 
-    /// Looks below the floors of every route, for what claims would not meet again.
+    /// Looks below the floors of every lane, for what claims would not meet again.
     pub(crate) async fn look_for_left_behind(&self) -> Result<(), app_db::Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
-        for route in &self.parts.config.routes.0 {
-            let found = floors::left_behind(&client, &route.name, &self.floors.of(&route.name)).await?;
+        for lane in &self.lanes.0 {
+            let found = floors::left_behind(&client, &lane.name, &self.floors.of(&lane.name)).await?;
             if found != [None; 3] {
-                self.floors.change(&route.name, |floors| floors.lower(found));
+                self.floors.change(&lane.name, |floors| floors.lower(found));
                 self.parts.wake.notify_one();
             }
         }
@@ -157,7 +157,15 @@ impl Processor {
     ) -> Settlement {
         let event_id = self.ids.next(self.parts.clock.now(), Bucket::of(row.message_id));
         let channel = row.channel;
-        Settlement { lease: row.lease(), transition, channel, provider_id, event_id, reference: None }
+        Settlement {
+            lease: row.lease(),
+            transition,
+            channel,
+            provider_id,
+            event_id,
+            reference: None,
+            lane: None,
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl Processor {
         let routes = &self.parts.config.routes;
         for name in app_db::housekeeping::routes_in_use(&client).await? {
             let looked_at = unrouted.get(&name).is_some_and(|at| at.elapsed() < UNROUTED_EVERY);
-            if routes.named(&name).is_some() || looked_at {
+            if routes.of_lane(&name).is_some() || looked_at {
                 continue;
             }
             let mut after = Uuid::nil();
@@ -141,7 +141,7 @@ impl Processor {
                 let moves: Vec<_> = rows
                     .into_iter()
                     .filter_map(|row| {
-                        let route = routes.matching(row.channel, &row.target)?.name.clone();
+                        let route = routes.matching(&row.facts())?.name.clone();
                         Some((row, route))
                     })
                     .collect();

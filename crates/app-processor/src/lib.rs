@@ -1,13 +1,16 @@
 //! app-processor: takes what is due in the outbox, chooses a provider, sends, settles. `run_once` tells the whole
 //! story. No database transaction is open during a provider call.
 
+mod breaker;
+mod candidate;
 mod claim;
 mod drain;
 mod housekeeping;
+mod lanes;
 mod lease;
 mod meters;
 mod observe;
-mod route;
+mod rate;
 mod run_once;
 mod send;
 mod settle;
@@ -25,9 +28,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::candidate::Candidates;
 use crate::claim::Floors;
+use crate::lanes::Lanes;
 use crate::lease::Leases;
-use crate::route::Candidates;
 use crate::settle::Settler;
 
 /// What a processor works with.
@@ -62,6 +66,7 @@ struct Processor {
     owner: Uuid,
     ids: Arc<IdGenerator>,
     candidates: Candidates,
+    lanes: Lanes,
     leases: Arc<Leases>,
     settler: Settler,
     floors: Floors,
@@ -77,12 +82,14 @@ impl Processor {
         let owner = ids.next(parts.clock.now(), model::Bucket(0));
         let leases = Arc::new(Leases::new(parts.config.processor.lease));
         let candidates = Candidates::new(&parts.config, &parts.metrics)?;
+        let lanes = Lanes::new(&parts.config.routes, &candidates);
         let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
         Ok(Self {
             parts,
             owner,
             ids,
             candidates,
+            lanes,
             leases,
             settler,
             floors: Floors::default(),

@@ -1,5 +1,6 @@
 //! The whole story of a message going out: claim → route → send → settle, each a file beside this one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Processor;
+use crate::candidate::Candidate;
 use crate::lease::Leases;
-use crate::route::Candidate;
 
 /// Claims follow each other at this distance at least. A first wake-up after idling is served at once.
 const CLAIM_PACE: Duration = Duration::from_millis(2);
@@ -26,7 +27,7 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     pub claimed: usize,
-    /// The numbers of routes that may have more due than there were slots or rate for.
+    /// The numbers of lanes that may have more due than there were slots or rate for.
     pub unserved: Vec<usize>,
 }
 
@@ -39,11 +40,11 @@ pub(crate) enum Visit<'a> {
 }
 
 impl Processor {
-    /// Rounds until shutdown: over all routes on every wake-up and at least at every polling interval, and over those
+    /// Rounds until shutdown: over all lanes on every wake-up and at least at every polling interval, and over those
     /// that were left unserved as soon as there is room.
     pub(crate) async fn work(self: &Arc<Self>, shutdown: &CancellationToken) {
         let poll_interval = self.parts.config.processor.poll_interval;
-        let mut turns: Vec<usize> = (0..self.parts.config.routes.0.len()).collect();
+        let mut turns: Vec<usize> = (0..self.lanes.0.len()).collect();
         let (mut unserved, mut woken, mut poll_at) = (Vec::new(), true, Instant::now());
         while !shutdown.is_cancelled() {
             let began = Instant::now();
@@ -73,7 +74,7 @@ impl Processor {
     }
 
     /// One round: whoever has a candidate with free slots gets a claim, and goes to the end of `turns`, which are the
-    /// routes' numbers: those that share a provider take turns at its slots, however many rounds find none free.
+    /// lanes' numbers: those that share a provider take turns at its slots, however many rounds find none free.
     pub(crate) async fn run_once(
         self: &Arc<Self>,
         turns: &mut Vec<usize>,
@@ -86,23 +87,27 @@ impl Processor {
         if !self.leases.are_kept() || self.settler.is_behind() {
             return Ok(round);
         }
+        let idle = match visit {
+            Visit::Everyone => self.seldom_used_and_empty().await?,
+            Visit::Only(_) => HashSet::new(),
+        };
         for number in turns.clone() {
             if shutdown.is_cancelled() {
                 break;
             }
-            if matches!(visit, Visit::Only(numbers) if !numbers.contains(&number)) {
+            if idle.contains(&number) || matches!(visit, Visit::Only(numbers) if !numbers.contains(&number)) {
                 continue;
             }
-            let route = &self.parts.config.routes.0[number];
-            let Some((candidate, permits)) = self.candidates.choose(route) else {
-                if self.candidates.are_waited_for(route) {
+            let lane = &self.lanes.0[number];
+            let Some((candidate, permits)) = lane.choose(Instant::now()) else {
+                if lane.is_waited_for(Instant::now()) {
                     round.unserved.push(number);
                 }
                 continue;
             };
             turns.retain(|&other| other != number);
             turns.push(number);
-            let (claimed, was_full) = self.claim_and_send(&route.name, candidate, permits).await?;
+            let (claimed, was_full) = self.claim_and_send(number, candidate, permits).await?;
             round.claimed += claimed;
             if was_full {
                 round.unserved.push(number);
@@ -111,14 +116,40 @@ impl Processor {
         Ok(round)
     }
 
+    /// Lanes that hold messages now and then only are claimed from when they do: one look tells for all of them.
+    async fn seldom_used_and_empty(&self) -> Result<HashSet<usize>, app_db::Error> {
+        let (numbers, lanes): (Vec<usize>, Vec<(&str, app_db::floors::Floors)>) = self
+            .lanes
+            .seldom_used()
+            .map(|(number, lane)| (number, (lane.name.as_str(), self.floors.of(&lane.name))))
+            .unzip();
+        if lanes.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        let have_due = app_db::floors::have_due(&client, &lanes).await?;
+        Ok(numbers.into_iter().zip(have_due).filter(|(_, due)| !due).map(|(number, _)| number).collect())
+    }
+
     /// How many it claimed, and whether there may be more.
     async fn claim_and_send(
         self: &Arc<Self>,
-        route: &str,
+        number: usize,
         candidate: Arc<Candidate>,
         mut permits: OwnedSemaphorePermit,
     ) -> Result<(usize, bool), app_db::Error> {
-        let claim = self.claim(route, &candidate.config.id, permits.num_permits()).await?;
+        let lane = &self.lanes.0[number];
+        let taken = permits.num_permits();
+        let within_rate = self.take_rate(&candidate, taken).await?;
+        if within_rate < taken {
+            candidate.want();
+            drop(permits.split(taken - within_rate));
+            candidate.give_back(taken - within_rate);
+        }
+        if within_rate == 0 {
+            return Ok((0, true));
+        }
+        let claim = self.claim(&lane.name, &candidate.config.id, within_rate).await?;
         if claim.was_full {
             // The pace and the slots decide when it is looked for.
             candidate.want();
@@ -126,15 +157,21 @@ impl Processor {
         let claimed = claim.sendable.len();
         for message in claim.sendable {
             let Some(permit) = permits.split(1) else { break };
-            tokio::spawn(Arc::clone(self).send_and_settle(Arc::clone(&candidate), message, permit));
+            let sending = Arc::clone(self).send_and_settle(number, Arc::clone(&candidate), message, permit);
+            tokio::spawn(sending);
         }
-        candidate.refund(permits.num_permits());
+        lane.carried(&candidate, claimed);
+        let unused = permits.num_permits();
+        drop(permits);
+        candidate.give_back(unused);
+        self.give_rate_back(&candidate, unused).await?;
         Ok((claimed, claim.was_full))
     }
 
     /// The slot is free when the provider has answered; the lease is held until that is settled.
     pub(crate) async fn send_and_settle(
         self: Arc<Self>,
+        number: usize,
         candidate: Arc<Candidate>,
         claimed: Claimed,
         permit: OwnedSemaphorePermit,
@@ -149,7 +186,7 @@ impl Processor {
         if candidate.has_room_for_who_waits() {
             self.room.notify_one();
         }
-        self.settle(&candidate, &claimed, &outcome, began, held);
+        self.settle(&self.lanes.0[number], &candidate, &claimed, &outcome, began, held);
     }
 }
 

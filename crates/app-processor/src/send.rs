@@ -19,7 +19,7 @@ use service::ProviderConfig;
 use tokio::time::{Instant, timeout};
 
 use crate::Processor;
-use crate::route::Candidate;
+use crate::candidate::Candidate;
 
 /// Longer answers are not read: no provider has anything to say in so many bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;

@@ -10,17 +10,18 @@ use app_db::claim::Claimed;
 use app_db::receipts::{Applied, NewReceipt};
 use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
-use model::transition::{self, EventKind, Transition};
-use model::{IdGenerator, Next, Outcome};
+use model::transition::{self, Elsewhere, EventKind, Transition};
+use model::{Delivery, IdGenerator, Next, Outcome, Variant};
 use service::metrics::{ChannelStatusCode, ProviderResolution};
 use service::telemetry::chain;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::candidate::Candidate;
 use crate::claim::tried;
+use crate::lanes::Lane;
 use crate::lease::Leases;
-use crate::route::Candidate;
 use crate::run_once::{BUSY_ROWS, HeldLease};
 use crate::{Parts, Processor};
 
@@ -69,6 +70,7 @@ impl Processor {
     /// Hands one attempt's outcome on to be settled. The queue needs no bound: nothing is claimed while it is long.
     pub(crate) fn settle(
         &self,
+        lane: &Lane,
         candidate: &Candidate,
         claimed: &Claimed,
         outcome: &Outcome,
@@ -77,17 +79,20 @@ impl Processor {
     ) {
         let provider = &candidate.config;
         let took = began.elapsed();
+        let elsewhere = elsewhere(lane, candidate);
         let transition = transition::after_outcome(
             outcome,
             tried(claimed, took),
             &self.parts.config.processor.retry,
             provider.on_unknown,
             provider.reconcile_wait,
+            elsewhere,
         );
         let waited =
             Duration::try_from(claimed.claimed_at.duration_since(claimed.due_at)).unwrap_or_default();
         candidate.meters.dispatched(claimed.channel, waited + took);
         let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
+        settlement.lane = lane_after(lane, candidate, elsewhere, &settlement.transition);
         if !provider.kind.receipts_carry_our_id {
             let provider_message_id = settlement.transition.provider_message_id.as_deref();
             settlement.reference = provider_message_id.map(|id| key_hash(&provider.id, id));
@@ -96,6 +101,25 @@ impl Processor {
         // An error means that the task ended with the runtime; the lease lapses then.
         let _ = self.settler.queue.send(Pending { settlement, held });
     }
+}
+
+/// Whether another provider may take the message over. Who avoids one already was handed over just before.
+fn elsewhere(lane: &Lane, candidate: &Candidate) -> Elsewhere {
+    if !lane.has_another(candidate, Instant::now()) {
+        Elsewhere::Nowhere
+    } else if matches!(lane.variant, Variant::Avoid(_)) {
+        Elsewhere::Later
+    } else {
+        Elsewhere::Now
+    }
+}
+
+/// Where the message waits for its next try, if that is another lane: away from who failed it.
+fn lane_after(lane: &Lane, candidate: &Candidate, elsewhere: Elsewhere, step: &Transition) -> Option<String> {
+    let is_tried_again = matches!(step.next, Next::After(_)) && step.delivery != Delivery::Unknown;
+    (is_tried_again && elsewhere != Elsewhere::Nowhere)
+        .then(|| Variant::Avoid(candidate.config.id.clone()).lane(&lane.route))
+        .filter(|name| *name != lane.name)
 }
 
 /// What the settling task works with.
@@ -122,7 +146,11 @@ impl Writer {
             }
             drop(held);
             let before = self.waiting.fetch_sub(settlements.len(), Ordering::Relaxed);
-            if before > self.waiting_max && before - settlements.len() <= self.waiting_max {
+            let is_not_behind_any_more =
+                before > self.waiting_max && before - settlements.len() <= self.waiting_max;
+            let is_due_at_once =
+                |settlement: &Settlement| settlement.transition.next == Next::After(Duration::ZERO);
+            if is_not_behind_any_more || settlements.iter().any(is_due_at_once) {
                 self.parts.wake.notify_one();
             }
             if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {
@@ -219,7 +247,7 @@ fn resolution(transition: &Transition) -> &'static str {
     match (transition.next, transition.delivery) {
         (Next::Gone, _) => "failed",
         (Next::Never, _) => "hold",
-        (Next::After(_), model::Delivery::Unknown) => "reconcile",
+        (Next::After(_), Delivery::Unknown) => "reconcile",
         (Next::After(_), _) => "retry",
     }
 }

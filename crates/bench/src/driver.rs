@@ -115,6 +115,7 @@ impl Driver {
             event_id: self.ids.next(Clock::System.now(), Bucket::of(row.message_id)),
             // Twilio's receipts carry our id: the processor writes none for it either.
             reference: None,
+            lane: None,
         };
         let settlements: Vec<Settlement> = claimed.iter().map(settlement).collect();
         let client = self.pool.get().await?;

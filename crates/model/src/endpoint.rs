@@ -89,6 +89,14 @@ const EMAIL_BYTES_MAX: usize = 254;
 const EMAIL_LOCAL_BYTES_MAX: usize = 64;
 const PHONE_TEXT_BYTES_MAX: usize = 64;
 
+impl Endpoint {
+    /// The country of a number (ISO 3166-1 alpha-2), where its numbering plan tells.
+    pub fn country(&self) -> Option<String> {
+        let number = PhoneNumber::parse(self.as_str(), None).ok().filter(|_| self.is_e164())?;
+        PHONE_NUMBER_UTIL.get_region_for_number(&number).map(|region| region.to_string())
+    }
+}
+
 impl Addressing {
     /// Numbers without a plus are taken as dialled in this country (ISO 3166-1 alpha-2). Without one, only
     /// international numbers are understood.

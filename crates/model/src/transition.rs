@@ -73,16 +73,42 @@ pub struct Tried {
     pub jitter: f64,
 }
 
-/// The step that an outcome asks for.
+/// Whether another provider may take over what this one did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// There is none.
+    Nowhere,
+    /// There is one, and none has failed the message just before: it may have it at once.
+    Now,
+    /// There is one, and the last to fail was already the second in a row: all wait, or two providers that are down
+    /// would use up a message's attempts between them in no time.
+    Later,
+}
+
+/// The step that an outcome asks for. With another provider at hand waits are none, and a refusal that is about our
+/// account is not the last word.
 pub fn after_outcome(
     outcome: &Outcome,
     tried: Tried,
     policy: &RetryPolicy,
     on_unknown: OnUnknown,
     reconcile_wait: Duration,
+    elsewhere: Elsewhere,
 ) -> Transition {
     let counted = tried.attempt + 1;
+    let wait_unless_elsewhere = |tries: u32, retry_after: Option<Duration>| match elsewhere {
+        Elsewhere::Now => Duration::ZERO,
+        // What one provider asks for binds no other.
+        Elsewhere::Later => policy.delay(tries, None, tried.jitter),
+        Elsewhere::Nowhere => policy.delay(tries, retry_after, tried.jitter),
+    };
     match outcome {
+        Outcome::Rejected { reason: Reason::Configuration, provider_code, detail }
+            if elsewhere == Elsewhere::Now =>
+        {
+            let (code, detail) = (provider_code.clone(), Some(detail.clone()));
+            retry_or_give_up(Reason::Configuration, code, detail, Duration::ZERO, counted, tried, policy)
+        }
         Outcome::Accepted { provider_message_id } => Transition {
             status: Status::Ok,
             delivery: Delivery::Pending,
@@ -96,20 +122,20 @@ pub fn after_outcome(
             failed(*reason, provider_code.clone(), Some(detail.clone()), counted)
         }
         Outcome::Unavailable { retry_after, provider_code, detail } => {
-            let wait = policy.delay(counted, *retry_after, tried.jitter);
+            let wait = wait_unless_elsewhere(counted, *retry_after);
             let detail = Some(detail.clone());
             retry_or_give_up(Reason::Unavailable, provider_code.clone(), detail, wait, counted, tried, policy)
         }
         Outcome::Throttled { retry_after, provider_code } => {
-            let wait = policy.delay(tried.claims, *retry_after, tried.jitter);
+            let wait = wait_unless_elsewhere(tried.claims, *retry_after);
             wait_at_no_cost(Reason::Throttled, provider_code.clone(), None, wait, tried, policy)
         }
         Outcome::Unreachable { detail } => {
-            let wait = policy.delay(tried.claims, None, tried.jitter);
+            let wait = wait_unless_elsewhere(tried.claims, None);
             wait_at_no_cost(Reason::Unreachable, None, Some(detail.clone()), wait, tried, policy)
         }
         Outcome::Halted { provider_code, detail } => {
-            let wait = policy.delay(tried.claims, None, tried.jitter);
+            let wait = wait_unless_elsewhere(tried.claims, None);
             wait_at_no_cost(Reason::Halted, provider_code.clone(), Some(detail.clone()), wait, tried, policy)
         }
         Outcome::Uncertain { reason, detail } => {
@@ -258,116 +284,4 @@ fn wait_at_no_cost(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WAIT: Duration = Duration::from_secs(300);
-
-    fn tried(attempt: u32) -> Tried {
-        Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5 }
-    }
-
-    fn step(outcome: &Outcome, tried: Tried) -> Transition {
-        after_outcome(outcome, tried, &RetryPolicy::default(), OnUnknown::Hold, WAIT)
-    }
-
-    fn unavailable() -> Outcome {
-        Outcome::Unavailable { retry_after: None, provider_code: None, detail: "503".to_owned() }
-    }
-
-    #[test]
-    fn accepted_settles_as_ok_and_pending() {
-        let step = step(&Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) }, tried(0));
-        assert_eq!((step.status, step.delivery, step.next), (Status::Ok, Delivery::Pending, Next::Gone));
-        assert_eq!((step.attempt, step.provider_message_id.as_deref()), (1, Some("SM1")));
-    }
-
-    #[test]
-    fn an_answered_5xx_costs_an_attempt_and_the_last_one_fails() {
-        let policy = RetryPolicy::default();
-        let again = step(&unavailable(), tried(policy.max_attempts - 2));
-        assert_eq!((again.status, again.attempt), (Status::Retry, policy.max_attempts - 1));
-        let last = step(&unavailable(), tried(policy.max_attempts - 1));
-        assert_eq!((last.status, last.next), (Status::Failed, Next::Gone));
-        assert_eq!(last.payload.unwrap().code, "exhausted");
-    }
-
-    #[test]
-    fn waiting_costs_no_attempt_and_keeps_to_the_floor() {
-        let floor = Duration::from_secs(40);
-        let throttled = Outcome::Throttled { retry_after: Some(floor), provider_code: None };
-        let step = step(&throttled, tried(3));
-        assert_eq!((step.status, step.attempt), (Status::Retry, 3));
-        assert!(matches!(step.next, Next::After(wait) if wait >= floor));
-    }
-
-    #[test]
-    fn a_message_past_its_age_fails_as_expired_instead_of_waiting() {
-        let old = Tried { age: Duration::from_secs(300_000), ..tried(1) };
-        let step = step(&Outcome::Unreachable { detail: "refused".to_owned() }, old);
-        assert_eq!(step.status, Status::Failed);
-        assert_eq!(step.payload.unwrap().code, "expired");
-    }
-
-    #[test]
-    fn an_unknown_outcome_follows_the_policy() {
-        let step = |on_unknown| {
-            let policy = RetryPolicy::default();
-            after_unknown(Reason::LeaseLapsed, None, tried(0), &policy, on_unknown, WAIT)
-        };
-        let retry = step(OnUnknown::Retry);
-        assert!(matches!(retry.next, Next::After(_)));
-        assert_eq!((retry.delivery, retry.attempt), (Delivery::None, 1));
-        let hold = step(OnUnknown::Hold);
-        assert_eq!((hold.next, hold.delivery, hold.status), (Next::Never, Delivery::Unknown, Status::Retry));
-        assert_eq!(hold.payload.unwrap().code, "outcome_unknown");
-        let reconcile = step(OnUnknown::Reconcile);
-        assert_eq!((reconcile.next, reconcile.delivery), (Next::After(WAIT), Delivery::Unknown));
-        assert!([retry.event, hold.event, reconcile.event].iter().all(|&e| e == EventKind::OutcomeUnknown));
-    }
-
-    #[test]
-    fn a_receipt_never_makes_delivery_regress() {
-        for &before in Delivery::ALL {
-            for &reported in Delivery::ALL {
-                let standing =
-                    Standing { status: Status::Ok, delivery: before, attempt: 1, unanswered: false };
-                if receipt_applies(standing, Report { delivery: reported, attempt: Some(1) }) {
-                    assert!(reported.rank() > before.rank(), "{before} -> {reported}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_receipt_settles_what_waits_for_an_answer() {
-        let waiting =
-            Standing { status: Status::Retry, delivery: Delivery::Unknown, attempt: 2, unanswered: true };
-        let applies = |delivery, attempt| receipt_applies(waiting, Report { delivery, attempt });
-        assert!(applies(Delivery::Sent, Some(2)));
-        assert!(applies(Delivery::Delivered, Some(1)), "the first attempt did get there");
-        assert!(applies(Delivery::Undelivered, Some(2)));
-        assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
-        let again = Standing { unanswered: false, ..waiting };
-        assert!(!receipt_applies(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
-    }
-
-    #[test]
-    fn a_refusal_of_an_earlier_attempt_says_nothing_of_the_last() {
-        let sent_twice =
-            Standing { status: Status::Ok, delivery: Delivery::Sent, attempt: 2, unanswered: false };
-        let applies =
-            |attempt| receipt_applies(sent_twice, Report { delivery: Delivery::Undelivered, attempt });
-        assert!(applies(Some(2)) && applies(None));
-        assert!(!applies(Some(1)));
-    }
-
-    #[test]
-    fn a_failed_message_is_corrected_only_by_a_delivery() {
-        let failed =
-            Standing { status: Status::Failed, delivery: Delivery::None, attempt: 1, unanswered: false };
-        let applies = |delivery| receipt_applies(failed, Report { delivery, attempt: Some(1) });
-        assert!(applies(Delivery::Delivered));
-        assert!(!applies(Delivery::Sent) && !applies(Delivery::Undelivered));
-    }
-}
+mod tests;

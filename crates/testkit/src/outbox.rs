@@ -7,7 +7,7 @@ use app_db::accept::{Accept, Accepted, accept};
 use app_db::claim::{self, ClaimRequest, Claimed};
 use app_db::messages::{self, events};
 use app_db::settle::{Settled, Settlement, settle};
-use model::transition::{self, Tried};
+use model::transition::{self, Elsewhere, Tried};
 use model::{Bucket, Message, OnUnknown, Outcome, Reason, RetryPolicy};
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ impl Outbox {
 
     /// Stores a message for the route `sms`.
     pub async fn accept(&self, message: model::NewMessage) -> Message {
-        let request = Accept { message, route: "sms".to_owned(), idempotency: None };
+        let request = Accept { message, route: "sms".to_owned(), sticky: Vec::new(), idempotency: None };
         let mut results = accept(self.pool(), &self.fixtures.ids, self.fixtures.now, &[request]).await;
         match results.pop().expect(WORKS).expect(WORKS) {
             Accepted::New(message) => message,
@@ -66,11 +66,19 @@ impl Outbox {
         let wait = Duration::from_secs(300);
         Settlement {
             lease: claimed.lease(),
-            transition: transition::after_outcome(outcome, tried, &policy, on_unknown, wait),
+            transition: transition::after_outcome(
+                outcome,
+                tried,
+                &policy,
+                on_unknown,
+                wait,
+                Elsewhere::Nowhere,
+            ),
             channel: model::Channel::Sms,
             provider_id: Some("p".to_owned()),
             event_id: self.event_id(claimed.message_id),
             reference: None,
+            lane: None,
         }
     }
 

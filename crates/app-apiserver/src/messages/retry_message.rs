@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use http::StatusCode;
-use model::{Bucket, Direction};
+use model::{Bucket, Direction, Facts};
 
 use crate::App;
 use crate::fields::Fields;
@@ -46,7 +46,13 @@ pub(crate) async fn retry_message(
         let detail = "the message's expires_at has passed; send a new one";
         return Err(Problem::conflict("expired", detail));
     }
-    let route = app.config.routes.matching(message.channel, &message.target);
+    let route = app.config.routes.matching(&Facts {
+        channel: message.channel,
+        source: &message.source,
+        target: &message.target,
+        priority: message.priority,
+        metadata: &message.metadata,
+    });
     let route = route.map_or("", |route| route.name.as_str());
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
     if !app_db::requeue::requeue(&mut database, message.id, route, event_id).await? {

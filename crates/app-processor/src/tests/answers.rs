@@ -7,6 +7,8 @@ use std::time::Duration;
 use model::{Delivery, Message, Status};
 use tokio::net::TcpListener;
 
+use tokio::time::Instant;
+
 use super::provider::{Call, TestProvider};
 use super::stage::{Stage, provider, settled, step, unknown_outcomes};
 use crate::Processor;
@@ -112,7 +114,7 @@ async fn a_refused_connection_costs_no_attempt_and_pauses_the_provider() {
     assert_eq!((stored.status, stored.delivery, stored.attempt), (Status::Retry, Delivery::None, 0));
     assert_eq!(stage.code(message.id).await, "unreachable");
     // Nothing while it is paused, then one as a probe; a healthy one gives all of its 64.
-    let slots = processor.candidates.choose(&processor.parts.config.routes.0[0]);
+    let slots = processor.lanes.0[0].choose(Instant::now());
     assert!(slots.is_none_or(|(_, permits)| permits.num_permits() == 1));
 }
 

@@ -1,6 +1,7 @@
 //! Which route and which provider has its turn.
 
 use model::{Outcome, Status};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
@@ -85,7 +86,7 @@ async fn a_provider_that_is_paused_keeps_only_its_own_routes_waiting() {
         provider("b", &other.base_url, "")
     );
     let processor = stage.processor(&text);
-    let (candidate, permits) = processor.candidates.choose(&processor.parts.config.routes.0[0]).unwrap();
+    let (candidate, permits) = processor.lanes.0[0].choose(Instant::now()).unwrap();
     candidate.learn(&Outcome::Halted { provider_code: None, detail: String::new() });
     drop(permits);
     step(&processor).await;
@@ -93,4 +94,89 @@ async fn a_provider_that_is_paused_keeps_only_its_own_routes_waiting() {
     settled(&processor).await;
     assert_eq!(stage.find(goes.id).await.status, Status::Ok);
     assert_eq!(stage.row(waits.id).await.unwrap().lease_no, 0, "nothing was claimed for it");
+}
+
+#[tokio::test]
+async fn what_one_provider_does_not_serve_goes_to_the_next_at_once_and_the_one_after_that_waits() {
+    let (mut first, mut second) = (TestProvider::start().await, TestProvider::start().await);
+    let stage = Stage::new().await;
+    let message = stage.accept_to(1).await;
+    let text = format!("{}{}", provider("a", &first.base_url, ""), provider("b", &second.base_url, ""));
+    let processor = stage.processor(&text);
+    step(&processor).await;
+    first.call().await.answer(503, "", "{}").await;
+    settled(&processor).await;
+    let row = stage.row(message.id).await.unwrap();
+    assert_eq!((row.route.as_str(), row.is_due), ("sms!a", true));
+    step(&processor).await;
+    second.call().await.answer(503, "", "{}").await;
+    settled(&processor).await;
+    let row = stage.row(message.id).await.unwrap();
+    assert_eq!((row.route.as_str(), row.is_due), ("sms!b", false), "two in a row: it waits");
+    stage.make_due(message.id).await;
+    step(&processor).await;
+    first.call().await.accept().await;
+    settled(&processor).await;
+    let sent = stage.find(message.id).await;
+    assert_eq!((sent.status, sent.attempt, sent.provider_id.as_deref()), (Status::Ok, 3, Some("a")));
+    assert!(second.has_no_more_calls());
+}
+
+#[tokio::test]
+async fn an_account_that_may_not_send_this_leaves_it_to_another() {
+    let (mut first, mut second) = (TestProvider::start().await, TestProvider::start().await);
+    let stage = Stage::new().await;
+    let message = stage.accept_to(1).await;
+    let text = format!("{}{}", provider("a", &first.base_url, ""), provider("b", &second.base_url, ""));
+    let processor = stage.processor(&text);
+    step(&processor).await;
+    first.call().await.answer(400, "", r#"{"code":21606,"status":400}"#).await;
+    settled(&processor).await;
+    step(&processor).await;
+    second.call().await.answer(400, "", r#"{"code":21606,"status":400}"#).await;
+    settled(&processor).await;
+    let failed = stage.find(message.id).await;
+    assert_eq!((failed.status, failed.attempt), (Status::Failed, 2));
+    assert_eq!(stage.code(message.id).await, "configuration");
+}
+
+#[tokio::test]
+async fn a_reply_goes_through_the_provider_that_the_conversation_uses() {
+    let (mut first, mut second) = (TestProvider::start().await, TestProvider::start().await);
+    let stage = Stage::new().await;
+    let text = format!("{}{}", provider("a", &first.base_url, ""), provider("b", &second.base_url, ""));
+    let processor = stage.processor(&text);
+    let sticky = processor.parts.config.routes.0[0].sticky_providers();
+    let inbound = app_db::receive::Inbound {
+        message: stage.fixtures.inbound_sms(2, 1),
+        provider_id: "b".to_owned(),
+        provider_message_id: "SM1".to_owned(),
+        files: Vec::new(),
+    };
+    let (pool, fixtures) = (stage.pool(), &stage.fixtures);
+    app_db::receive::receive(pool, &fixtures.ids, fixtures.now, &[inbound]).await.pop().unwrap().unwrap();
+    let reply = stage.accept_sticking(&sticky, stage.fixtures.sms(1, 2)).await;
+    let other = stage.accept_sticking(&sticky, stage.fixtures.sms(1, 3)).await;
+    assert_eq!(stage.row(reply.id).await.unwrap().route, "sms>b");
+    assert_eq!(stage.row(other.id).await.unwrap().route, "sms");
+    step(&processor).await;
+    second.call().await.accept().await;
+    first.call().await.accept().await;
+    settled(&processor).await;
+    assert_eq!(stage.find(reply.id).await.provider_id.as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn a_rate_is_one_for_all_processors() {
+    let test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    for to in 0..40 {
+        stage.accept_to(to).await;
+    }
+    // Of a budget of 100 a second a tenth may be taken at once, less its safe share.
+    let text = provider("p", &test_provider.base_url, "rate_per_s = 100");
+    let (one, other) = (stage.processor(&text), stage.processor(&text));
+    tokio::join!(step(&one), step(&other));
+    let begun = one.leases.count() + other.leases.count();
+    assert!((1..20).contains(&begun), "{begun} calls at once, of 40 that are due");
 }

@@ -95,7 +95,16 @@ impl Stage {
     }
 
     pub(super) async fn accept_on(&self, route: &str, message: NewMessage) -> Message {
-        let request = Accept { message, route: route.to_owned(), idempotency: None };
+        self.store(Accept { message, route: route.to_owned(), sticky: Vec::new(), idempotency: None }).await
+    }
+
+    /// On the route `sms`, whose messages stick to these providers.
+    pub(super) async fn accept_sticking(&self, sticky: &[String], message: NewMessage) -> Message {
+        self.store(Accept { message, route: "sms".to_owned(), sticky: sticky.to_vec(), idempotency: None })
+            .await
+    }
+
+    async fn store(&self, request: Accept) -> Message {
         let mut results = accept(self.pool(), &self.fixtures.ids, self.fixtures.now, &[request]).await;
         match results.pop().unwrap().unwrap() {
             Accepted::New(message) => message,
@@ -147,9 +156,9 @@ impl Stage {
     }
 }
 
-/// The routes in the order of the configuration.
+/// The lanes in the order of the configuration.
 pub(super) fn turns(processor: &Processor) -> Vec<usize> {
-    (0..processor.parts.config.routes.0.len()).collect()
+    (0..processor.lanes.0.len()).collect()
 }
 
 /// One round.

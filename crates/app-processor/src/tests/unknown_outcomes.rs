@@ -7,6 +7,8 @@ use model::{Delivery, NewMessage, Outcome, Status};
 use providers::{Call, Outgoing, Provider, Webhook, WebhookError, WebhookRequest};
 use service::metrics::{ChannelStatusCode, ProviderLabel};
 
+use tokio::time::Instant;
+
 use super::provider::TestProvider;
 use super::stage::{Stage, config, provider, settled, step, unknown_outcomes};
 use crate::Processor;
@@ -139,7 +141,7 @@ impl Provider for Defective {
 }
 
 fn in_flight(processor: &Processor) -> i64 {
-    let (candidate, _) = processor.candidates.choose(&processor.parts.config.routes.0[0]).unwrap();
+    let (candidate, _) = processor.lanes.0[0].choose(Instant::now()).unwrap();
     processor.parts.metrics.provider_in_flight.get_or_create(&ProviderLabel::new(&candidate.config.id)).get()
 }
 
@@ -168,10 +170,10 @@ async fn a_call_that_is_dropped_ends_the_keeping_of_its_lease_and_counts_as_unkn
     let stage = Stage::new().await;
     let message = stage.accept_to(2).await;
     let processor = stage.processor_for(&test_provider, "on_unknown = \"hold\"");
-    let (candidate, permit) = processor.candidates.choose(&processor.parts.config.routes.0[0]).unwrap();
+    let (candidate, permit) = processor.lanes.0[0].choose(Instant::now()).unwrap();
     let mut claim = processor.claim("sms", "p", 1).await.unwrap();
     let claimed = claim.sendable.pop().unwrap();
-    let calling = tokio::spawn(Arc::clone(&processor).send_and_settle(candidate, claimed, permit));
+    let calling = tokio::spawn(Arc::clone(&processor).send_and_settle(0, candidate, claimed, permit));
     let _unanswered = test_provider.call().await;
     assert_eq!(processor.leases.count(), 1);
     calling.abort();

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use model::Route;
+use model::route::Candidate;
 use serde_json::{Value, json};
 use service::config::ProviderConfig;
 
@@ -64,12 +66,29 @@ fn shown(config: &service::Config) -> Value {
         "webhooks": { "secret": if config.webhook_secret.is_some() { "set" } else { "not set" } },
         "retention": { "messages_days": config.retention.map(|keep| keep.as_secs() / 86_400) },
         "providers": config.providers.iter().map(|provider| shown_provider(config, provider)).collect::<Vec<_>>(),
-        "routes": config.routes.0.iter().map(|route| json!({
-            "name": route.name,
-            "channel": route.channel.as_str(),
-            "to_prefix": route.to_prefix,
-            "providers": route.providers,
-        })).collect::<Vec<_>>(),
+        "routes": config.routes.0.iter().map(shown_route).collect::<Vec<_>>(),
+    })
+}
+
+fn shown_route(route: &Route) -> Value {
+    let candidate = |candidate: &Candidate| match candidate.weight {
+        Some(weight) => json!({ "id": candidate.provider_id, "weight": weight }),
+        None => json!(candidate.provider_id),
+    };
+    let when = &route.when;
+    json!({
+        "name": route.name,
+        "channel": when.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>(),
+        "to_prefix": when.to_prefix,
+        "to_country": when.to_countries,
+        "to_domain": when.to_domain,
+        "from": when.from,
+        "priority": when.priority.map(|priority| priority.as_str()),
+        "metadata": when.metadata,
+        "providers": route.candidates.iter().map(candidate).collect::<Vec<_>>(),
+        "spill": route.spill,
+        "sticky": route.sticky,
+        "confirm_within_s": route.confirm_within.map(|wait| wait.as_secs_f64()),
     })
 }
 

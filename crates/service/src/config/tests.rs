@@ -39,11 +39,13 @@ fn an_empty_file_is_the_defaults() {
 #[test]
 fn without_routes_each_channel_goes_to_the_providers_that_carry_it() {
     let config = parse(TWO_PROVIDERS, &[("TOKEN", "t")]).unwrap();
-    let routes: Vec<(&str, &[String])> =
-        config.routes.0.iter().map(|route| (route.name.as_str(), route.providers.as_slice())).collect();
-    let twilio = ["twilio-main".to_owned()];
-    let sendgrid = ["sendgrid-main".to_owned()];
-    assert_eq!(routes, [("sms", &twilio[..]), ("mms", &twilio[..]), ("email", &sendgrid[..])]);
+    let routes: Vec<(&str, &str)> = config
+        .routes
+        .0
+        .iter()
+        .map(|route| (route.name.as_str(), route.candidates[0].provider_id.as_str()))
+        .collect();
+    assert_eq!(routes, [("sms", "twilio-main"), ("mms", "twilio-main"), ("email", "sendgrid-main")]);
     assert_eq!(config.provider("twilio-main").unwrap().on_unknown, OnUnknown::Hold);
 }
 

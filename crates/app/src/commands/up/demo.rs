@@ -88,7 +88,7 @@ mod tests {
         let simulator = "127.0.0.1:8090".parse().unwrap();
         let config = Config::parse(&providers(simulator), "demo", &|_| None).unwrap();
         for channel in Channel::ALL {
-            assert!(config.routes.0.iter().any(|route| route.channel == channel), "{channel}");
+            assert!(config.routes.0.iter().any(|route| route.when.takes_every(channel)), "{channel}");
         }
     }
 

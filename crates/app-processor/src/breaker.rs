@@ -1,0 +1,240 @@
+//! The circuit breaker of one provider: what its answers say about itself, and how much may be sent to it. Knows no
+//! clock but the one that it is given, and nothing of messages.
+//!
+//! Closed, it counts. Too many failures among the latest calls open it: nothing is sent for a while, twice as long each
+//! time. Then a few calls probe the provider, several because one of them may be to a recipient that always fails; the
+//! majority decides. After an outage of some length traffic comes back at a rate that doubles every second.
+
+use std::time::Duration;
+
+use model::{Outcome, ProviderHealth};
+use tokio::time::Instant;
+
+/// The latest calls that are counted, how many there must be, and the share of failures that opens.
+const WINDOW: usize = 20;
+const CALLS_MIN: usize = 10;
+const FAILURES_SHARE: f64 = 0.5;
+
+/// Calls at once that probe, and how many of the same verdict decide.
+const PROBES: usize = 3;
+const PROBES_DECIDE: u32 = 2;
+
+/// The first pause and the longest, by what is wrong.
+const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const FAILING_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
+const HALT_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+
+/// Throttled answers in a row, without an accepted one between, that slow the whole account down.
+const THROTTLED_IN_A_ROW: u32 = 3;
+const THROTTLE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// An outage that took longer than this ends slowly: so many calls in the first second, twice as many in each further
+/// one, all after so many seconds.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
+const SLOW_RATE: f64 = 20.0;
+const SLOW_SECONDS: f64 = 7.0;
+
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    state: State,
+    /// The latest verdicts, the newest last: whether it failed.
+    window: Vec<bool>,
+    /// Openings since it was last closed.
+    openings: u32,
+    /// Since when it has not been closed.
+    down_since: Option<Instant>,
+    throttled: u32,
+    /// Why it is not closed.
+    reason: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Closed,
+    Open {
+        until: Instant,
+    },
+    HalfOpen {
+        good: u32,
+        bad: u32,
+    },
+    /// Closed as far as verdicts go, but slowly.
+    Returning {
+        since: Instant,
+        begun: f64,
+    },
+}
+
+/// How much may be sent now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    Calls(usize),
+    /// Nothing, or nothing more: another provider should have it.
+    Nothing,
+}
+
+impl Breaker {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Closed,
+            window: Vec::with_capacity(WINDOW),
+            openings: 0,
+            down_since: None,
+            throttled: 0,
+            reason: None,
+        }
+    }
+
+    /// Up to `wanted` calls, while `in_flight` are under way. They count as begun; [`Self::give_back`] takes back.
+    pub(crate) fn take(&mut self, wanted: usize, in_flight: usize, now: Instant) -> Allowance {
+        self.move_on(now);
+        let calls = match &mut self.state {
+            State::Closed => wanted,
+            State::Open { .. } => 0,
+            State::HalfOpen { .. } => wanted.min(PROBES.saturating_sub(in_flight)),
+            State::Returning { since, begun } => {
+                let elapsed = now.duration_since(*since).as_secs_f64();
+                // The integral of a rate that doubles every second.
+                let allowed = SLOW_RATE * (elapsed.exp2() - 1.0) / std::f64::consts::LN_2 - *begun;
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+                let calls = wanted.min(allowed.max(0.0) as usize);
+                *begun += f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
+                calls
+            }
+        };
+        if calls == 0 { Allowance::Nothing } else { Allowance::Calls(calls) }
+    }
+
+    /// Calls that were taken and not begun.
+    pub(crate) fn give_back(&mut self, calls: usize) {
+        if let State::Returning { begun, .. } = &mut self.state {
+            *begun -= f64::from(u32::try_from(calls).unwrap_or(0));
+        }
+    }
+
+    /// Whether it lets nothing through until some time.
+    pub(crate) fn is_open(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open { until } if now < until)
+    }
+
+    /// What a call came to.
+    pub(crate) fn learn(&mut self, outcome: &Outcome, now: Instant) {
+        self.move_on(now);
+        match outcome {
+            Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
+                self.throttled = 0;
+                self.verdict(false, "failing", FAILING_PAUSE, now);
+            }
+            Outcome::Throttled { retry_after, .. } => {
+                self.throttled += 1;
+                if self.throttled >= THROTTLED_IN_A_ROW && !self.is_open(now) {
+                    let pause = retry_after.unwrap_or(THROTTLE_PAUSE_MAX).min(THROTTLE_PAUSE_MAX);
+                    self.reason = Some("throttled");
+                    self.state = State::Open { until: now + pause };
+                }
+            }
+            Outcome::Unreachable { .. } => self.open("unreachable", UNREACHABLE_PAUSE, now),
+            Outcome::Halted { .. } => self.open("halted", HALT_PAUSE, now),
+            Outcome::Unavailable { .. } | Outcome::Uncertain { .. } => {
+                self.verdict(true, "failing", FAILING_PAUSE, now);
+            }
+        }
+    }
+
+    fn verdict(&mut self, failed: bool, reason: &'static str, pause: (Duration, Duration), now: Instant) {
+        match &mut self.state {
+            // Of a call that was under way when it opened.
+            State::Open { .. } => {}
+            State::HalfOpen { good, bad } => {
+                *good += u32::from(!failed);
+                *bad += u32::from(failed);
+                if *bad >= PROBES_DECIDE {
+                    self.open(reason, pause, now);
+                } else if *good >= PROBES_DECIDE {
+                    self.come_back(now);
+                }
+            }
+            State::Closed | State::Returning { .. } => {
+                if self.window.len() == WINDOW {
+                    self.window.remove(0);
+                }
+                self.window.push(failed);
+                let failures = self.window.iter().filter(|&&failed| failed).count();
+                #[expect(clippy::cast_precision_loss, reason = "small counts")]
+                let share = failures as f64 / self.window.len() as f64;
+                if failed && self.window.len() >= CALLS_MIN && share >= FAILURES_SHARE {
+                    self.open(reason, pause, now);
+                }
+            }
+        }
+    }
+
+    /// Calls that were under way when it opened do not make the pause longer.
+    fn open(&mut self, reason: &'static str, (first, longest): (Duration, Duration), now: Instant) {
+        if self.is_open(now) {
+            return;
+        }
+        let pause = first.saturating_mul(1 << self.openings.min(16)).min(longest);
+        self.openings += 1;
+        self.down_since.get_or_insert(now);
+        self.reason = Some(reason);
+        self.window.clear();
+        self.state = State::Open { until: now + pause };
+    }
+
+    fn come_back(&mut self, now: Instant) {
+        let was_long = self.down_since.is_some_and(|since| now.duration_since(since) > SLOW_AFTER);
+        if was_long {
+            self.state = State::Returning { since: now, begun: 0.0 };
+        } else {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        *self = Self::new();
+    }
+
+    /// What the time alone changes.
+    fn move_on(&mut self, now: Instant) {
+        match self.state {
+            State::Open { until } if now >= until => {
+                // Being throttled says nothing about being up: no probes, and no slow return.
+                if self.down_since.is_none() {
+                    self.throttled = 0;
+                    self.reason = None;
+                    self.state = State::Closed;
+                } else {
+                    self.state = State::HalfOpen { good: 0, bad: 0 };
+                }
+            }
+            State::Returning { since, .. } if now.duration_since(since).as_secs_f64() >= SLOW_SECONDS => {
+                self.close();
+            }
+            _ => {}
+        }
+    }
+
+    /// For people: where it stands, why, and until when.
+    pub(crate) fn report(
+        &mut self,
+        now: Instant,
+    ) -> (ProviderHealth, Option<&'static str>, Option<Duration>) {
+        self.move_on(now);
+        let (health, until) = match self.state {
+            State::Closed => (ProviderHealth::Closed, None),
+            State::Open { until } if self.reason == Some("halted") => (ProviderHealth::Halted, Some(until)),
+            State::Open { until } => (ProviderHealth::Open, Some(until)),
+            State::HalfOpen { .. } | State::Returning { .. } => (ProviderHealth::HalfOpen, None),
+        };
+        (health, self.reason, until.map(|until| until.duration_since(now)))
+    }
+
+    /// Failures among the latest calls.
+    pub(crate) fn failures(&self) -> usize {
+        self.window.iter().filter(|&&failed| failed).count()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! The breaker alone, by a clock of its own.
+
+use model::Reason;
+
+use super::*;
+
+fn unavailable() -> Outcome {
+    Outcome::Unavailable { retry_after: None, provider_code: None, detail: String::new() }
+}
+
+fn accepted() -> Outcome {
+    Outcome::Accepted { provider_message_id: None }
+}
+
+fn rejected() -> Outcome {
+    Outcome::Rejected { reason: Reason::InvalidRecipient, provider_code: None, detail: String::new() }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
+}
+
+/// Open by failures at `now`.
+fn opened(now: Instant) -> Breaker {
+    let mut breaker = Breaker::new();
+    for _ in 0..CALLS_MIN {
+        breaker.learn(&unavailable(), now);
+    }
+    assert!(breaker.is_open(now));
+    breaker
+}
+
+fn probe(breaker: &mut Breaker, outcomes: &[Outcome], now: Instant) {
+    assert_eq!(breaker.take(100, 0, now), Allowance::Calls(PROBES));
+    for outcome in outcomes {
+        breaker.learn(outcome, now);
+    }
+}
+
+#[test]
+fn a_recipient_that_always_fails_does_not_open_it() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    for _ in 0..100 {
+        for outcome in [unavailable(), accepted(), rejected()] {
+            breaker.learn(&outcome, now);
+        }
+    }
+    assert_eq!(breaker.take(64, 0, now), Allowance::Calls(64));
+}
+
+#[test]
+fn failures_open_it_once_however_many_calls_were_under_way() {
+    let now = Instant::now();
+    let mut breaker = opened(now);
+    for _ in 0..200 {
+        breaker.learn(&unavailable(), now);
+    }
+    assert_eq!(breaker.take(64, 0, now), Allowance::Nothing);
+    assert!(!breaker.is_open(now + seconds(1.0)));
+    assert_eq!(
+        breaker.take(64, 2, now + seconds(1.0)),
+        Allowance::Calls(1),
+        "probes beside what is under way"
+    );
+}
+
+#[test]
+fn the_majority_of_probes_decides_and_pauses_grow_up_to_a_bound() {
+    let start = Instant::now();
+    let mut breaker = opened(start);
+    let mut now = start + seconds(1.0);
+    probe(&mut breaker, &[unavailable(), accepted(), unavailable()], now);
+    assert!(breaker.is_open(now + seconds(1.9)) && !breaker.is_open(now + seconds(2.0)));
+    let mut probes = PROBES;
+    while now < start + seconds(60.0) {
+        now += seconds(0.1);
+        if !breaker.is_open(now) {
+            probe(&mut breaker, &[unavailable(), unavailable()], now);
+            probes += PROBES;
+        }
+    }
+    assert!(probes <= 24, "{probes} probes in a minute's outage");
+    now += FAILING_PAUSE.1;
+    probe(&mut breaker, &[unavailable(), accepted(), accepted()], now);
+    assert!(!breaker.is_open(now));
+}
+
+#[test]
+fn traffic_comes_back_slowly_after_an_outage_and_at_once_after_a_hiccup() {
+    let now = Instant::now();
+    let mut breaker = opened(now);
+    let soon = now + seconds(1.5);
+    probe(&mut breaker, &[accepted(), accepted()], soon);
+    assert_eq!(breaker.take(64, 0, soon), Allowance::Calls(64));
+
+    let mut breaker = opened(now);
+    let late = now + seconds(10.0);
+    probe(&mut breaker, &[accepted(), accepted()], late);
+    let mut begun = Vec::new();
+    for second in 0..6 {
+        let mut calls = 0;
+        for step in 1..=100 {
+            let at = late + seconds(f64::from(second) + f64::from(step) / 100.0);
+            if let Allowance::Calls(more) = breaker.take(64, 0, at) {
+                breaker.learn(&accepted(), at);
+                calls += more;
+            }
+        }
+        begun.push(calls);
+    }
+    assert!((15..=35).contains(&begun[0]), "{begun:?}");
+    for pair in begun.windows(2) {
+        assert!(pair[1] > pair[0] && pair[1] <= 3 * pair[0], "no spike: {begun:?}");
+    }
+    let after = late + seconds(SLOW_SECONDS);
+    assert_eq!(breaker.take(500, 0, after), Allowance::Calls(500));
+    assert_eq!(breaker.report(after).0, ProviderHealth::Closed);
+}
+
+#[test]
+fn what_was_not_begun_is_given_back() {
+    let now = Instant::now();
+    let mut breaker = opened(now);
+    let late = now + seconds(10.0);
+    probe(&mut breaker, &[accepted(), accepted()], late);
+    let at = late + seconds(1.0);
+    let Allowance::Calls(all) = breaker.take(1_000, 0, at) else { panic!("nothing") };
+    assert_eq!(breaker.take(1_000, 0, at), Allowance::Nothing);
+    breaker.give_back(all);
+    assert_eq!(breaker.take(1_000, 0, at), Allowance::Calls(all));
+}
+
+#[test]
+fn a_blocked_account_pauses_at_once_and_longer() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    breaker.learn(&Outcome::Halted { provider_code: None, detail: String::new() }, now);
+    let (health, reason, left) = breaker.report(now);
+    assert_eq!((health, reason, left), (ProviderHealth::Halted, Some("halted"), Some(HALT_PAUSE.0)));
+}
+
+#[test]
+fn throttling_pauses_shortly_and_needs_no_probes() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    let throttled = Outcome::Throttled { retry_after: Some(seconds(2.0)), provider_code: None };
+    for _ in 0..THROTTLED_IN_A_ROW {
+        assert!(!breaker.is_open(now));
+        breaker.learn(&throttled, now);
+    }
+    assert!(breaker.is_open(now + seconds(1.9)));
+    assert_eq!(breaker.take(64, 0, now + seconds(2.0)), Allowance::Calls(64));
+}

@@ -1,0 +1,146 @@
+//! A configured provider as the processor sees it: its connections, its slots, how it fares, what it may take now.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::Outcome;
+use service::metrics::Metrics;
+use service::{Config, ProviderConfig};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::StartError;
+use crate::breaker::{Allowance, Breaker};
+use crate::meters::Meters;
+use crate::send::HttpClient;
+
+/// The largest batch of one claim.
+const CLAIM_ROWS_MAX: usize = 500;
+
+#[derive(Debug)]
+pub(crate) struct Candidate {
+    pub config: ProviderConfig,
+    pub client: HttpClient,
+    pub webhook_url: String,
+    pub meters: Meters,
+    slots: Arc<Semaphore>,
+    breaker: Mutex<Breaker>,
+    /// When the installation's rate has something for us again, as far as the database said.
+    rate_ready_at: Mutex<Option<Instant>>,
+    /// An operator's word, for all processors.
+    paused: AtomicBool,
+    /// Whether a claim was limited by its slots: a freed one is then worth a wake-up.
+    wanted: AtomicBool,
+}
+
+/// What a candidate can do for a claim.
+#[derive(Debug)]
+pub(crate) enum Room {
+    Slots(OwnedSemaphorePermit),
+    /// Its slots are taken, or its rate is used up: soon.
+    Busy,
+    /// Its breaker is open, or it comes back slowly, or it is paused: the next candidate takes over.
+    Down,
+}
+
+/// All configured providers.
+#[derive(Debug)]
+pub(crate) struct Candidates(HashMap<String, Arc<Candidate>>);
+
+impl Candidates {
+    pub(crate) fn new(config: &Config, metrics: &Metrics) -> Result<Self, StartError> {
+        let candidate = |provider: &ProviderConfig| {
+            let client = HttpClient::new(provider)
+                .map_err(|problem| StartError::Client { id: provider.id.clone(), problem })?;
+            let candidate = Candidate {
+                client,
+                webhook_url: format!("{}/api/webhooks/{}", config.public_url, provider.id),
+                meters: Meters::new(metrics, &provider.id),
+                slots: Arc::new(Semaphore::new(provider.max_in_flight)),
+                breaker: Mutex::new(Breaker::new()),
+                rate_ready_at: Mutex::new(None),
+                paused: AtomicBool::new(false),
+                wanted: AtomicBool::new(false),
+                config: provider.clone(),
+            };
+            Ok((provider.id.clone(), Arc::new(candidate)))
+        };
+        config.providers.iter().map(candidate).collect::<Result<_, StartError>>().map(Self)
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<Candidate>> {
+        self.0.get(id)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Candidate {
+    /// Whether nothing may be sent to it for now.
+    pub(crate) fn is_down(&self, now: Instant) -> bool {
+        self.paused.load(Ordering::Relaxed) || lock(&self.breaker).is_open(now)
+    }
+
+    /// Up to `limit` slots.
+    pub(crate) fn take(&self, limit: usize, now: Instant) -> Room {
+        if self.is_down(now) {
+            return Room::Down;
+        }
+        let free = self.slots.available_permits();
+        let wanted = free.min(CLAIM_ROWS_MAX).min(limit);
+        if wanted == 0 || lock(&self.rate_ready_at).is_some_and(|at| now < at) {
+            self.want();
+            return Room::Busy;
+        }
+        let in_flight = self.config.max_in_flight.saturating_sub(free);
+        let Allowance::Calls(allowed) = lock(&self.breaker).take(wanted, in_flight, now) else {
+            self.want();
+            return Room::Down;
+        };
+        let permits =
+            u32::try_from(allowed).ok().and_then(|n| Arc::clone(&self.slots).try_acquire_many_owned(n).ok());
+        permits.map_or(Room::Busy, Room::Slots)
+    }
+
+    /// Of `permits` so many are not used: nothing was due, or the rate did not allow it.
+    pub(crate) fn give_back(&self, unused: usize) {
+        lock(&self.breaker).give_back(unused);
+    }
+
+    /// The installation's rate is used up until then.
+    pub(crate) fn rate_is_ready_at(&self, at: Instant) {
+        *lock(&self.rate_ready_at) = Some(at);
+    }
+
+    /// Somebody waits for its slots.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for its slots and half of them are free. That takes the mark away; the next claim sets it
+    /// again.
+    pub(crate) fn has_room_for_who_waits(&self) -> bool {
+        let half = self.config.max_in_flight.min(CLAIM_ROWS_MAX) / 2;
+        self.slots.available_permits() > half && self.wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// What an outcome says about the provider, beyond the message.
+    pub(crate) fn learn(&self, outcome: &Outcome) {
+        let now = Instant::now();
+        let mut breaker = lock(&self.breaker);
+        let was_open = breaker.is_open(now);
+        breaker.learn(outcome, now);
+        if !was_open && breaker.is_open(now) {
+            let (_, reason, pause) = breaker.report(now);
+            let pause_ms = pause.unwrap_or_default().as_millis();
+            tracing::warn!(provider.id = self.config.id, reason, pause_ms, "provider is left alone");
+        }
+    }
+}
