@@ -44,6 +44,8 @@ pub struct Claimed {
     pub lapsed_provider: Option<String>,
     /// It waited for a receipt, and none came.
     pub reconciling: bool,
+    /// A provider accepted it, and its delivery was not confirmed in time.
+    pub confirming: bool,
     /// Who was asked last, if anybody was.
     pub provider_id: Option<String>,
     pub channel: Channel,
@@ -63,7 +65,7 @@ impl Claimed {
 /// What [`from_row`] reads, of a leased outbox row `o` with its message `m`.
 pub(crate) const COLUMNS: &str = "o.message_id, o.lease_no, o.attempt, o.priority, o.due_at,
     greatest(m.send_at, m.created_at), o.expires_at, now(), o.lapsed_provider, o.reconciling, m.provider_id,
-    o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments";
+    o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments, o.confirming";
 
 /// The rows are locked in the order of the queue, then found again by their place. One that changed its place since
 /// the statement began is not found, and left to the next claim. Of a lapsed lease the provider stays noted until it is
@@ -84,7 +86,7 @@ pub(crate) const CLAIM: &str = "
             leased_provider = coalesce(o.leased_provider, $6), leased_until = now() + $7 * interval '1 second'
         from due where o.ctid = due.place
         returning o.message_id, o.bucket, o.lease_no, o.attempt, o.priority, o.next_attempt_at as due_at,
-            o.expires_at, due.leased_provider as lapsed_provider, o.reconciling, o.channel
+            o.expires_at, due.leased_provider as lapsed_provider, o.reconciling, o.channel, o.confirming
     )
     select ";
 
@@ -142,6 +144,7 @@ pub(crate) fn from_row(row: &Row) -> Result<Claimed, Error> {
         subject: row.get(14),
         body: row.get(15),
         attachments: row.get::<_, Option<Json<Vec<String>>>>(16).map_or_else(Vec::new, |json| json.0),
+        confirming: row.get(17),
     })
 }
 

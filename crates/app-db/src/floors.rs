@@ -125,6 +125,7 @@ mod tests {
             claimed_at: NOW,
             lapsed_provider: None,
             reconciling: false,
+            confirming: false,
             provider_id: None,
             channel: Channel::Sms,
             source: Endpoint::stored("a"),

@@ -78,7 +78,8 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let settle_arguments = format!(
         "array['{id}']::uuid[], array[1]::smallint[], array[1], array['ok'], array['pending'],
          array[null]::jsonb[], array[1], array[null]::float8[], array[true], array['p'], array['SM1'],
-         array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[], array[null]::text[]"
+         array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[], array[null]::text[],
+         array[false]"
     );
     let window_arguments = |conversations: &str| {
         let any = "null, null, null, null, null, null";
@@ -91,7 +92,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     );
     let floor = "array['-infinity', '-infinity']::timestamptz[]";
     let have_due_arguments = format!("array['sms!a', 'sms'], {floor}, {floor}, {floor}");
-    let everything = settle::Needs { later: true, reference: true, problem: true };
+    let everything = settle::Needs { later: true, reference: true, problem: true, confirming: true };
     let window = |source: Source| messages::list::window_sql(&source, Order::NewestFirst);
     let statements = [
         ("claim", claim::claim_sql(), claim_arguments),

@@ -24,6 +24,8 @@ pub struct Settlement {
     pub event_id: Uuid,
     /// `receive::key_hash` of the provider's id, for kinds whose receipts do not bring ours back.
     pub reference: Option<[u8; 32]>,
+    /// Whether a provider has accepted the message, now or before, and its delivery is to be confirmed.
+    pub confirming: bool,
     /// Where the row waits for its next try, if that is another lane (`model::route`).
     pub lane: Option<String>,
 }
@@ -44,6 +46,8 @@ pub(crate) struct Needs {
     pub later: bool,
     pub reference: bool,
     pub problem: bool,
+    /// A provider accepted one of them, and its delivery is still to be confirmed.
+    pub confirming: bool,
 }
 
 impl Needs {
@@ -52,6 +56,7 @@ impl Needs {
         Self {
             later: any(|s| s.transition.next != Next::Gone),
             reference: any(|s| s.reference.is_some()),
+            confirming: any(|s| s.confirming),
             problem: any(|s| {
                 s.transition.status == Status::Failed || s.transition.delivery == Delivery::Unknown
             }),
@@ -66,9 +71,9 @@ const OURS: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
                 $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[],
-                $15::bytea[], $16::text[])
+                $15::bytea[], $16::text[], $17::boolean[])
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
-                provider_id, provider_message_id, event_id, event_kind, reference, lane)
+                provider_id, provider_message_id, event_id, event_kind, reference, lane, confirming)
     ), ours as materialized (
         select s.* from s cross join lateral (
             select from outbox
@@ -79,7 +84,7 @@ const OURS: &str = "
         delete from outbox o using ours
         where o.message_id = any(array[ours.message_id]) and o.bucket = ours.bucket and ours.gone
     ), changed as (
-        update messages m set status_tag = ours.status_tag, delivery_tag = ours.delivery_tag,
+        update messages m set status_tag = ours.status_tag, delivery_tag = {DELIVERY},
             status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
             provider_id = ours.provider_id,
             provider_message_id = coalesce(ours.provider_message_id, m.provider_message_id), updated_at = now()
@@ -94,7 +99,8 @@ const OURS: &str = "
 
 const LATER: &str = ", later as (
         update outbox o set leased_by = null, leased_provider = null, leased_until = null, attempt = ours.attempt,
-            route = coalesce(ours.lane, o.route), reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
+            route = coalesce(ours.lane, o.route), confirming = ours.confirming,
+            reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
             next_attempt_at = case when ours.next_s is null then 'infinity'
                 else now() + ours.next_s * interval '1 second' end
         from ours
@@ -119,7 +125,14 @@ pub(crate) fn settle_sql(needs: Needs) -> String {
     let later = part(needs.later, LATER);
     let reference = part(needs.reference, REFERENCE);
     let problem = part(needs.problem, PROBLEM);
-    format!("{OURS}{later}{reference}{problem} select message_id from ours")
+    // A receipt may have come meanwhile: that it was sent is not taken back.
+    let delivery = if needs.confirming {
+        "case when m.delivery_tag = 'sent' and ours.delivery_tag = 'pending' then 'sent' else ours.delivery_tag end"
+    } else {
+        "ours.delivery_tag"
+    };
+    let ours = OURS.replace("{DELIVERY}", delivery);
+    format!("{ours}{later}{reference}{problem} select message_id from ours")
 }
 
 /// Writes what is still ours to write, in one statement. What is missing from the result lost its lease.
@@ -160,6 +173,7 @@ pub async fn settle(
     let references: Vec<Option<&[u8]>> =
         sorted.iter().map(|s| s.reference.as_ref().map(<[u8; 32]>::as_slice)).collect();
     let lanes: Vec<Option<&str>> = sorted.iter().map(|s| s.lane.as_deref()).collect();
+    let confirming: Vec<bool> = sorted.iter().map(|s| s.confirming).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
     let statement = client.prepare_cached(&settle_sql(Needs::of(&sorted))).await?;
     let rows = client
@@ -182,6 +196,7 @@ pub async fn settle(
                 &owner,
                 &references,
                 &lanes,
+                &confirming,
             ],
         )
         .await?;

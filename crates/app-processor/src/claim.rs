@@ -9,7 +9,7 @@ use std::time::Duration;
 use app_db::claim::{ClaimRequest, Claimed, Lease};
 use app_db::floors;
 use app_db::settle::Settlement;
-use model::transition::{self, Transition, Tried};
+use model::transition::{self, Elsewhere, Rules, Transition, Tried};
 use model::{Bucket, OnUnknown, Reason};
 use service::telemetry::chain;
 use tokio::time::Instant;
@@ -61,7 +61,7 @@ impl Processor {
         let claimed = app_db::claim::claim(&client, request).await?;
         let was_full = claimed.len() == limit;
         self.floors.change(route, |known| known.raise(&floors, &claimed));
-        let (settlements, sendable) = self.sort_out(claimed);
+        let (settlements, sendable) = self.sort_out(claimed, provider_id);
         self.leases.begin(sendable.iter().map(Claimed::lease), began);
         self.settle_unsent(&client, &settlements).await;
         self.parts.metrics.claim_duration_seconds.observe(began.elapsed().as_secs_f64());
@@ -107,11 +107,11 @@ impl Processor {
     }
 
     /// What must be settled instead of sent, and what may be sent.
-    fn sort_out(&self, claimed: Vec<Claimed>) -> (Vec<Settlement>, Vec<Claimed>) {
+    fn sort_out(&self, claimed: Vec<Claimed>, provider_id: &str) -> (Vec<Settlement>, Vec<Claimed>) {
         let mut settlements = Vec::new();
         let mut sendable = Vec::with_capacity(claimed.len());
         for row in claimed {
-            match self.step_before_sending(&row) {
+            match self.step_before_sending(&row, provider_id) {
                 Some(transition) => {
                     // Who claimed a row that waits for a receipt sent nothing, also where that claim lapsed.
                     let lapsed = row.lapsed_provider.clone().filter(|_| !row.reconciling);
@@ -124,7 +124,7 @@ impl Processor {
         (settlements, sendable)
     }
 
-    fn step_before_sending(&self, row: &Claimed) -> Option<Transition> {
+    fn step_before_sending(&self, row: &Claimed, provider_id: &str) -> Option<Transition> {
         let policy = &self.parts.config.processor.retry;
         // First: under a lease that found this out and lapsed, nothing was sent.
         if row.reconciling {
@@ -135,18 +135,17 @@ impl Processor {
             let provider = self.parts.config.provider(provider_id);
             let on_unknown = provider.map_or(OnUnknown::Hold, |provider| provider.on_unknown);
             let wait = provider.map_or(Duration::ZERO, |provider| provider.reconcile_wait);
+            let elsewhere = Elsewhere::Nowhere;
+            let rules = Rules { policy, on_unknown, reconcile_wait: wait, elsewhere, confirm_within: None };
             let tried = tried(row, Duration::ZERO);
-            return Some(transition::after_unknown(
-                Reason::LeaseLapsed,
-                None,
-                tried,
-                policy,
-                on_unknown,
-                wait,
-            ));
+            return Some(transition::after_unknown(Reason::LeaseLapsed, None, tried, &rules));
         }
-        let expired = row.expires_at.is_some_and(|expires_at| expires_at <= row.claimed_at);
-        expired.then(|| transition::expired(row.attempt))
+        // Who accepted it is not asked again, and what it accepted does not expire.
+        let is_late = row.expires_at.is_some_and(|expires_at| expires_at <= row.claimed_at);
+        if row.confirming && (is_late || row.provider_id.as_deref() == Some(provider_id)) {
+            return Some(transition::unconfirmed(row.attempt));
+        }
+        is_late.then(|| transition::expired(row.attempt))
     }
 
     pub(crate) fn settlement(
@@ -165,6 +164,7 @@ impl Processor {
             event_id,
             reference: None,
             lane: None,
+            confirming: row.confirming,
         }
     }
 }
@@ -178,5 +178,6 @@ pub(crate) fn tried(row: &Claimed, since: Duration) -> Tried {
         age: age_at_claim + since,
         claims: u32::try_from(row.lease_no).unwrap_or(1),
         jitter: fastrand::f64(),
+        confirming: row.confirming,
     }
 }

@@ -2,6 +2,7 @@
 //! candidates in order. The rule that a message matches is `model::route`; here is who of them has its turn.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use model::{Routes, Variant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +21,7 @@ pub(crate) struct Lane {
     pub variant: Variant,
     /// Whether busy candidates are passed over too.
     spill: bool,
+    confirm_within: Option<Duration>,
     candidates: Vec<Arc<Candidate>>,
     /// By candidate, where weights decide.
     shares: Option<Mutex<Vec<Share>>>,
@@ -62,6 +64,7 @@ impl Lanes {
                     name: variant.lane(&route.name),
                     route: route.name.clone(),
                     spill: route.spill || shares.is_some(),
+                    confirm_within: route.confirm_within,
                     candidates: known.cloned().collect(),
                     variant,
                     shares,
@@ -127,6 +130,12 @@ impl Lane {
         self.candidates.iter().any(|candidate| candidate.is_waited_for() && !candidate.is_down(now))
     }
 
+    /// How long an accepted attempt of this number may take to be delivered before another provider is asked; nothing
+    /// where each was asked, or none must confirm.
+    pub(crate) fn confirms(&self, attempt: u32) -> Option<Duration> {
+        self.confirm_within.filter(|_| (attempt as usize) < self.candidates.len())
+    }
+
     /// Whether somebody else than this candidate could carry a message of the lane now.
     pub(crate) fn has_another(&self, than: &Candidate, now: Instant) -> bool {
         self.candidates.iter().any(|other| other.config.id != than.config.id && !other.is_down(now))
@@ -135,8 +144,6 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use model::Outcome;
     use service::Config;
     use service::metrics::Metrics;

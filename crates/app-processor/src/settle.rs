@@ -10,7 +10,7 @@ use app_db::claim::Claimed;
 use app_db::receipts::{Applied, NewReceipt};
 use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
-use model::transition::{self, Elsewhere, EventKind, Transition};
+use model::transition::{self, Elsewhere, EventKind, Rules, Transition};
 use model::{Delivery, IdGenerator, Next, Outcome, Variant};
 use service::metrics::{ChannelStatusCode, ProviderResolution};
 use service::telemetry::chain;
@@ -83,15 +83,21 @@ impl Processor {
         let transition = transition::after_outcome(
             outcome,
             tried(claimed, took),
-            &self.parts.config.processor.retry,
-            provider.on_unknown,
-            provider.reconcile_wait,
-            elsewhere,
+            &Rules {
+                policy: &self.parts.config.processor.retry,
+                on_unknown: provider.on_unknown,
+                reconcile_wait: provider.reconcile_wait,
+                elsewhere,
+                confirm_within: lane.confirms(claimed.attempt + 1),
+            },
         );
         let waited =
             Duration::try_from(claimed.claimed_at.duration_since(claimed.due_at)).unwrap_or_default();
         candidate.meters.dispatched(claimed.channel, waited + took);
         let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
+        let is_accepted_and_stays =
+            settlement.transition.event == EventKind::Sent && settlement.transition.next != Next::Gone;
+        settlement.confirming |= is_accepted_and_stays;
         settlement.lane = lane_after(lane, candidate, elsewhere, &settlement.transition);
         if !provider.kind.receipts_carry_our_id {
             let provider_message_id = settlement.transition.provider_message_id.as_deref();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod answers;
+mod confirming;
 mod database_away;
 mod draining;
 mod housekeeping;

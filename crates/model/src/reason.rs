@@ -52,6 +52,8 @@ reasons! {
     LeaseLapsed = "lease_lapsed",
     /// Nobody knows whether the provider has the message, and its policy is not to send again.
     OutcomeUnknown = "outcome_unknown",
+    /// A provider accepted it; if it is not delivered in time, another one is asked.
+    AwaitingDelivery = "awaiting_delivery",
     /// The attempts that the configuration allows are used up.
     Exhausted = "exhausted",
     /// `expires_at` or the maximum age passed before the message could be sent.

@@ -71,6 +71,20 @@ pub struct Tried {
     pub claims: u32,
     /// `jitter` in [0, 1) spreads the retries.
     pub jitter: f64,
+    /// Whether another provider has accepted the message already, and it was not confirmed in time.
+    pub confirming: bool,
+}
+
+/// What the configuration says about the attempt in hand.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    pub policy: &'a RetryPolicy,
+    pub on_unknown: OnUnknown,
+    pub reconcile_wait: Duration,
+    pub elsewhere: Elsewhere,
+    /// A message that is not delivered so long after a provider accepted it goes to another, too. Nothing where no
+    /// other is left.
+    pub confirm_within: Option<Duration>,
 }
 
 /// Whether another provider may take over what this one did not.
@@ -87,14 +101,26 @@ pub enum Elsewhere {
 
 /// The step that an outcome asks for. With another provider at hand waits are none, and a refusal that is about our
 /// account is not the last word.
-pub fn after_outcome(
-    outcome: &Outcome,
-    tried: Tried,
-    policy: &RetryPolicy,
-    on_unknown: OnUnknown,
-    reconcile_wait: Duration,
-    elsewhere: Elsewhere,
-) -> Transition {
+pub fn after_outcome(outcome: &Outcome, tried: Tried, rules: &Rules<'_>) -> Transition {
+    let step = after_outcome_alone(outcome, tried, rules);
+    if tried.confirming { beside_an_accepted_attempt(step) } else { step }
+}
+
+/// A provider has the message already: what another one says of it neither fails it nor takes that back.
+fn beside_an_accepted_attempt(step: Transition) -> Transition {
+    match step.status {
+        Status::Failed => {
+            Transition { status: Status::Ok, delivery: Delivery::Pending, event: EventKind::Retrying, ..step }
+        }
+        Status::Retry if step.delivery == Delivery::None => {
+            Transition { delivery: Delivery::Pending, ..step }
+        }
+        _ => step,
+    }
+}
+
+fn after_outcome_alone(outcome: &Outcome, tried: Tried, rules: &Rules<'_>) -> Transition {
+    let &Rules { policy, elsewhere, confirm_within, .. } = rules;
     let counted = tried.attempt + 1;
     let wait_unless_elsewhere = |tries: u32, retry_after: Option<Duration>| match elsewhere {
         Elsewhere::Now => Duration::ZERO,
@@ -109,15 +135,26 @@ pub fn after_outcome(
             let (code, detail) = (provider_code.clone(), Some(detail.clone()));
             retry_or_give_up(Reason::Configuration, code, detail, Duration::ZERO, counted, tried, policy)
         }
-        Outcome::Accepted { provider_message_id } => Transition {
-            status: Status::Ok,
-            delivery: Delivery::Pending,
-            payload: None,
-            next: Next::Gone,
-            attempt: counted,
-            event: EventKind::Sent,
-            provider_message_id: provider_message_id.clone(),
-        },
+        Outcome::Accepted { provider_message_id } => {
+            let accepted = Transition {
+                status: Status::Ok,
+                delivery: Delivery::Pending,
+                payload: None,
+                next: Next::Gone,
+                attempt: counted,
+                event: EventKind::Sent,
+                provider_message_id: provider_message_id.clone(),
+            };
+            match confirm_within.filter(|_| elsewhere != Elsewhere::Nowhere) {
+                Some(wait) => Transition {
+                    status: Status::Retry,
+                    payload: Some(StatusPayload::new(Reason::AwaitingDelivery)),
+                    next: Next::After(wait),
+                    ..accepted
+                },
+                None => accepted,
+            }
+        }
         Outcome::Rejected { reason, provider_code, detail } => {
             failed(*reason, provider_code.clone(), Some(detail.clone()), counted)
         }
@@ -138,22 +175,14 @@ pub fn after_outcome(
             let wait = wait_unless_elsewhere(tried.claims, None);
             wait_at_no_cost(Reason::Halted, provider_code.clone(), Some(detail.clone()), wait, tried, policy)
         }
-        Outcome::Uncertain { reason, detail } => {
-            after_unknown(*reason, Some(detail.clone()), tried, policy, on_unknown, reconcile_wait)
-        }
+        Outcome::Uncertain { reason, detail } => after_unknown(*reason, Some(detail.clone()), tried, rules),
     }
 }
 
 /// The step after an attempt of which nobody knows whether the provider has the message: an uncertain answer, or
 /// a lease that lapsed. The attempt counts.
-pub fn after_unknown(
-    reason: Reason,
-    detail: Option<String>,
-    tried: Tried,
-    policy: &RetryPolicy,
-    on_unknown: OnUnknown,
-    reconcile_wait: Duration,
-) -> Transition {
+pub fn after_unknown(reason: Reason, detail: Option<String>, tried: Tried, rules: &Rules<'_>) -> Transition {
+    let &Rules { policy, on_unknown, reconcile_wait, .. } = rules;
     let counted = tried.attempt + 1;
     match on_unknown {
         OnUnknown::Retry => {
@@ -176,6 +205,19 @@ pub fn after_reconcile_wait(attempt: u32) -> Transition {
     held(Reason::OutcomeUnknown, Some("no receipt came in time".to_owned()), attempt, Next::Never)
 }
 
+/// The step of a message that a provider accepted, that was not confirmed in time, and that nobody else can take.
+pub fn unconfirmed(attempt: u32) -> Transition {
+    Transition {
+        status: Status::Ok,
+        delivery: Delivery::Pending,
+        payload: None,
+        next: Next::Gone,
+        attempt,
+        event: EventKind::Sent,
+        provider_message_id: None,
+    }
+}
+
 /// The step of a message that outlived its time before it could be sent.
 pub fn expired(attempt: u32) -> Transition {
     failed(Reason::Expired, None, None, attempt)
@@ -190,6 +232,21 @@ pub struct Standing {
     pub attempt: u32,
     /// Whether a processor holds it, or nobody knows what became of it: the receipt is then the answer.
     pub unanswered: bool,
+    /// Whether a provider accepted it, and it waits to be confirmed before another one is asked.
+    pub confirming: bool,
+}
+
+/// What a receipt does to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptStep {
+    /// Late, doubled or out of order.
+    Nothing,
+    /// It is `ok` now, with the receipt's delivery, and no longer in the outbox.
+    Settles,
+    /// It goes on waiting to be confirmed, with the receipt's delivery.
+    Notes,
+    /// It is not confirmed and will not be: another provider's turn comes now.
+    HandsOver,
 }
 
 /// A provider's later word, in the terms of the rules.
@@ -200,19 +257,31 @@ pub struct Report {
     pub attempt: Option<u32>,
 }
 
-/// Whether a receipt changes the message, which then is `ok` with the receipt's `delivery`. It never regresses: a
-/// settled message moves up its rank only. One that is not settled is settled by any proof that the provider has
-/// it, of whichever attempt; and by a refusal only of the attempt that waits for its answer.
-pub fn receipt_applies(standing: Standing, report: Report) -> bool {
+/// What a receipt does. Delivery never regresses: a settled message moves up its rank only. One that is not settled is
+/// settled by any proof that the provider has it, of whichever attempt; and by a refusal only of the attempt that waits
+/// for its answer. One that waits to be confirmed is settled by nothing less than its delivery.
+pub fn after_receipt(standing: Standing, report: Report) -> ReceiptStep {
     let is_refusal = report.delivery == Delivery::Undelivered;
     let is_about_the_last_attempt =
         !is_refusal || report.attempt.is_none_or(|attempt| attempt == standing.attempt);
-    match standing.status {
+    let settles = match standing.status {
+        Status::Outbox | Status::Retry if standing.confirming => {
+            let is_delivered = report.delivery.rank() >= Delivery::Delivered.rank();
+            return match report.delivery {
+                _ if is_delivered => ReceiptStep::Settles,
+                Delivery::Undelivered if is_about_the_last_attempt && !standing.unanswered => {
+                    ReceiptStep::HandsOver
+                }
+                Delivery::Sent if standing.delivery.rank() < Delivery::Sent.rank() => ReceiptStep::Notes,
+                _ => ReceiptStep::Nothing,
+            };
+        }
         Status::Ok => report.delivery.rank() > standing.delivery.rank() && is_about_the_last_attempt,
         // A refused or canceled message stays failed unless it turns out to have been delivered after all.
         Status::Failed => report.delivery.rank() >= Delivery::Delivered.rank(),
         Status::Outbox | Status::Retry => !is_refusal || (standing.unanswered && is_about_the_last_attempt),
-    }
+    };
+    if settles { ReceiptStep::Settles } else { ReceiptStep::Nothing }
 }
 
 fn held(reason: Reason, detail: Option<String>, attempt: u32, next: Next) -> Transition {

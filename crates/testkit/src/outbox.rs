@@ -7,7 +7,7 @@ use app_db::accept::{Accept, Accepted, accept};
 use app_db::claim::{self, ClaimRequest, Claimed};
 use app_db::messages::{self, events};
 use app_db::settle::{Settled, Settlement, settle};
-use model::transition::{self, Elsewhere, Tried};
+use model::transition::{self, Elsewhere, Rules, Tried};
 use model::{Bucket, Message, OnUnknown, Outcome, Reason, RetryPolicy};
 use uuid::Uuid;
 
@@ -61,7 +61,13 @@ impl Outbox {
 
     /// The settlement of an outcome, unwritten.
     pub fn settlement(&self, claimed: &Claimed, outcome: &Outcome, on_unknown: OnUnknown) -> Settlement {
-        let tried = Tried { attempt: claimed.attempt, age: Duration::ZERO, claims: 1, jitter: 0.0 };
+        let tried = Tried {
+            attempt: claimed.attempt,
+            age: Duration::ZERO,
+            claims: 1,
+            jitter: 0.0,
+            confirming: false,
+        };
         let policy = RetryPolicy::default();
         let wait = Duration::from_secs(300);
         Settlement {
@@ -69,16 +75,20 @@ impl Outbox {
             transition: transition::after_outcome(
                 outcome,
                 tried,
-                &policy,
-                on_unknown,
-                wait,
-                Elsewhere::Nowhere,
+                &Rules {
+                    policy: &policy,
+                    on_unknown,
+                    reconcile_wait: wait,
+                    elsewhere: Elsewhere::Nowhere,
+                    confirm_within: None,
+                },
             ),
             channel: model::Channel::Sms,
             provider_id: Some("p".to_owned()),
             event_id: self.event_id(claimed.message_id),
             reference: None,
             lane: None,
+            confirming: false,
         }
     }
 

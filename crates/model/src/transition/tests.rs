@@ -2,12 +2,16 @@ use super::*;
 
 const WAIT: Duration = Duration::from_secs(300);
 
+fn rules(policy: &RetryPolicy, on_unknown: OnUnknown, elsewhere: Elsewhere) -> Rules<'_> {
+    Rules { policy, on_unknown, reconcile_wait: WAIT, elsewhere, confirm_within: None }
+}
+
 fn tried(attempt: u32) -> Tried {
-    Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5 }
+    Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5, confirming: false }
 }
 
 fn step(outcome: &Outcome, tried: Tried) -> Transition {
-    after_outcome(outcome, tried, &RetryPolicy::default(), OnUnknown::Hold, WAIT, Elsewhere::Nowhere)
+    after_outcome(outcome, tried, &rules(&RetryPolicy::default(), OnUnknown::Hold, Elsewhere::Nowhere))
 }
 
 fn unavailable() -> Outcome {
@@ -52,7 +56,7 @@ fn a_message_past_its_age_fails_as_expired_instead_of_waiting() {
 fn an_unknown_outcome_follows_the_policy() {
     let step = |on_unknown| {
         let policy = RetryPolicy::default();
-        after_unknown(Reason::LeaseLapsed, None, tried(0), &policy, on_unknown, WAIT)
+        after_unknown(Reason::LeaseLapsed, None, tried(0), &rules(&policy, on_unknown, Elsewhere::Nowhere))
     };
     let retry = step(OnUnknown::Retry);
     assert!(matches!(retry.next, Next::After(_)));
@@ -69,8 +73,14 @@ fn an_unknown_outcome_follows_the_policy() {
 fn a_receipt_never_makes_delivery_regress() {
     for &before in Delivery::ALL {
         for &reported in Delivery::ALL {
-            let standing = Standing { status: Status::Ok, delivery: before, attempt: 1, unanswered: false };
-            if receipt_applies(standing, Report { delivery: reported, attempt: Some(1) }) {
+            let standing = Standing {
+                status: Status::Ok,
+                delivery: before,
+                attempt: 1,
+                unanswered: false,
+                confirming: false,
+            };
+            if settles(standing, Report { delivery: reported, attempt: Some(1) }) {
                 assert!(reported.rank() > before.rank(), "{before} -> {reported}");
             }
         }
@@ -79,36 +89,53 @@ fn a_receipt_never_makes_delivery_regress() {
 
 #[test]
 fn a_receipt_settles_what_waits_for_an_answer() {
-    let waiting =
-        Standing { status: Status::Retry, delivery: Delivery::Unknown, attempt: 2, unanswered: true };
-    let applies = |delivery, attempt| receipt_applies(waiting, Report { delivery, attempt });
+    let waiting = Standing {
+        status: Status::Retry,
+        delivery: Delivery::Unknown,
+        attempt: 2,
+        unanswered: true,
+        confirming: false,
+    };
+    let applies = |delivery, attempt| settles(waiting, Report { delivery, attempt });
     assert!(applies(Delivery::Sent, Some(2)));
     assert!(applies(Delivery::Delivered, Some(1)), "the first attempt did get there");
     assert!(applies(Delivery::Undelivered, Some(2)));
     assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
     let again = Standing { unanswered: false, ..waiting };
-    assert!(!receipt_applies(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
+    assert!(!settles(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
 }
 
 #[test]
 fn a_refusal_of_an_earlier_attempt_says_nothing_of_the_last() {
-    let sent_twice = Standing { status: Status::Ok, delivery: Delivery::Sent, attempt: 2, unanswered: false };
-    let applies = |attempt| receipt_applies(sent_twice, Report { delivery: Delivery::Undelivered, attempt });
+    let sent_twice = Standing {
+        status: Status::Ok,
+        delivery: Delivery::Sent,
+        attempt: 2,
+        unanswered: false,
+        confirming: false,
+    };
+    let applies = |attempt| settles(sent_twice, Report { delivery: Delivery::Undelivered, attempt });
     assert!(applies(Some(2)) && applies(None));
     assert!(!applies(Some(1)));
 }
 
 #[test]
 fn a_failed_message_is_corrected_only_by_a_delivery() {
-    let failed = Standing { status: Status::Failed, delivery: Delivery::None, attempt: 1, unanswered: false };
-    let applies = |delivery| receipt_applies(failed, Report { delivery, attempt: Some(1) });
+    let failed = Standing {
+        status: Status::Failed,
+        delivery: Delivery::None,
+        attempt: 1,
+        unanswered: false,
+        confirming: false,
+    };
+    let applies = |delivery| settles(failed, Report { delivery, attempt: Some(1) });
     assert!(applies(Delivery::Delivered));
     assert!(!applies(Delivery::Sent) && !applies(Delivery::Undelivered));
 }
 
 fn with_another(outcome: &Outcome, elsewhere: Elsewhere) -> Transition {
     let policy = RetryPolicy::default();
-    after_outcome(outcome, Tried { jitter: 0.9, ..tried(1) }, &policy, OnUnknown::Retry, WAIT, elsewhere)
+    after_outcome(outcome, Tried { jitter: 0.9, ..tried(1) }, &rules(&policy, OnUnknown::Retry, elsewhere))
 }
 
 #[test]
@@ -123,7 +150,7 @@ fn another_provider_takes_over_at_once_and_after_that_all_wait() {
     }
     let policy = RetryPolicy::default();
     let last = Tried { attempt: policy.max_attempts - 1, ..tried(0) };
-    let spent = after_outcome(&unavailable(), last, &policy, OnUnknown::Retry, WAIT, Elsewhere::Now);
+    let spent = after_outcome(&unavailable(), last, &rules(&policy, OnUnknown::Retry, Elsewhere::Now));
     assert_eq!(spent.status, Status::Failed, "attempts are bounded whoever is asked");
 }
 
@@ -135,4 +162,68 @@ fn a_refusal_about_our_account_is_not_the_last_word_where_another_provider_is() 
     assert_eq!(status(Reason::Configuration, Elsewhere::Later), Status::Failed);
     assert_eq!(status(Reason::Configuration, Elsewhere::Nowhere), Status::Failed);
     assert_eq!(status(Reason::InvalidRecipient, Elsewhere::Now), Status::Failed);
+}
+
+fn settles(standing: Standing, report: Report) -> bool {
+    after_receipt(standing, report) == ReceiptStep::Settles
+}
+
+#[test]
+fn an_accepted_message_that_must_be_confirmed_waits_for_that_while_another_provider_is_left() {
+    let policy = RetryPolicy::default();
+    let accepted = Outcome::Accepted { provider_message_id: Some("SM1".to_owned()) };
+    let step = |elsewhere| {
+        let rules = Rules { confirm_within: Some(WAIT), ..rules(&policy, OnUnknown::Hold, elsewhere) };
+        after_outcome(&accepted, tried(0), &rules)
+    };
+    let waits = step(Elsewhere::Now);
+    assert_eq!(
+        (waits.status, waits.delivery, waits.next),
+        (Status::Retry, Delivery::Pending, Next::After(WAIT))
+    );
+    assert_eq!((waits.event, waits.payload.unwrap().code.as_str()), (EventKind::Sent, "awaiting_delivery"));
+    assert_eq!(step(Elsewhere::Nowhere).next, Next::Gone);
+}
+
+#[test]
+fn what_a_second_provider_says_takes_nothing_back() {
+    let policy = RetryPolicy::default();
+    let second = Tried { confirming: true, ..tried(1) };
+    let after = |outcome: &Outcome| {
+        after_outcome(outcome, second, &rules(&policy, OnUnknown::Hold, Elsewhere::Nowhere))
+    };
+    let refused =
+        Outcome::Rejected { reason: Reason::InvalidRecipient, provider_code: None, detail: String::new() };
+    let step = after(&refused);
+    assert_eq!((step.status, step.delivery, step.next), (Status::Ok, Delivery::Pending, Next::Gone));
+    assert_eq!(
+        (after(&unavailable()).status, after(&unavailable()).delivery),
+        (Status::Retry, Delivery::Pending)
+    );
+}
+
+#[test]
+fn only_delivery_confirms() {
+    let waits = Standing {
+        status: Status::Retry,
+        delivery: Delivery::Pending,
+        attempt: 1,
+        unanswered: false,
+        confirming: true,
+    };
+    let after = |standing, delivery, attempt| after_receipt(standing, Report { delivery, attempt });
+    assert_eq!(after(waits, Delivery::Sent, Some(1)), ReceiptStep::Notes);
+    assert_eq!(
+        after(Standing { delivery: Delivery::Sent, ..waits }, Delivery::Sent, None),
+        ReceiptStep::Nothing
+    );
+    assert_eq!(after(waits, Delivery::Delivered, Some(1)), ReceiptStep::Settles);
+    assert_eq!(after(waits, Delivery::Undelivered, Some(1)), ReceiptStep::HandsOver);
+    let second = Standing { attempt: 2, unanswered: true, ..waits };
+    assert_eq!(after(second, Delivery::Undelivered, Some(1)), ReceiptStep::Nothing, "of the first attempt");
+    assert_eq!(
+        after(second, Delivery::Delivered, Some(1)),
+        ReceiptStep::Settles,
+        "of the first attempt, late"
+    );
 }

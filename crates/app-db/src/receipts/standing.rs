@@ -1,0 +1,74 @@
+//! Where the messages of a group of receipts stand, each locked.
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::{Bucket, Delivery, StatusPayload};
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::Row;
+use crate::Error;
+
+/// Locks outbox rows, then messages, each in the order of ids, and reads where they stand.
+pub(super) async fn lock(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    wanted: impl Iterator<Item = Uuid>,
+) -> Result<BTreeMap<Uuid, Row>, Error> {
+    let mut ids: Vec<Uuid> = wanted.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let statement = transaction
+        .prepare_cached(
+            "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, confirming
+                 from outbox
+                 where message_id = k.id and bucket = k.bucket for update
+             ) as o",
+        )
+        .await?;
+    let outbox: HashMap<Uuid, (bool, i32, i32, bool)> = transaction
+        .query(&statement, &[&ids, &buckets])
+        .await?
+        .iter()
+        .map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4))))
+        .collect();
+    let statement = transaction
+        .prepare_cached(
+            "select m.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select id, status_tag, delivery_tag, attempt, lease_no, provider_id, provider_message_id,
+                     status_payload from messages
+                 where id = k.id and bucket = k.bucket and inbound_or_outbound = 'outbound' for update
+             ) as m",
+        )
+        .await?;
+    let rows = transaction.query(&statement, &[&ids, &buckets]).await?;
+    rows.iter()
+        .map(|row| {
+            let id: Uuid = row.get(0);
+            let in_outbox = outbox.get(&id).copied();
+            let (leased, attempt, lease_no, confirming) =
+                in_outbox.unwrap_or((false, row.get(3), row.get(4), false));
+            let delivery: Delivery = row.get::<_, &str>(2).parse()?;
+            let counted = u32::try_from(attempt).unwrap_or(0);
+            Ok((
+                id,
+                Row {
+                    status: row.get::<_, &str>(1).parse()?,
+                    delivery,
+                    attempt: counted + u32::from(leased),
+                    lease_no,
+                    unanswered: leased || delivery == Delivery::Unknown,
+                    provider_id: row.get(5),
+                    provider_message_id: row.get(6),
+                    payload: row.get::<_, Option<Json<StatusPayload>>>(7).map(|json| json.0),
+                    confirming,
+                    step: None,
+                },
+            ))
+        })
+        .collect()
+}
