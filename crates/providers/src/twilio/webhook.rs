@@ -17,7 +17,8 @@ use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, Webhoo
 const ATTACHMENTS_MAX: usize = 100;
 
 /// TwiML that does nothing. Any other answer is put down as an error in the account's debugger.
-const EMPTY_TWIML: WebhookReply = WebhookReply { content_type: "text/xml", body: "<Response/>" };
+const EMPTY_TWIML: WebhookReply =
+    WebhookReply { content_type: "text/xml", body: Cow::Borrowed("<Response/>") };
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
