@@ -199,3 +199,31 @@ async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row
     let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
     assert_eq!(dropped.len(), 2, "{dropped:?}");
 }
+
+#[tokio::test]
+async fn a_vocabulary_that_was_widened_holds_for_every_week_and_only_so_far() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    // One that is made after the migration.
+    let later = Fixtures::new().now + Duration::from_secs(60 * 24 * 3600);
+    partitions::ensure(&mut client, later).await.unwrap();
+    let rows = client
+        .query(
+            "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
+             where conname = 'messages_channel_check'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(rows.len() > 7, "the table and its weeks");
+    for row in rows {
+        let (table, definition): (String, String) = (row.get(0), row.get(1));
+        for channel in model::Channel::ALL {
+            assert!(definition.contains(&format!("'{channel}'")), "{table}: {definition}");
+        }
+    }
+    for table in ["messages", "outbox"] {
+        let sql = "select count(*) from pg_constraint where conrelid = $1::text::regclass and conname like '%channel%'";
+        assert_eq!(client.query_one(sql, &[&table]).await.unwrap().get::<_, i64>(0), 1, "{table}");
+    }
+}

@@ -43,7 +43,9 @@ fn without_routes_each_channel_goes_to_the_providers_that_carry_it() {
         config.routes.0.iter().map(|route| (route.name.as_str(), route.providers.as_slice())).collect();
     let twilio = ["twilio-main".to_owned()];
     let sendgrid = ["sendgrid-main".to_owned()];
-    assert_eq!(routes, [("sms", &twilio[..]), ("mms", &twilio[..]), ("email", &sendgrid[..])]);
+    let expected =
+        [("sms", &twilio[..]), ("mms", &twilio[..]), ("email", &sendgrid[..]), ("whatsapp", &twilio[..])];
+    assert_eq!(routes, expected);
     assert_eq!(config.provider("twilio-main").unwrap().on_unknown, OnUnknown::Hold);
 }
 
@@ -131,7 +133,7 @@ fn routes_that_leave_messages_without_a_way_are_warned_about() {
     let variables = [("TOKEN", "t"), ("APP_PUBLIC_URL", "https://msg.example.com")];
     let config = parse(&format!("{TWO_PROVIDERS}{rule}"), &variables).unwrap();
     assert_eq!(config.routes.0[0].name, "sms:+1");
-    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
 }
 
 #[test]
