@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use app_db::accept::{Accept, accept};
 use app_db::migrate::{self, MigrateError};
 use app_db::partitions;
 use testkit::fixtures::Fixtures;
@@ -204,8 +205,23 @@ async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row
 async fn a_vocabulary_that_was_widened_holds_for_every_week_and_only_so_far() {
     let database = testkit::database().await;
     let mut client = database.pool.get().await.unwrap();
+    // As version 10 left it, with its weeks and something in them.
+    client
+        .batch_execute(
+            "alter table messages drop constraint messages_channel_check,
+                 add constraint messages_channel_check check (channel in ('sms', 'mms', 'email'))",
+        )
+        .await
+        .unwrap();
+    let f = Fixtures::new();
+    let request = |message| Accept { message, route: String::new(), idempotency: None };
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.sms(1, 2))]).await[0].is_ok());
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.whatsapp(1, 2))]).await[0].is_err());
+    let migration = include_str!("../migrations/V11__whatsapp.sql");
+    client.batch_execute(&format!("begin; {migration}; commit")).await.unwrap();
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.whatsapp(1, 2))]).await[0].is_ok());
     // One that is made after the migration.
-    let later = Fixtures::new().now + Duration::from_secs(60 * 24 * 3600);
+    let later = f.now + Duration::from_secs(60 * 24 * 3600);
     partitions::ensure(&mut client, later).await.unwrap();
     let rows = client
         .query(
