@@ -9,9 +9,13 @@ use crate::times;
 
 /// Ten segments of a concatenated SMS and a little; the limit of most providers.
 pub(crate) const PHONE_BODY_CHARS_MAX: usize = 1600;
+/// https://developers.facebook.com/docs/whatsapp/cloud-api/messages/text-messages
+pub(crate) const WHATSAPP_BODY_CHARS_MAX: usize = 4096;
 /// RFC 5322 section 2.1.1.
 pub(crate) const SUBJECT_CHARS_MAX: usize = 998;
 pub(crate) const ATTACHMENTS_MAX: usize = 10;
+/// A message of WhatsApp is a text or one medium with its caption.
+pub(crate) const WHATSAPP_ATTACHMENTS_MAX: usize = 1;
 const AHEAD_DAYS_MAX: i64 = 366;
 
 /// The names of the fields that it is read from.
@@ -19,6 +23,8 @@ pub(crate) const PHONE_FIELDS: [&str; 8] =
     ["type", "body", "attachments", "timestamp", "send_at", "expires_at", "priority", "metadata"];
 pub(crate) const EMAIL_FIELDS: [&str; 9] =
     ["type", "subject", "body", "attachments", "timestamp", "send_at", "expires_at", "priority", "metadata"];
+pub(crate) const WHATSAPP_FIELDS: [&str; 7] =
+    ["body", "attachments", "timestamp", "send_at", "expires_at", "priority", "metadata"];
 
 /// A request to send, as the API's description has it: its own fields, then those that each such request has.
 macro_rules! describe_sending {
@@ -29,7 +35,7 @@ macro_rules! describe_sending {
         $(#[$about])*
         pub(crate) struct $name {
             $($own)*
-            /// Up to 10 http or https URLs.
+            /// Up to 10 http or https URLs; on WhatsApp one.
             #[schema(required = false, max_items = 10)]
             attachments: Option<Vec<String>>,
             /// Your own time of the message.
@@ -71,39 +77,48 @@ pub(crate) fn known_fields(medium: Medium) -> &'static [&'static str] {
     match medium {
         Medium::Phone => &PHONE_FIELDS,
         Medium::Email => &EMAIL_FIELDS,
+        Medium::Whatsapp => &WHATSAPP_FIELDS,
     }
+}
+
+/// The channel of a medium for a message whose request names none.
+pub(crate) fn usual_channel(medium: Medium, has_attachments: bool) -> Channel {
+    match medium {
+        Medium::Phone if has_attachments => Channel::Mms,
+        Medium::Phone => Channel::Sms,
+        Medium::Email => Channel::Email,
+        Medium::Whatsapp => Channel::Whatsapp,
+    }
+}
+
+/// The words of a medium's channels: what `type` may say.
+pub(crate) fn type_words(medium: Medium) -> Vec<&'static str> {
+    Channel::ALL.into_iter().filter(|channel| channel.medium() == medium).map(Channel::as_str).collect()
 }
 
 impl Content {
     /// Takes its fields; what is wrong is put down in `fields`. Whether it has expired already is not asked here.
     pub(crate) fn read(fields: &mut Fields, medium: Medium, now: Timestamp) -> Self {
-        let words: &[&str] = match medium {
-            Medium::Phone => &["sms", "mms"],
-            Medium::Email => &["email"],
-        };
-        let wanted: Option<Channel> = fields.word("type", words);
-        let subject = match medium {
-            Medium::Phone => None,
-            Medium::Email => fields.text("subject", Text::Line, SUBJECT_CHARS_MAX),
-        };
-        let body_chars_max = match medium {
-            Medium::Phone => PHONE_BODY_CHARS_MAX,
-            Medium::Email => usize::MAX,
+        let takes = |field: &str| known_fields(medium).contains(&field);
+        let wanted: Option<Channel> =
+            if takes("type") { fields.word("type", &type_words(medium)) } else { None };
+        let subject =
+            if takes("subject") { fields.text("subject", Text::Line, SUBJECT_CHARS_MAX) } else { None };
+        let (body_chars_max, attachments_max) = match medium {
+            Medium::Phone => (PHONE_BODY_CHARS_MAX, ATTACHMENTS_MAX),
+            Medium::Email => (usize::MAX, ATTACHMENTS_MAX),
+            Medium::Whatsapp => (WHATSAPP_BODY_CHARS_MAX, WHATSAPP_ATTACHMENTS_MAX),
         };
         let errors_before = fields.error_count();
         let body = fields.text("body", Text::Lines, body_chars_max).unwrap_or_default();
-        let attachments = fields.urls("attachments", ATTACHMENTS_MAX);
+        let attachments = fields.urls("attachments", attachments_max);
         if body.trim().is_empty() && attachments.is_empty() && fields.error_count() == errors_before {
             fields.wrong("body", "required", "must not be empty in a message without attachments");
         }
         if wanted == Some(Channel::Sms) && !attachments.is_empty() {
             fields.wrong("type", "attachments_need_mms", "is sms, which carries no attachments; mms does");
         }
-        let channel = wanted.unwrap_or(match medium {
-            Medium::Email => Channel::Email,
-            Medium::Phone if attachments.is_empty() => Channel::Sms,
-            Medium::Phone => Channel::Mms,
-        });
+        let channel = wanted.unwrap_or(usual_channel(medium, !attachments.is_empty()));
         let content = Self {
             channel,
             subject: subject.filter(|subject| !subject.trim().is_empty()),

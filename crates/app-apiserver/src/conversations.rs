@@ -24,7 +24,7 @@ use crate::times;
 }))]
 pub(crate) struct ConversationJson {
     id: Uuid,
-    /// `phone` (SMS and MMS) or `email`.
+    /// `phone` (SMS and MMS), `email` or `whatsapp`.
     medium: String,
     /// Sorted; email addresses in lower case.
     participants: Vec<String>,

@@ -8,7 +8,7 @@ const PAGE: &str = concat!(
     "<meta name=\"viewport\" content=\"width=device-width\">\n<title>app</title>\n",
     "<h1>app ",
     env!("CARGO_PKG_VERSION"),
-    "</h1>\n<p>A messaging platform: one API sends and receives SMS, MMS and email.\n<ul>\n",
+    "</h1>\n<p>A messaging platform: one API sends and receives SMS, MMS, email and WhatsApp.\n<ul>\n",
     "<li><a href=\"/docs\">API documentation</a>\n",
     "<li><a href=\"/api/messages\">Messages</a>\n",
     "<li><a href=\"/api/conversations\">Conversations</a>\n",

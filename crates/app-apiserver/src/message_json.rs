@@ -26,9 +26,9 @@ pub(crate) struct MessageJson {
     /// A UUID of version 7.
     id: Uuid,
     conversation_id: Uuid,
-    /// `sms`, `mms` or `email`.
+    /// `sms`, `mms`, `email` or `whatsapp`.
     #[serde(rename = "type")]
-    #[schema(value_type = String, pattern = "^(sms|mms|email)$")]
+    #[schema(value_type = String, pattern = "^(sms|mms|email|whatsapp)$")]
     channel: Channel,
     /// `inbound` or `outbound`.
     #[schema(pattern = "^(inbound|outbound)$")]

@@ -6,6 +6,7 @@ pub(crate) mod list_messages;
 pub(crate) mod retry_message;
 pub(crate) mod send_email;
 pub(crate) mod send_sms;
+pub(crate) mod send_whatsapp;
 pub(crate) mod show_message;
 
 use model::Message;

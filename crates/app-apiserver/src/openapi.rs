@@ -22,7 +22,7 @@ const DOCUMENT_PATH: &str = "/openapi.json";
 #[openapi(
     info(
         title = "app",
-        description = "Sends and receives SMS, MMS and email through any provider. A message is answered with 202 \
+        description = "Sends and receives SMS, MMS, email and WhatsApp through any provider. A message is answered with 202 \
             when it is stored durably, and delivered afterwards. Every error is a problem document (RFC 9457) with a \
             stable `code`; unknown fields and parameters are errors. Times are RFC 3339 in UTC."
     ),
@@ -36,6 +36,7 @@ const DOCUMENT_PATH: &str = "/openapi.json";
         crate::messages::list_messages::list_messages,
         crate::messages::send_sms::send_sms,
         crate::messages::send_email::send_email,
+        crate::messages::send_whatsapp::send_whatsapp,
         crate::messages::show_message::show_message,
         crate::messages::list_message_events::list_message_events,
         crate::messages::cancel_message::cancel_message,
@@ -167,7 +168,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::content::{EMAIL_FIELDS, PHONE_FIELDS};
+    use crate::content::{EMAIL_FIELDS, PHONE_FIELDS, WHATSAPP_FIELDS};
 
     const METHODS: [&str; 2] = ["get", "post"];
 
@@ -267,6 +268,7 @@ mod tests {
         };
         assert_eq!(described("SendSms"), taken(&[&["from", "to"], &PHONE_FIELDS]));
         assert_eq!(described("SendEmail"), taken(&[&["from", "to"], &EMAIL_FIELDS]));
+        assert_eq!(described("SendWhatsapp"), taken(&[&["from", "to"], &WHATSAPP_FIELDS]));
         assert_eq!(described("Reply"), taken(&[&EMAIL_FIELDS]));
     }
 }

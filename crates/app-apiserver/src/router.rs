@@ -18,6 +18,7 @@ use crate::messages::list_messages::list_messages;
 use crate::messages::retry_message::retry_message;
 use crate::messages::send_email::send_email;
 use crate::messages::send_sms::send_sms;
+use crate::messages::send_whatsapp::send_whatsapp;
 use crate::messages::show_message::show_message;
 use crate::observe::{not_found, observed};
 use crate::openapi::{docs, show_document};
@@ -32,6 +33,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/messages", get(list_messages))
         .route("/api/messages/sms", post(send_sms))
         .route("/api/messages/email", post(send_email))
+        .route("/api/messages/whatsapp", post(send_whatsapp))
         .route("/api/messages/{id}", get(show_message))
         .route("/api/messages/{id}/events", get(list_message_events))
         .route("/api/messages/{id}/cancel", post(cancel_message))

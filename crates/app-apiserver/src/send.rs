@@ -1,4 +1,4 @@
-//! From a request to an accepted message: what the three endpoints that send have in common.
+//! From a request to an accepted message: what the endpoints that send have in common.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use crate::{Client, Error};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conversation {
     pub id: Uuid,
-    /// `phone` or `email`.
+    /// A [`model::Medium`]'s word.
     pub medium: String,
     pub participants: Vec<String>,
     pub created_at: Timestamp,

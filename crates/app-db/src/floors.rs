@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::claim::Claimed;
+use crate::claim::{self, Claimed};
 use crate::{Client, Error};
 
 /// Rows commit within this of the time that they are due from. One that took longer is left behind at first.
@@ -43,22 +43,24 @@ impl Floors {
 }
 
 /// The first due row below each floor: one that was committed late, whose lease lapsed, that was given back, or that
-/// was locked by somebody who then did not take it. May walk past many dead entries: ask beside the claims, and seldom.
+/// was locked by somebody who then did not take it. Not what claims pass over. May walk past many dead entries: ask beside the claims, and seldom.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn left_behind(client: &Client, route: &str, floors: &Floors) -> Result<ByPriority, Error> {
     let statement = client
-        .prepare_cached(
+        .prepare_cached(&format!(
             "select d.next_attempt_at from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
              left join lateral (
                  select next_attempt_at from outbox
                  where route = $1 and priority = p.priority and next_attempt_at < p.floor
                    and (leased_until is null or leased_until <= now())
+                   and {}
                  order by next_attempt_at limit 1
              ) as d on true
              order by p.priority",
-        )
+            claim::known_channel()
+        ))
         .await?;
     let priorities = [0_i16, 1, 2];
     let floors: Vec<Timestamp> =

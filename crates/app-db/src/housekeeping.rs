@@ -70,12 +70,14 @@ pub async fn claim_expired(
     let sql = format!(
         "with old as (
              (select message_id, bucket from outbox
-              where expires_at < now() and leased_by is null and next_attempt_at < 'infinity' and not reconciling and not confirming
+              where expires_at < now() and leased_by is null and next_attempt_at < 'infinity' and not reconciling
+                and not confirming and {known_channel}
               order by expires_at limit $4)
              union
              (select o.message_id, o.bucket from outbox o
               join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
               where o.message_id < $1 and o.leased_by is null and not o.reconciling and not o.confirming
+                and o.{known_channel}
                 and o.next_attempt_at < now() - interval '1 minute'
                 and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'
               order by o.message_id limit $4)
@@ -91,8 +93,9 @@ pub async fn claim_expired(
              from due where o.ctid = due.place
              returning o.*, o.next_attempt_at as due_at, null::text as lapsed_provider
          )
-         select {} from o join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket",
-        claim::COLUMNS
+         select {columns} from o join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket",
+        columns = claim::COLUMNS,
+        known_channel = claim::known_channel()
     );
     let rows = transaction.query(&sql, &[&born_before, &max_age.as_secs_f64(), &owner, &BATCH]).await?;
     rows.iter().map(claim::from_row).collect()
@@ -139,18 +142,20 @@ pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
     Ok(client.query(sql, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-/// A batch of rows of that route, after the message `after`.
+/// A batch of rows of that route, after the message `after`; of channels that this version knows.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<Vec<Stranded>, Error> {
-    let sql = "
-        select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target, m.endpoint_source, o.priority,
-            m.metadata from outbox o
-        join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
-        where o.route = $1 and o.message_id > $2 order by o.message_id limit $3";
+    let sql = format!(
+        "select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target, m.endpoint_source, o.priority,
+             m.metadata from outbox o
+         join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
+         where o.route = $1 and o.message_id > $2 and o.{} order by o.message_id limit $3",
+        claim::known_channel()
+    );
     client
-        .query(sql, &[&route, &after, &BATCH])
+        .query(&sql, &[&route, &after, &BATCH])
         .await?
         .iter()
         .map(|row| {

@@ -95,7 +95,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let everything = settle::Needs { later: true, reference: true, problem: true, confirming: true };
     let window = |source: Source| messages::list::window_sql(&source, Order::NewestFirst);
     let statements = [
-        ("claim", claim::claim_sql(), claim_arguments),
+        ("claim", claim::claim_sql().to_owned(), claim_arguments),
         ("have_due", floors::have_due_sql(), have_due_arguments),
         ("settle", settle::settle_sql(settle::Needs::default()), settle_arguments.clone()),
         ("settle_all", settle::settle_sql(everything), settle_arguments),

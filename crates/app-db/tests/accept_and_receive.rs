@@ -57,6 +57,23 @@ async fn a_group_shares_conversations_and_stores_every_message() {
 }
 
 #[tokio::test]
+async fn whatsapp_between_the_numbers_of_an_sms_conversation_is_a_conversation_of_its_own() {
+    let database = testkit::database().await;
+    let f = Fixtures::new();
+    let group = [f.sms(1, 2), f.whatsapp(1, 2), f.whatsapp(2, 1)].map(|message| request(message, None));
+    let results = accept(&database.pool, &f.ids, f.now, &group).await;
+    assert_eq!(words(&results), ["new"; 3]);
+    let conversation = |position: usize| message(&results[position]).conversation_id;
+    assert_ne!(conversation(0), conversation(1));
+    assert_eq!(conversation(1), conversation(2), "both directions are one conversation");
+    let client = database.pool.get().await.unwrap();
+    let found = conversations::find(&client, conversation(1)).await.unwrap().unwrap();
+    assert_eq!((found.medium.as_str(), found.participants.len()), ("whatsapp", 2));
+    let ends = conversations::reply_ends(&client, conversation(1)).await.unwrap().unwrap();
+    assert_eq!(ends.channel, model::Channel::Whatsapp);
+}
+
+#[tokio::test]
 async fn the_same_key_is_answered_with_the_first_message_also_within_a_group_and_with_other_recipients() {
     let database = testkit::database().await;
     let f = Fixtures::new();

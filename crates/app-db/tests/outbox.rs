@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use app_db::claim;
 use app_db::settle::{Settled, Settlement};
-use app_db::{cancel, housekeeping, requeue};
+use app_db::{cancel, floors, housekeeping, requeue};
 use model::transition::{self, Elsewhere, Rules, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
 use testkit::outbox::{Outbox, accepted, rejected, unavailable};
@@ -342,4 +342,54 @@ async fn a_settle_that_waited_for_an_extension_of_its_lease_settles_all_the_same
     assert_eq!(settled.written, HashSet::from([message.id]));
     let left: i64 = watching.query_one("select count(*) from outbox", &[]).await.unwrap().get(0);
     assert_eq!(left, 0, "a row that stays would be sent again when its lease is over");
+}
+
+/// As a newer version's processors and servers leave it while versions are mixed.
+async fn make_unknown(outbox: &Outbox, id: Uuid) {
+    outbox
+        .execute(&format!(
+            "alter table outbox drop constraint if exists outbox_channel_check;
+             update outbox set channel = 'pigeon' where message_id = '{id}'"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_row_of_an_unknown_channel_is_left_alone_and_costs_the_others_nothing() {
+    let outbox = Outbox::new().await;
+    let unknown = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let known = outbox.accept(outbox.fixtures.sms(1, 3)).await;
+    make_unknown(&outbox, unknown.id).await;
+
+    let claimed = outbox.claim(2).await;
+    assert_eq!(claimed.iter().map(|row| row.message_id).collect::<Vec<_>>(), [known.id]);
+    assert_eq!(outbox.settle(&claimed[0], &accepted()).await.written.len(), 1);
+
+    let client = outbox.pool().get().await.unwrap();
+    let floors = floors::Floors([Some(claimed[0].claimed_at); 3]);
+    assert_eq!(
+        floors::left_behind(&client, "sms", &floors).await.unwrap(),
+        [None; 3],
+        "nobody is sent back for it"
+    );
+    let sql = "select lease_no, leased_by is null from outbox";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, bool>(1)), (0, true), "it was never leased");
+}
+
+#[tokio::test]
+async fn housekeeping_passes_over_rows_of_an_unknown_channel() {
+    let outbox = Outbox::new().await;
+    let unknown = outbox.accept(outbox.fixtures.sms(1, 2)).await;
+    let known = outbox.accept(outbox.fixtures.sms(1, 3)).await;
+    make_unknown(&outbox, unknown.id).await;
+    outbox.execute("update outbox set expires_at = now() - interval '1 second'").await;
+
+    let mut client = outbox.pool().get().await.unwrap();
+    let stranded = housekeeping::rows_of_route(&client, "sms", Uuid::nil()).await.unwrap();
+    assert_eq!(stranded.iter().map(|row| row.lease.message_id).collect::<Vec<_>>(), [known.id]);
+    let transaction = client.transaction().await.unwrap();
+    let now = outbox.fixtures.now + Duration::from_secs(7200);
+    let expired = housekeeping::claim_expired(&transaction, outbox.owner, now, Duration::ZERO).await.unwrap();
+    assert_eq!(expired.iter().map(|row| row.message_id).collect::<Vec<_>>(), [known.id]);
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use app_db::accept::{Accept, accept};
 use app_db::migrate::{self, MigrateError};
 use app_db::partitions;
 use testkit::fixtures::Fixtures;
@@ -199,4 +200,47 @@ async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row
     client.batch_execute("delete from outbox").await.unwrap();
     let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
     assert_eq!(dropped.len(), 2, "{dropped:?}");
+}
+
+#[tokio::test]
+async fn a_vocabulary_that_was_widened_holds_for_every_week_and_only_so_far() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    // As version 10 left it, with its weeks and something in them.
+    client
+        .batch_execute(
+            "alter table messages drop constraint messages_channel_check,
+                 add constraint messages_channel_check check (channel in ('sms', 'mms', 'email'))",
+        )
+        .await
+        .unwrap();
+    let f = Fixtures::new();
+    let request = |message| Accept { message, route: String::new(), idempotency: None };
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.sms(1, 2))]).await[0].is_ok());
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.whatsapp(1, 2))]).await[0].is_err());
+    let migration = include_str!("../migrations/V11__whatsapp.sql");
+    client.batch_execute(&format!("begin; {migration}; commit")).await.unwrap();
+    assert!(accept(&database.pool, &f.ids, f.now, &[request(f.whatsapp(1, 2))]).await[0].is_ok());
+    // One that is made after the migration.
+    let later = f.now + Duration::from_secs(60 * 24 * 3600);
+    partitions::ensure(&mut client, later).await.unwrap();
+    let rows = client
+        .query(
+            "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint
+             where conname = 'messages_channel_check'",
+            &[],
+        )
+        .await
+        .unwrap();
+    assert!(rows.len() > 7, "the table and its weeks");
+    for row in rows {
+        let (table, definition): (String, String) = (row.get(0), row.get(1));
+        for channel in model::Channel::ALL {
+            assert!(definition.contains(&format!("'{channel}'")), "{table}: {definition}");
+        }
+    }
+    for table in ["messages", "outbox"] {
+        let sql = "select count(*) from pg_constraint where conrelid = $1::text::regclass and conname like '%channel%'";
+        assert_eq!(client.query_one(sql, &[&table]).await.unwrap().get::<_, i64>(0), 1, "{table}");
+    }
 }

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use crate::commands::{conversations, init, keys, messages, send};
 
-/// A messaging platform on PostgreSQL: one API for SMS, MMS and email, through any provider.
+/// A messaging platform on PostgreSQL: one API for SMS, MMS, email and WhatsApp, through any provider.
 #[derive(Debug, Parser)]
 #[command(name = "app", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -110,6 +110,7 @@ mod tests {
             "app status --json",
             "app send sms --from +12025550100 --to +12025550199 Hello",
             "app send email --from a@example.com --to b@example.com --subject Hi Hello --json",
+            "app send whatsapp --from +12025550100 --to +12025550199 Hello --wait",
             "app --url http://127.0.0.1:9 messages list --status failed --limit 5",
             &format!("app messages show {id}"),
             "app messages show 01a2…7756",

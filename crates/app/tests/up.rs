@@ -82,6 +82,28 @@ async fn the_printed_call_is_delivered_and_answered_in_the_same_conversation() {
 }
 
 #[tokio::test]
+async fn whatsapp_is_delivered_and_answered_in_a_conversation_of_its_own() {
+    let mut service = up().await;
+    let ends = ["--from", "+12025550100", "--to", "+12025550199", "--wait", "Hello"];
+    let sms = json_lines(&service, &[&["send", "sms"], &ends[..]].concat()).await.remove(0);
+    let sent = json_lines(&service, &[&["send", "whatsapp"], &ends[..]].concat()).await.remove(0);
+    assert_eq!((&sent["type"], &sent["delivery"]), (&"whatsapp".into(), &"delivered".into()));
+    assert_ne!(sent["conversation_id"], sms["conversation_id"]);
+
+    let path = format!("/api/conversations/{}/messages", sent["conversation_id"].as_str().unwrap());
+    let reply = until("the reply has come", async || {
+        let list = service.client().get(&path).await.expect(200).json();
+        list["messages"].get(1).cloned()
+    })
+    .await;
+    assert_eq!((&reply["type"], &reply["from"]), (&"whatsapp".into(), &"+12025550199".into()));
+    let back = service.client().post(&path, &serde_json::json!({ "body": "Bye" })).await.expect(202).json();
+    assert_eq!((&back["type"], &back["to"]), (&"whatsapp".into(), &"+12025550199".into()));
+    delivered(&service.client(), back["id"].as_str().unwrap()).await;
+    assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
 async fn sigterm_stops_the_database_too() {
     let mut service = up().await;
     let pid_file = service.dir().join("data/postgres/cluster/postmaster.pid");

@@ -8,7 +8,7 @@ use crate::Medium;
 use crate::known_numbers::Packed;
 
 /// A normalised address: an E.164 number (`+12025550100`), a short code (`12345`), an alphanumeric sender id
-/// (`ACME`) or an email address. `Debug` shows no more than its ends: endpoints are personal.
+/// (`ACME`), an email address, or WhatsApp's id of somebody who shows no number (`US.13491208655302741918`). `Debug` shows no more than its ends: endpoints are personal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(String);
 
@@ -109,19 +109,20 @@ impl Addressing {
         if has_numbers { Ok(Self { default_region: Some(region) }) } else { Err(EndpointError::NotARegion) }
     }
 
-    /// Who a message goes to: a phone number or an email address.
+    /// Who a message goes to: a phone number, an email address, or on WhatsApp also a user's id.
     ///
     /// # Errors
     /// An [`EndpointError`] that says what is wrong with it.
     pub fn recipient(&self, medium: Medium, text: &str) -> Result<Endpoint, EndpointError> {
         match medium {
             Medium::Phone => self.phone_number(text),
+            Medium::Whatsapp if is_whatsapp_user_id(text.trim()) => Ok(Endpoint(text.trim().to_owned())),
+            Medium::Whatsapp => self.phone_number(text),
             Medium::Email => email_address(text),
         }
     }
 
-    /// Who a message comes from, and either end of an inbound one: a recipient's forms, or on the phone also a
-    /// short code (3 to 8 digits) or an alphanumeric sender id (up to 11 characters with a letter among them).
+    /// Who a message comes from: a recipient's forms, or on the phone also a short code (3 to 8 digits) or an alphanumeric sender id (up to 11 characters with a letter among them).
     ///
     /// # Errors
     /// An [`EndpointError`] that says what is wrong with it.
@@ -131,6 +132,20 @@ impl Addressing {
             return Ok(Endpoint(trimmed.to_owned()));
         }
         self.recipient(medium, text)
+    }
+
+    /// Either end of a message that came in: a sender's forms. On WhatsApp also what looks like an E.164 number only:
+    /// its accounts outlive numbering plans (Mexico's older ones keep a digit that calls no longer have), and a message
+    /// that is there must not be refused for the address that WhatsApp itself gives it.
+    ///
+    /// # Errors
+    /// An [`EndpointError`] that says what is wrong with it.
+    pub fn received(&self, medium: Medium, text: &str) -> Result<Endpoint, EndpointError> {
+        let end = self.sender(medium, text);
+        match end {
+            Err(_) if medium == Medium::Whatsapp && is_e164_form(text) => Ok(Endpoint(text.to_owned())),
+            end => end,
+        }
     }
 
     /// A *possible* number is taken, not only a valid one: numbering plans change faster than metadata.
@@ -172,6 +187,24 @@ fn is_written_as_number(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_digit() || matches!(c, '+' | ' ' | '-' | '.' | '(' | ')' | '/' | '\u{a0}'))
+}
+
+fn is_e164_form(text: &str) -> bool {
+    text.strip_prefix('+').is_some_and(|digits| {
+        (5..=15).contains(&digits.len())
+            && digits.bytes().all(|b| b.is_ascii_digit())
+            && !digits.starts_with('0')
+    })
+}
+
+/// A business-scoped user id: a country, a dot and up to 128 letters and digits, which may have a word and another
+/// dot before them (https://developers.facebook.com/documentation/business-messaging/whatsapp/business-scoped-user-ids).
+fn is_whatsapp_user_id(text: &str) -> bool {
+    let Some((country, id)) = text.split_once('.') else { return false };
+    country.len() == 2
+        && country.bytes().all(|b| b.is_ascii_uppercase())
+        && (1..=135).contains(&id.len())
+        && id.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 fn is_short_code(text: &str) -> bool {
@@ -335,6 +368,32 @@ mod tests {
             }
         }
         assert_eq!(EndpointError::PhoneForEmail.code(), EndpointError::EmailForPhone.code());
+    }
+
+    #[test]
+    fn whatsapp_takes_numbers_and_ids_of_users_who_show_none() {
+        let e164 = us().recipient(Medium::Whatsapp, "(202) 555-0100").unwrap();
+        assert_eq!(e164.as_str(), "+12025550100");
+        for id in ["US.13491208655302741918", "US.ENT.11815799212886844830"] {
+            assert_eq!(us().recipient(Medium::Whatsapp, id).unwrap().as_str(), id);
+            assert!(us().recipient(Medium::Phone, id).is_err());
+        }
+        for text in ["12345", "ACME", "us.1", "US.", "US..1", "US.1 2", "USA.1", "whatsapp:+12025550100"] {
+            assert!(us().sender(Medium::Whatsapp, text).is_err(), "{text}");
+            assert!(us().received(Medium::Whatsapp, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_numbering_plan_has_is_taken_from_whatsapp_only() {
+        assert!(us().recipient(Medium::Whatsapp, "+999123456").is_err());
+        assert_eq!(us().received(Medium::Whatsapp, "+999123456").unwrap().as_str(), "+999123456");
+        assert_eq!(us().received(Medium::Whatsapp, "+12025550100").unwrap().as_str(), "+12025550100");
+        assert_eq!(us().received(Medium::Phone, "12345").unwrap().as_str(), "12345");
+        for text in ["+1234567890123456", "+0123456", "+12a4567", "999123456"] {
+            assert!(us().received(Medium::Whatsapp, text).is_err(), "{text}");
+        }
+        assert!(us().received(Medium::Phone, "+999123456").is_err());
     }
 
     #[test]

@@ -69,6 +69,14 @@ mod tests {
     }
 
     #[test]
+    fn whatsapp_and_sms_between_the_same_numbers_are_two_conversations() {
+        let sms = between(Medium::Phone, "+12025550100", "+12025550199");
+        let whatsapp = between(Medium::Whatsapp, "+12025550100", "+12025550199");
+        assert_ne!(sms.hash(), whatsapp.hash());
+        assert_eq!(sms.endpoints(), whatsapp.endpoints());
+    }
+
+    #[test]
     fn email_addresses_group_without_regard_to_case() {
         let lower = between(Medium::Email, "ann@example.com", "app@example.com");
         let upper = between(Medium::Email, "Ann@example.com", "app@example.com");

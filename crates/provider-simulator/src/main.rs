@@ -49,7 +49,7 @@ struct Arguments {
         hide_env_values = true
     )]
     twilio_accounts: Vec<String>,
-    /// Where inbound SMS and MMS go [default: to the StatusCallback's URL without its query].
+    /// Where inbound SMS, MMS and WhatsApp go [default: to the StatusCallback's URL without its query].
     #[arg(long, env = "SIMULATOR_TWILIO_INBOUND_URL", value_name = "URL")]
     twilio_inbound_url: Option<Url>,
     /// A SendGrid API key; may be repeated [default: the demonstration's].

@@ -80,7 +80,7 @@ impl Default for AutoReply {
     }
 }
 
-/// An account that may send SMS and MMS.
+/// An account that may send SMS, MMS and WhatsApp.
 #[derive(Clone, Debug)]
 pub struct TwilioAccount {
     /// `AC` and 32 hexadecimal digits.

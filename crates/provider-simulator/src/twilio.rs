@@ -88,10 +88,18 @@ pub(crate) async fn create(
         .await
 }
 
+/// Before the numbers of either end of a WhatsApp message.
+const WHATSAPP: &str = "whatsapp:";
+
 fn accepted(shared: &Shared, account: usize, headers: &HeaderMap, form: &Form, met: &mut Met) -> Accepted {
     let media: Vec<String> =
         form.iter().filter(|(name, _)| name == "MediaUrl").map(|(_, url)| url.clone()).collect();
     let is_mms = !media.is_empty() || value(form, "SendAsMms") == Some("true");
+    let channel = match value(form, "To") {
+        Some(to) if to.starts_with(WHATSAPP) => "whatsapp",
+        _ if is_mms => "mms",
+        _ => "sms",
+    };
     let callback_url = value(form, "StatusCallback");
     let (message_id, attempt) = callback_url.map_or((None, None), reference_of_url);
     Accepted {
@@ -100,7 +108,7 @@ fn accepted(shared: &Shared, account: usize, headers: &HeaderMap, form: &Form, m
         provider_message_id: format!("{}{}", if is_mms { "MM" } else { "SM" }, shared.hex_id()).into(),
         from: value(form, "From").unwrap_or_default().into(),
         to: value(form, "To").unwrap_or_default().into(),
-        channel: if is_mms { "mms" } else { "sms" }.into(),
+        channel: channel.into(),
         subject: None,
         body: value(form, "Body").unwrap_or_default().into(),
         media,

@@ -26,6 +26,13 @@ pub(crate) fn our_reference(message_id: &str, attempt: Option<&str>) -> (Option<
     }
 }
 
+/// A place that somebody shared, as text: its name and address where it has some, and a `geo:` URI (RFC 5870).
+pub(crate) fn place_text(lines: [Option<&str>; 2], latitude: &str, longitude: &str) -> String {
+    let geo = format!("geo:{latitude},{longitude}");
+    let lines = lines.into_iter().flatten().filter(|line| !line.is_empty()).chain([geo.as_str()]);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

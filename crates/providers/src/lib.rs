@@ -23,6 +23,7 @@ mod webhook;
 
 mod sendgrid;
 mod twilio;
+mod whatsapp;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
 pub use error_codes::{Class, UnknownClass};
@@ -33,7 +34,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND, whatsapp::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -1,4 +1,4 @@
-//! Twilio Programmable Messaging: SMS and MMS (https://www.twilio.com/docs/messaging/api/message-resource).
+//! Twilio Programmable Messaging: SMS, MMS and WhatsApp (https://www.twilio.com/docs/messaging/api/message-resource).
 //! What its webhooks say is in `twilio/webhook.rs`, who sent them in `twilio/signature.rs`.
 
 mod error_codes;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
-use model::{Channel, Outcome, Reason};
+use model::{Channel, Endpoint, Outcome, Reason};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,7 +27,7 @@ use crate::{
 
 pub(crate) const KIND: Kind = Kind {
     name: "twilio",
-    channels: &[Channel::Sms, Channel::Mms],
+    channels: &[Channel::Sms, Channel::Mms, Channel::Whatsapp],
     base_url: "https://api.twilio.com",
     receipts: true,
     inbound: true,
@@ -48,6 +48,8 @@ const KEYS: &[&str] = &[
 
 const BODY_CHARS_MAX: usize = 1600;
 const ATTACHMENTS_MAX: usize = 10;
+/// Stands before the numbers of either end (https://www.twilio.com/docs/whatsapp/api).
+const WHATSAPP: &str = "whatsapp:";
 
 #[derive(Debug)]
 struct Twilio {
@@ -116,9 +118,13 @@ impl Provider for Twilio {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
         refuse_what_cannot_fit(message)?;
         let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("To", message.to.as_str());
+        let address = |endpoint: &Endpoint| match message.channel {
+            Channel::Whatsapp => format!("{WHATSAPP}{}", endpoint.as_str()),
+            _ => endpoint.as_str().to_owned(),
+        };
+        form.append_pair("To", &address(message.to));
         // Also beside a messaging service: its choice of another sender would split the conversation.
-        form.append_pair("From", message.from.as_str());
+        form.append_pair("From", &address(message.from));
         if let Some(service) = &self.messaging_service_sid {
             form.append_pair("MessagingServiceSid", service);
         }
@@ -154,13 +160,16 @@ impl Provider for Twilio {
 
 fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
     let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "twilio sends sms and mms")
+        (Reason::Configuration, "twilio sends sms, mms and whatsapp")
     } else if message.body.is_empty() && message.attachments.is_empty() {
         (Reason::ContentRejected, "twilio sends no message without body and attachments")
     } else if message.body.chars().count() > BODY_CHARS_MAX {
         (Reason::ContentRejected, "twilio takes bodies of up to 1600 characters")
     } else if message.attachments.len() > ATTACHMENTS_MAX {
         (Reason::ContentRejected, "twilio takes up to 10 attachments")
+    } else if message.channel == Channel::Whatsapp && message.attachments.len() > 1 {
+        // Twilio would send the first, and ignore the others.
+        (Reason::ContentRejected, "a WhatsApp message carries one attachment")
     } else {
         return Ok(());
     };

@@ -1,5 +1,7 @@
 //! What comes in from a provider: inbound messages and receipts, in our words.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use model::{Channel, Delivery};
@@ -48,7 +50,8 @@ pub struct Webhook {
 pub struct WebhookReply {
     /// Empty: no body.
     pub content_type: &'static str,
-    pub body: &'static str,
+    /// Fixed mostly; some providers want to read back a word of theirs.
+    pub body: Cow<'static, str>,
 }
 
 /// A message that somebody sent us. Addresses are as the provider wrote them.

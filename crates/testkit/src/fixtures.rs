@@ -1,7 +1,7 @@
 //! Messages for tests that do not care what is in them.
 
 use jiff::Timestamp;
-use model::{Addressing, Channel, Direction, IdGenerator, Medium, NewMessage, Participants, Priority};
+use model::{Addressing, Channel, Direction, IdGenerator, NewMessage, Participants, Priority};
 
 /// Checked messages with ids of their own.
 #[derive(Debug)]
@@ -34,11 +34,13 @@ impl Fixtures {
         self.message(Channel::Email, Direction::Outbound, from, to)
     }
 
+    pub fn whatsapp(&self, from: u16, to: u16) -> NewMessage {
+        self.message(Channel::Whatsapp, Direction::Outbound, &phone(from), &phone(to))
+    }
+
     fn message(&self, channel: Channel, direction: Direction, from: &str, to: &str) -> NewMessage {
-        let address = |text: &str| {
-            let medium = if channel == Channel::Email { Medium::Email } else { Medium::Phone };
-            Addressing::default().recipient(medium, text).expect("an address")
-        };
+        let address =
+            |text: &str| Addressing::default().recipient(channel.medium(), text).expect("an address");
         let (source, target) = (address(from), address(to));
         let participants = Participants::between(channel.medium(), &source, &target);
         NewMessage {

@@ -17,7 +17,7 @@ describe_sending! {
     /// A message in a conversation; the ends are those of its newest message.
     #[schema(example = json!({"body": "Thank you!"}))]
     Reply {
-        /// `sms` or `mms` on the phone, `email` in email.
+        /// `sms` or `mms` on the phone, `email` in email; not on WhatsApp.
         #[schema(required = false, pattern = "^(sms|mms|email)$")]
         r#type: Option<String>,
         /// In email only; without it, `Re:` and the newest subject.

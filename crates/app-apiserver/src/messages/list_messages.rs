@@ -3,7 +3,7 @@
 use app_db::messages::list::{self, Filter, Order};
 use axum::Json;
 use axum::extract::{OriginalUri, RawQuery, State};
-use model::{Addressing, Delivery, Direction, Medium, Status};
+use model::{Addressing, Channel, Delivery, Direction, Medium, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -52,7 +52,7 @@ pub(crate) struct MessageListJson {
         ("status" = Option<String>, Query, description = "`outbox`, `retry`, `ok` or `failed`"),
         ("delivery" = Option<String>, Query, description = "`none`, `pending`, `unknown`, `sent`, `undelivered`, \
             `delivered`, `read` or `received`"),
-        ("channel" = Option<String>, Query, description = "`sms`, `mms` or `email`"),
+        ("channel" = Option<String>, Query, description = "`sms`, `mms`, `email` or `whatsapp`"),
         ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
         ("from" = Option<String>, Query, description = "The sender's address"),
         ("to" = Option<String>, Query, description = "The recipient's address"),
@@ -117,7 +117,7 @@ fn read_filter(query: &mut Fields, addressing: &Addressing) -> Filter {
     Filter {
         status: query.word("status", Status::WORDS),
         delivery: query.word("delivery", Delivery::WORDS),
-        channel: query.word("channel", &["sms", "mms", "email"]),
+        channel: query.word("channel", &Channel::ALL.map(Channel::as_str)),
         direction: query.word("direction", Direction::WORDS),
         from: address(query, "from", addressing),
         to: address(query, "to", addressing),
@@ -137,7 +137,8 @@ fn address(query: &mut Fields, name: &str, addressing: &Addressing) -> Option<St
         _ => text,
     };
     let medium = if text.contains('@') { Medium::Email } else { Medium::Phone };
-    match addressing.sender(medium, &text) {
+    let on_whatsapp = |error| addressing.received(Medium::Whatsapp, &text).map_err(|_| error);
+    match addressing.sender(medium, &text).or_else(on_whatsapp) {
         Ok(endpoint) => Some(endpoint.as_str().to_owned()),
         Err(error) => {
             query.wrong(name, error.code(), error);

@@ -65,7 +65,7 @@ pub(crate) async fn send_sms(
     send(&app, caller, request, Medium::Phone, &PHONE_FIELDS).await
 }
 
-/// What the two endpoints that name both ends do.
+/// What the endpoints that name both ends do.
 pub(super) async fn send(
     app: &App,
     caller: Caller,

@@ -16,6 +16,7 @@ use super::store;
 use crate::App;
 use crate::authentication::{self, Refusal};
 use crate::body;
+use crate::content::{type_words, usual_channel};
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 
@@ -137,11 +138,7 @@ fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessa
     let mut fields = Fields::of(body::parse_object(&arrived.body)?);
     let from = fields.required_text("from", Text::Line, 320);
     let to = fields.required_text("to", Text::Line, 320);
-    let words: &[&str] = match medium {
-        Medium::Phone => &["sms", "mms"],
-        Medium::Email => &["email"],
-    };
-    let wanted: Option<Channel> = fields.word("type", words);
+    let wanted: Option<Channel> = fields.word("type", &type_words(medium));
     let subject = fields.text("subject", Text::Received, usize::MAX);
     let errors_before = fields.error_count();
     let body = fields.text("body", Text::Received, usize::MAX).unwrap_or_default();
@@ -154,12 +151,9 @@ fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessa
     let (provider_id, provider_message_id) = provider_reference(&mut fields);
     fields.finish()?;
     let (Some(from), Some(to)) = (from, to) else { return Err(Problem::internal()) };
-    let channel = match (medium, wanted) {
-        (Medium::Email, _) => Channel::Email,
-        // Whatever it is called: with attachments it is an MMS.
-        (Medium::Phone, _) if !attachments.is_empty() => Channel::Mms,
-        (Medium::Phone, wanted) => wanted.unwrap_or(Channel::Sms),
-    };
+    let usual = usual_channel(medium, !attachments.is_empty());
+    // Whatever it is called: with attachments it is an MMS.
+    let channel = wanted.filter(|_| attachments.is_empty()).unwrap_or(usual);
     let message = InboundMessage {
         provider_message_id,
         channel,

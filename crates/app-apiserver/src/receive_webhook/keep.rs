@@ -20,7 +20,7 @@ pub(super) const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
 /// How many are kept between two looks at the bounds.
 const TRIM_EVERY: usize = 200;
 /// Parameters of a URL that are secrets.
-const SECRET_PARAMETERS: [&str; 3] = ["secret", "token", "key"];
+const SECRET_PARAMETERS: [&str; 4] = ["secret", "token", "key", "hub.verify_token"];
 
 /// A webhook as it arrived.
 pub(super) struct Arrived {

@@ -33,9 +33,9 @@ pub(super) fn normalise(
     message: InboundMessage,
 ) -> Result<Inbound, (&'static str, EndpointError)> {
     let medium = message.channel.medium();
-    // Either end may be what only a sender can be here: a short code answers, and is answered.
+    // Either end may be what a recipient cannot be here: a short code answers, and is answered.
     let end = |field, text: &str| -> Result<Endpoint, (&'static str, EndpointError)> {
-        app.config.addressing.sender(medium, text).map_err(|error| (field, error))
+        app.config.addressing.received(medium, text).map_err(|error| (field, error))
     };
     let source = end("from", &message.from)?;
     let target = end("to", &message.to)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, code, server};
+use crate::server::{Server, code, field_codes, server};
 
 const FIELDS: [&str; 20] = [
     "id",
@@ -92,6 +92,51 @@ async fn attachments_make_an_mms_and_everything_given_is_kept() {
     assert_eq!(message["subject"], "Your order");
     let path = format!("/api/messages/{}", message["id"].as_str().unwrap());
     assert_eq!(server.client.get(&path).await.expect(200).json(), message);
+}
+
+#[tokio::test]
+async fn a_whatsapp_message_is_accepted_in_a_conversation_of_its_own() {
+    let server = server().await;
+    let sms = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let path = "/api/messages/whatsapp";
+    let request = json!({
+        "from": "+1 (202) 555-0100", "to": "+12025550199", "body": "Hello", "attachments": ["https://example.com/a.png"],
+        "timestamp": "2026-11-23T08:30:00Z", "metadata": {"order": 7}
+    });
+    let sent = server.client.post(path, &request).await.expect(202).json();
+    let field = |name: &str| sent[name].clone();
+    assert_eq!((field("type"), field("status")), (json!("whatsapp"), json!("outbox")));
+    assert_eq!((field("from"), field("to")), (json!("+12025550100"), json!("+12025550199")));
+    assert_eq!(field("attachments"), json!(["https://example.com/a.png"]));
+    assert_ne!(sent["conversation_id"], sms["conversation_id"]);
+    assert_eq!(server.value("select route from outbox where channel = 'whatsapp'").await, "whatsapp");
+    let conversation = format!("/api/conversations/{}", sent["conversation_id"].as_str().unwrap());
+    let conversation = server.client.get(&conversation).await.expect(200).json();
+    assert_eq!(conversation["medium"], "whatsapp");
+    let metrics = server.client.get("/metrics").await.text();
+    let line = "app_messages_accepted_total{channel=\"whatsapp\",direction=\"outbound\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+
+    let two = json!(["https://example.com/a.png", "https://example.com/b.png"]);
+    for (request, expected) in [
+        (json!({"from": "ACME", "to": "+12025550199", "body": "x"}), "from: invalid_phone_number"),
+        (json!({"from": "12345", "to": "+12025550199", "body": "x"}), "from: invalid_phone_number"),
+        (json!({"from": "+12025550100", "to": "ann@example.org", "body": "x"}), "to: wrong_medium"),
+        (json!({"from": "+12025550100", "to": "+12025550199"}), "body: required"),
+        (
+            json!({"from": "+12025550100", "to": "+12025550199", "body": "x", "type": "whatsapp"}),
+            "type: unknown_field",
+        ),
+        (
+            json!({"from": "+12025550100", "to": "+12025550199", "body": "x", "subject": "x"}),
+            "subject: unknown_field",
+        ),
+        (json!({"from": "+12025550100", "to": "+12025550199", "body": "x".repeat(4097)}), "body: too_long"),
+        (json!({"from": "+12025550100", "to": "+12025550199", "attachments": two}), "attachments: too_many"),
+    ] {
+        let answer = server.client.post(path, &request).await.expect(400);
+        assert_eq!(field_codes(&answer), [expected], "{request}");
+    }
 }
 
 #[tokio::test]

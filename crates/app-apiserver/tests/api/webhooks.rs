@@ -4,11 +4,12 @@ use bytes::Bytes;
 use http::Method;
 use provider_simulator::twilio_signature;
 use serde_json::{Value, json};
+use service::Clock;
 use testkit::Answer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::server::{PUBLIC_URL, Server, TWILIO_SID, TWILIO_TOKEN, code, server};
+use crate::server::{CONFIG, PUBLIC_URL, Server, TWILIO_SID, TWILIO_TOKEN, code, server, server_with};
 
 const TWILIO: &str = "/api/webhooks/twilio-main";
 
@@ -63,6 +64,81 @@ async fn a_signed_inbound_sms_joins_the_conversation_and_is_stored_once() {
         let line =
             format!("app_webhooks_received_total{{provider_id=\"twilio-main\",result=\"{result}\"}} {count}");
         assert!(metrics.contains(&line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn whatsapp_through_twilio_is_answered_on_whatsapp_and_found_by_its_channel() {
+    let server = server().await;
+    let sms = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let url = format!("{PUBLIC_URL}{TWILIO}");
+    let on_whatsapp = |(name, value): (String, String)| match name.as_str() {
+        "From" | "To" => (name, format!("whatsapp:{value}")),
+        _ => (name, value),
+    };
+    let inbound: Vec<(String, String)> = inbound_sms(SID).into_iter().map(on_whatsapp).collect();
+    post_twilio(&server, TWILIO, &url, &inbound).await.expect(200);
+    for filter in ["channel=whatsapp", "channel=whatsapp&from=%2B12025550199", "from=%2B12025550199"] {
+        let list = server.client.get(&format!("/api/messages?{filter}")).await.expect(200).json();
+        assert_eq!(list["messages"].as_array().unwrap().len(), 1, "{filter}");
+    }
+    let list = server.client.get("/api/messages?channel=whatsapp").await.expect(200).json();
+    let received = &list["messages"][0];
+    assert_eq!((&received["type"], &received["from"]), (&json!("whatsapp"), &json!("+12025550199")));
+    assert_ne!(received["conversation_id"], sms["conversation_id"]);
+
+    let path = format!("/api/conversations/{}/messages", received["conversation_id"].as_str().unwrap());
+    let reply = server.client.post(&path, &json!({"body": "Hi"})).await.expect(202).json();
+    assert_eq!((&reply["type"], &reply["to"]), (&json!("whatsapp"), &json!("+12025550199")));
+    assert_eq!(
+        (&reply["from"], &reply["conversation_id"]),
+        (&json!("+12025550100"), &received["conversation_id"])
+    );
+}
+
+/// A provider of the kind `whatsapp` beside the usual ones.
+fn with_whatsapp() -> String {
+    format!(
+        "{CONFIG}\n[[providers]]\nid = \"wa\"\nkind = \"whatsapp\"\naccess_token = \"t\"\n\
+         phone_numbers = \"+12025550100=1\"\napp_secret = \"s\"\nverify_token = \"v\"\nverify = false\n"
+    )
+}
+
+#[tokio::test]
+async fn a_subscriptions_challenge_is_echoed() {
+    let server = server_with(&with_whatsapp(), "127.0.0.1:0", Clock::System).await;
+    let target = "/api/webhooks/wa?hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=v";
+    let answer = server.client.get(target).await.expect(200);
+    assert_eq!((answer.text().as_str(), answer.header("content-type")), ("1158201444", "text/plain"));
+}
+
+#[tokio::test]
+async fn whatsapp_loses_no_message_for_an_odd_sender_or_form() {
+    let server = server_with(&with_whatsapp(), "127.0.0.1:0", Clock::System).await;
+    let message = |from: &str, id: &str| {
+        json!({
+            "from": from, "id": id, "timestamp": "1700000000", "type": "reaction",
+            "reaction": {"message_id": "wamid.y", "emoji": "!"}
+        })
+    };
+    let messages = [
+        message("999123456", "wamid.1"),
+        message("US.13491208655302741918", "wamid.2"),
+        message("12025550199", "wamid.3"),
+    ];
+    let notice = json!({
+        "object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": [{"field": "messages", "value": {
+            "metadata": {"phone_number_id": "1"}, "messages": messages
+        }}]}]
+    });
+    server.client.post("/api/webhooks/wa", &notice).await.expect(200);
+    for from in ["%2B999123456", "US.13491208655302741918", "%2B12025550199"] {
+        let list = server.client.get(&format!("/api/messages?from={from}")).await.expect(200).json();
+        let message = &list["messages"][0];
+        assert_eq!((&message["type"], &message["body"]), (&json!("whatsapp"), &json!("!")), "{from}");
+        let file = message["attachments"][0].as_str().unwrap().strip_prefix(PUBLIC_URL).unwrap().to_owned();
+        assert_eq!(server.client.get(&file).await.expect(200).json()["reaction"]["message_id"], "wamid.y");
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) struct Filter {
     /// none, pending, unknown, sent, undelivered, delivered, read or received
     #[arg(long)]
     delivery: Option<String>,
-    /// sms, mms or email
+    /// sms, mms, email or whatsapp
     #[arg(long)]
     channel: Option<String>,
     /// inbound or outbound

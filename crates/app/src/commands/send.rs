@@ -1,4 +1,4 @@
-//! `app send sms|email`.
+//! `app send sms|email|whatsapp`.
 
 use std::io::Read;
 use std::time::Duration;
@@ -25,6 +25,11 @@ pub(crate) enum Send {
         message: Message,
         #[arg(long)]
         subject: Option<String>,
+    },
+    /// Send a WhatsApp message
+    Whatsapp {
+        #[command(flatten)]
+        message: Message,
     },
 }
 
@@ -66,6 +71,7 @@ pub(crate) async fn run(command: Send, output: Output, api: &Api) -> anyhow::Res
             ("/api/messages/sms", message, ("type", Some(kind.to_owned())))
         }
         Send::Email { message, subject } => ("/api/messages/email", message, ("subject", subject)),
+        Send::Whatsapp { message } => ("/api/messages/whatsapp", message, ("type", None)),
     };
     let mut request = Map::new();
     request.insert("from".to_owned(), json!(message.from));

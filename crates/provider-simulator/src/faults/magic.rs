@@ -48,9 +48,10 @@ pub const MAGIC: &[Magic] = &[
 pub(super) fn of(subject: &Subject<'_>) -> Option<&'static Magic> {
     match subject.kind {
         Kind::Twilio => {
+            let number = subject.to.strip_prefix("whatsapp:").unwrap_or(subject.to);
             // Spares the usual number a walk through the table.
-            subject.to.strip_prefix("+15005550")?;
-            MAGIC.iter().find(|magic| magic.number == subject.to)
+            number.strip_prefix("+15005550")?;
+            MAGIC.iter().find(|magic| magic.number == number)
         }
         Kind::Sendgrid => {
             let local_part = subject.to.split_once('@')?.0.strip_prefix("fault-")?;

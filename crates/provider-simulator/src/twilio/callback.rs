@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
 
-use super::{Form, resource, segments};
+use super::{Form, WHATSAPP, resource, segments};
 use crate::message::{Accepted, Kind};
 use crate::options::TwilioAccount;
 use crate::post::{Post, PostError};
@@ -142,7 +142,8 @@ pub(crate) async fn post_reply(shared: &Shared, message: &Accepted, reply_id: &s
     let Some(account) = shared.options.twilio.get(message.account) else { return true };
     let configured = account.inbound_url.as_ref().map(|url| url.as_str().to_owned());
     let Some(url) = configured.or_else(|| message.callback_url.as_deref().map(base_of)) else { return true };
-    let is_number = message.from.trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit());
+    let number = message.from.trim_start_matches(WHATSAPP);
+    let is_number = number.trim_start_matches('+').bytes().all(|byte| byte.is_ascii_digit());
     if message.from.is_empty() || !is_number {
         // Nobody can answer an alphanumeric sender.
         return true;

@@ -50,6 +50,10 @@ fn check_to(form: &Form) -> Result<(), Refusal> {
         return refuse(21604, "A 'To' phone number is required.");
     };
     let refused = match to {
+        // Only the same channel reaches it.
+        _ if is_channel_address(to) != is_channel_address(value(form, "From").unwrap_or(to)) => {
+            Some((63007, "Could not find a channel with the specified 'From' address"))
+        }
         "+15005550001" => Some((21211, "Invalid 'To' Phone Number")),
         "+15005550002" => {
             Some((21612, "The 'To' phone number is not reachable from the 'From' number by SMS"))

@@ -8,16 +8,17 @@ use http::header::CONTENT_TYPE;
 use model::{Channel, Delivery};
 use url::Url;
 
-use super::{is_form, media_type};
+use super::{WHATSAPP, is_form, media_type};
 use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
+use crate::inbound_text::{code_word, place_text, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
 
 /// TwiML that does nothing. Any other answer is put down as an error in the account's debugger.
-const EMPTY_TWIML: WebhookReply = WebhookReply { content_type: "text/xml", body: "<Response/>" };
+const EMPTY_TWIML: WebhookReply =
+    WebhookReply { content_type: "text/xml", body: Cow::Borrowed("<Response/>") };
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
@@ -91,9 +92,11 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
     let provider_message_id =
         parameters.message_sid().ok_or_else(|| unparsable("MessageSid is missing; this is no message"))?;
     let (from, to) = (required("From")?, required("To")?);
-    // `whatsapp:+1…`, `messenger:…`: taken as SMS, such a message would join a stranger's conversation.
+    let on_whatsapp = from.strip_prefix(WHATSAPP).zip(to.strip_prefix(WHATSAPP));
+    let (from, to) = on_whatsapp.unwrap_or((from, to));
+    // `messenger:…`, `rcs:…`: taken as SMS, such a message would join a stranger's conversation.
     if from.contains(':') || to.contains(':') {
-        return Err(unparsable("it came through a channel that is neither sms nor mms"));
+        return Err(unparsable("it came through a channel that is none of sms, mms and whatsapp"));
     }
     let media_count = parameters.get("NumMedia").and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
     let attachments: Vec<String> = (0..media_count.min(ATTACHMENTS_MAX))
@@ -103,15 +106,28 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
         .collect();
     Ok(InboundMessage {
         provider_message_id,
-        channel: if media_count > 0 { Channel::Mms } else { Channel::Sms },
+        channel: match on_whatsapp {
+            Some(_) => Channel::Whatsapp,
+            None if media_count > 0 => Channel::Mms,
+            None => Channel::Sms,
+        },
         from: storable(from),
         to: storable(to),
         subject: None,
-        body: storable(parameters.get("Body").unwrap_or_default()),
+        body: storable(parameters.get("Body").map_or_else(|| location(parameters), str::to_owned)),
         attachments,
         files: Vec::new(),
         timestamp: None,
     })
+}
+
+/// A place that somebody shared on WhatsApp, instead of a body.
+fn location(parameters: &Parameters<'_>) -> String {
+    let place = [parameters.get("Label"), parameters.get("Address")];
+    match (parameters.get("Latitude"), parameters.get("Longitude")) {
+        (Some(latitude), Some(longitude)) => place_text(place, latitude, longitude),
+        _ => String::new(),
+    }
 }
 
 fn receipt(

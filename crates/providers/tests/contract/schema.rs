@@ -209,7 +209,11 @@ fn fits_format(text: &str, format: &str) -> bool {
     match format {
         "uri" => Url::parse(text).is_ok_and(|url| url.host().is_some()),
         "email" => text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && host.contains('.')),
-        "phone-number" => !text.is_empty() && !text.contains(['@', ':']),
+        // Or the address of a channel, as its description says.
+        "phone-number" => {
+            let number = text.strip_prefix("whatsapp:").unwrap_or(text);
+            !number.is_empty() && !number.contains(['@', ':'])
+        }
         "date-time-rfc-2822" => jiff::fmt::rfc2822::parse(text).is_ok(),
         "currency" => text.len() == 3,
         _ => false,

@@ -45,7 +45,13 @@ fn without_routes_each_channel_goes_to_the_providers_that_carry_it() {
         .iter()
         .map(|route| (route.name.as_str(), route.candidates[0].provider_id.as_str()))
         .collect();
-    assert_eq!(routes, [("sms", "twilio-main"), ("mms", "twilio-main"), ("email", "sendgrid-main")]);
+    let expected = [
+        ("sms", "twilio-main"),
+        ("mms", "twilio-main"),
+        ("email", "sendgrid-main"),
+        ("whatsapp", "twilio-main"),
+    ];
+    assert_eq!(routes, expected);
     assert_eq!(config.provider("twilio-main").unwrap().on_unknown, OnUnknown::Hold);
 }
 
@@ -133,7 +139,7 @@ fn routes_that_leave_messages_without_a_way_are_warned_about() {
     let variables = [("TOKEN", "t"), ("APP_PUBLIC_URL", "https://msg.example.com")];
     let config = parse(&format!("{TWO_PROVIDERS}{rule}"), &variables).unwrap();
     assert_eq!(config.routes.0[0].name, "sms:+1");
-    assert_eq!(config.warnings.len(), 3, "{:?}", config.warnings);
+    assert_eq!(config.warnings.len(), 4, "{:?}", config.warnings);
 }
 
 #[test]
