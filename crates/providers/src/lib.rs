@@ -25,6 +25,7 @@ mod webhook;
 mod sendgrid;
 mod telnyx;
 mod twilio;
+mod vonage;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
 pub use error_codes::{Class, UnknownClass};
@@ -35,7 +36,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, telnyx::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
