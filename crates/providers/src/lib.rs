@@ -15,6 +15,7 @@ mod http_call;
 mod inbound_text;
 mod jwt;
 mod kind;
+mod media_type;
 mod response_class;
 mod settings;
 mod shared_secret;
@@ -22,6 +23,7 @@ mod text_message;
 mod wait;
 mod webhook;
 
+mod plivo;
 mod sendgrid;
 mod telnyx;
 mod twilio;
@@ -36,7 +38,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND];
+pub const KINDS: &[Kind] = &[plivo::KIND, sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
