@@ -23,6 +23,7 @@ mod text_message;
 mod wait;
 mod webhook;
 
+mod bandwidth;
 mod plivo;
 mod sendgrid;
 mod telnyx;
@@ -38,7 +39,8 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[plivo::KIND, sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND];
+pub const KINDS: &[Kind] =
+    &[bandwidth::KIND, plivo::KIND, sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
