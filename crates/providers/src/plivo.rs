@@ -137,3 +137,22 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_auth_id_that_would_change_the_path_is_refused() {
+        for auth_id in ["MA1/../..", "MA1:x", "MA1?"] {
+            let values = [("auth_id", auth_id), ("auth_token", "t")];
+            let settings = Settings {
+                base_url: "https://api.plivo.com".parse().unwrap(),
+                verify: true,
+                codes: std::collections::BTreeMap::new(),
+                values: values.map(|(key, value)| (key.to_owned(), value.into())).into(),
+            };
+            assert_eq!(configure(&settings).unwrap_err().key, "auth_id");
+        }
+    }
+}

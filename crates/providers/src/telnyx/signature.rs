@@ -62,3 +62,22 @@ pub(super) fn verify(request: &WebhookRequest<'_>, key: Option<&VerifyingKey>) -
 fn unverified(why: &str) -> WebhookError {
     WebhookError::Unverified(why.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_cannot_verify_is_refused() {
+        assert!(public_key(" H7p2UDBbKORZ4B10t5m/CcnSgM10a3xz6umwB4oZtKk=\n").is_ok());
+        // No base64, one byte less, an algorithm before it, and 32 bytes that are no point of the curve.
+        for text in [
+            "no base64",
+            "H7p2UDBbKORZ4B10t5m/CcnSgM10a3xz6umwB4oZtA==",
+            "MCowBQYDK2VwAyEAH7p2UDBbKORZ4B10t5m/CcnSgM10a3xz6umwB4oZtKk=",
+            "AgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        ] {
+            assert_eq!(public_key(text).unwrap_err().key, "public_key", "{text}");
+        }
+    }
+}
