@@ -15,14 +15,20 @@ mod http_call;
 mod inbound_text;
 mod jwt;
 mod kind;
+mod media_type;
 mod response_class;
 mod settings;
 mod shared_secret;
+mod text_message;
 mod wait;
 mod webhook;
 
+mod bandwidth;
+mod plivo;
 mod sendgrid;
+mod telnyx;
 mod twilio;
+mod vonage;
 mod whatsapp;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
@@ -34,7 +40,8 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND, whatsapp::KIND];
+pub const KINDS: &[Kind] =
+    &[bandwidth::KIND, plivo::KIND, sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND, whatsapp::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -1,10 +1,30 @@
 //! What an HTTP answer means where its body says nothing that a kind knows. Never used for a 2xx.
 
-use http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
 use model::{Outcome, Reason};
 
+use crate::error_codes::ErrorCodes;
 use crate::wait::retry_after;
+
+/// The outcome by the provider's own code where the table knows it, else by status.
+pub(crate) fn by_code(
+    response: &Response<Bytes>,
+    codes: &ErrorCodes,
+    code: Option<String>,
+    reset_header: Option<&str>,
+    now: Timestamp,
+) -> Outcome {
+    let (status, headers) = (response.status(), response.headers());
+    match code.as_deref().and_then(|code| codes.find(code)) {
+        // A redirect is never the provider's verdict, and 429 is one whatever the code.
+        Some(known) if !status.is_redirection() && status.as_u16() != 429 => {
+            known.outcome(retry_after(headers, None, now))
+        }
+        _ => by_status(status, headers, reset_header, code, now),
+    }
+}
 
 /// The outcome by status alone. The provider's own code, where there is none, is the status.
 pub(crate) fn by_status(

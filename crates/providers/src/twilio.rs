@@ -6,7 +6,6 @@ mod signature;
 mod webhook;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
 use model::{Channel, Endpoint, Outcome, Reason};
@@ -18,8 +17,7 @@ use self::error_codes::ERROR_CODES;
 use self::signature::SigningKeys;
 use crate::error_codes::ErrorCodes;
 use crate::http_call::{self, FORM};
-use crate::response_class::by_status;
-use crate::wait::retry_after;
+use crate::response_class::by_code;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     callback, credentials,
@@ -101,17 +99,6 @@ fn sid(key: &str, value: &SecretString) -> Result<String, SettingsError> {
             "must be letters and digits, such as AC followed by 32 hexadecimal digits",
         ))
     }
-}
-
-fn is_form(request: &WebhookRequest<'_>) -> bool {
-    match request.headers.get(CONTENT_TYPE) {
-        Some(value) => media_type(value).eq_ignore_ascii_case(FORM),
-        None => request.body.is_empty(),
-    }
-}
-
-fn media_type(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim()
 }
 
 impl Provider for Twilio {
@@ -223,14 +210,6 @@ fn error_code(value: &Value) -> Option<String> {
 }
 
 fn refused(response: &Response<Bytes>, codes: &ErrorCodes, now: Timestamp) -> Outcome {
-    let (status, headers) = (response.status(), response.headers());
     let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    let code = error_code(&answer["code"]);
-    match code.as_deref().and_then(|code| codes.find(code)) {
-        // A redirect is never Twilio's verdict, and 429 is one whatever the code.
-        Some(known) if !status.is_redirection() && status.as_u16() != 429 => {
-            known.outcome(retry_after(headers, None, now))
-        }
-        _ => by_status(status, headers, None, code, now),
-    }
+    by_code(response, codes, error_code(&answer["code"]), None, now)
 }

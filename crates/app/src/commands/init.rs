@@ -118,8 +118,12 @@ mod tests {
         for kind in providers::KINDS {
             let block = block(kind, "main", "https://example.com/api/webhooks/main");
             let value = |name: &str| {
-                let is_key = name.ends_with("PUBLIC_KEY");
-                let value = if is_key { provider_simulator::DEMO_SENDGRID_WEBHOOK_PUBLIC_KEY } else { "AC1" };
+                let value = match name {
+                    "SENDGRID_WEBHOOK_PUBLIC_KEY" => provider_simulator::DEMO_SENDGRID_WEBHOOK_PUBLIC_KEY,
+                    // Of RFC 8032 section 7.1, test 1.
+                    "TELNYX_PUBLIC_KEY" => "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+                    _ => "AC1",
+                };
                 variables(&block).contains(&name).then(|| value.to_owned())
             };
             let config = service::Config::parse(&block, "app.toml", &value);

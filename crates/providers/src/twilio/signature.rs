@@ -10,8 +10,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::is_form;
 use crate::hex::hex;
+use crate::media_type::is_form;
 use crate::{WebhookError, WebhookRequest};
 
 /// The keys that can verify: the account's primary token, and the shared key's secret where one is configured.

@@ -4,14 +4,14 @@
 use std::borrow::Cow;
 
 use http::Method;
-use http::header::CONTENT_TYPE;
 use model::{Channel, Delivery};
-use url::Url;
 
-use super::{WHATSAPP, is_form, media_type};
+use super::WHATSAPP;
 use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, place_text, storable};
+use crate::media_type::{is_form, is_json};
+use crate::text_message::is_web_address;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -48,11 +48,7 @@ impl<'a> Parameters<'a> {
         if is_form(request) {
             return Ok(Self::from_pairs(form_urlencoded::parse(request.body)));
         }
-        let is_json = request
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| media_type(value).eq_ignore_ascii_case("application/json"));
-        if !is_json {
+        if !is_json(request) {
             return Err(unparsable("expected a form or JSON"));
         }
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(request.body)
@@ -101,7 +97,7 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
     let media_count = parameters.get("NumMedia").and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
     let attachments: Vec<String> = (0..media_count.min(ATTACHMENTS_MAX))
         .filter_map(|index| parameters.get(&format!("MediaUrl{index}")))
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {
