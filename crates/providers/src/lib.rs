@@ -18,10 +18,12 @@ mod kind;
 mod response_class;
 mod settings;
 mod shared_secret;
+mod signed_at;
 mod wait;
 mod webhook;
 
 mod sendgrid;
+mod sinch;
 mod twilio;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
@@ -33,7 +35,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[sendgrid::KIND, sinch::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
