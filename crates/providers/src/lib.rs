@@ -22,6 +22,9 @@ mod signed_at;
 mod wait;
 mod webhook;
 
+mod bird;
+mod infobip;
+mod messagebird;
 mod sendgrid;
 mod sinch;
 mod twilio;
@@ -35,7 +38,8 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, sinch::KIND, twilio::KIND];
+pub const KINDS: &[Kind] =
+    &[bird::KIND, infobip::KIND, messagebird::KIND, sendgrid::KIND, sinch::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
