@@ -23,6 +23,7 @@ mod wait;
 mod webhook;
 
 mod bird;
+mod http;
 mod infobip;
 mod messagebird;
 mod sendgrid;
@@ -39,7 +40,7 @@ pub use webhook::{
 
 /// Every kind that the platform speaks.
 pub const KINDS: &[Kind] =
-    &[bird::KIND, infobip::KIND, messagebird::KIND, sendgrid::KIND, sinch::KIND, twilio::KIND];
+    &[bird::KIND, http::KIND, infobip::KIND, messagebird::KIND, sendgrid::KIND, sinch::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
