@@ -104,6 +104,11 @@ impl ErrorCodes {
         let class = self.overrides.get(code).copied().or(written.map(|entry| entry.class))?;
         Some(Known { code, class, meaning: meaning.unwrap_or("classified by the configuration") })
     }
+
+    /// Whether the configuration says what the code means: then nothing else does.
+    pub(crate) fn is_configured(&self, code: &str) -> bool {
+        self.overrides.contains_key(code)
+    }
 }
 
 impl Known<'_> {
@@ -159,6 +164,7 @@ mod tests {
         let changed = codes(&[("10", Class::Refuse), ("2", Class::Content)]);
         assert_eq!(changed.find("10"), Some(Known { code: "10", class: Class::Refuse, meaning: "blocked" }));
         assert_eq!(changed.find("2").unwrap().class, Class::Content);
+        assert!(changed.is_configured("10") && !changed.is_configured("1"));
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub(crate) fn code_word(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+/// A number of a provider that writes international ones without their plus. What may be a short code or is no number
+/// stays as it is.
+pub(crate) fn international(number: &str) -> String {
+    let number = number.trim();
+    let lacks_plus = (9..=15).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    if lacks_plus { format!("+{number}") } else { storable(number) }
+}
+
 /// The message and attempt that a receipt brought back. Nothing unless the id is one of ours.
 pub(crate) fn our_reference(message_id: &str, attempt: Option<&str>) -> (Option<Uuid>, Option<u32>) {
     match Uuid::try_parse(message_id).ok().filter(|&uuid| id::is_ours(uuid)) {
@@ -47,6 +55,20 @@ mod tests {
         assert_eq!(our_reference(ours, None), (Some(uuid), None));
         assert_eq!(our_reference("7c9e6679-7425-40de-944b-e07fc1f90ae7", Some("3")), (None, None));
         assert_eq!(our_reference("", Some("3")), (None, None));
+    }
+
+    #[test]
+    fn only_an_international_number_gets_its_plus() {
+        for (number, expected) in [
+            ("14155550100", "+14155550100"),
+            (" 4930123456 ", "+4930123456"),
+            ("+14155550100", "+14155550100"),
+            ("12345678", "12345678"),
+            ("ACME", "ACME"),
+            ("1415555010012345", "1415555010012345"),
+        ] {
+            assert_eq!(international(number), expected);
+        }
     }
 
     #[test]

@@ -19,13 +19,19 @@ mod media_type;
 mod response_class;
 mod settings;
 mod shared_secret;
+mod signed_at;
 mod text_message;
 mod wait;
 mod webhook;
 
 mod bandwidth;
+mod bird;
+mod http;
+mod infobip;
+mod messagebird;
 mod plivo;
 mod sendgrid;
+mod sinch;
 mod telnyx;
 mod twilio;
 mod vonage;
@@ -40,8 +46,20 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] =
-    &[bandwidth::KIND, plivo::KIND, sendgrid::KIND, telnyx::KIND, twilio::KIND, vonage::KIND, whatsapp::KIND];
+pub const KINDS: &[Kind] = &[
+    bandwidth::KIND,
+    bird::KIND,
+    http::KIND,
+    infobip::KIND,
+    messagebird::KIND,
+    plivo::KIND,
+    sendgrid::KIND,
+    sinch::KIND,
+    telnyx::KIND,
+    twilio::KIND,
+    vonage::KIND,
+    whatsapp::KIND,
+];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -76,8 +76,10 @@ pub(crate) fn settings(
 ) -> Settings {
     let values: BTreeMap<String, SecretString> =
         values.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap().into())).collect();
+    // Of a kind that has no address of its own.
+    let own = read(&crate_folder().join("tests/contract").join(kind.name).join("settings.json"));
     Settings {
-        base_url: base_url.unwrap_or(kind.base_url).parse().unwrap(),
+        base_url: base_url.or(own["base_url"].as_str()).unwrap_or(kind.base_url).parse().unwrap(),
         verify,
         codes: BTreeMap::new(),
         values,

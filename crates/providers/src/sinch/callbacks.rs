@@ -1,0 +1,106 @@
+//! What a callback says: an inbound message or a delivery report
+//! (https://developers.sinch.com/docs/sms/api-reference/sms/webhooks). Must not be asked before the signature is.
+
+use model::{Channel, Delivery};
+use serde_json::Value;
+use url::Url;
+
+use crate::error_codes::{ErrorCodes, Known};
+use crate::inbound_text::{code_word, international, storable};
+use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
+
+/// # Errors
+/// [`WebhookError::Unparsable`].
+pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<Webhook, WebhookError> {
+    let event: Value = serde_json::from_slice(request.body)
+        .map_err(|_| unparsable("it is not JSON, as callbacks of Sinch are"))?;
+    match event["type"].as_str() {
+        Some("mo_text" | "mo_media") => Ok(Webhook { inbound: vec![inbound(&event)?], ..Webhook::default() }),
+        Some("mo_binary") => Err(unparsable("it is a binary message, which is neither text nor media")),
+        Some("recipient_delivery_report_sms" | "recipient_delivery_report_mms") => {
+            let receipts = vec![receipt(&event, &event, request.url, codes)?];
+            Ok(Webhook { receipts, ..Webhook::default() })
+        }
+        // Of a batch: it has one recipient, so each status is the message's.
+        Some("delivery_report_sms" | "delivery_report_mms") => {
+            let statuses = event["statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let receipts: Result<Vec<Receipt>, WebhookError> =
+                statuses.iter().map(|status| receipt(&event, status, request.url, codes)).collect();
+            Ok(Webhook { receipts: receipts?, ..Webhook::default() })
+        }
+        Some(_) => Err(unparsable("its type is a word that is not known")),
+        None if event["app_id"].is_string() => Err(unparsable(
+            "it is an event of the Conversation API; enter the webhook at the SMS service plan instead",
+        )),
+        None => Err(unparsable("its type is missing; this is no callback of the SMS API")),
+    }
+}
+
+fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
+    let required = |name: &str| {
+        let text = event[name].as_str().filter(|text| !text.trim().is_empty());
+        text.ok_or_else(|| unparsable(format!("{name} is missing; this is no message")))
+    };
+    let id = code_word(required("id")?).ok_or_else(|| unparsable("its id cannot be read"))?;
+    let body = &event["body"];
+    let text = body.as_str().or_else(|| body["message"].as_str()).unwrap_or_default();
+    let media = body["media"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let attachments = media
+        .iter()
+        // What failed to upload has no URL.
+        .filter_map(|media| media["url"].as_str())
+        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .map(storable)
+        .collect();
+    Ok(InboundMessage {
+        provider_message_id: id,
+        channel: if event["type"] == "mo_media" { Channel::Mms } else { Channel::Sms },
+        from: international(required("from")?),
+        to: international(required("to")?),
+        subject: body["subject"].as_str().filter(|subject| !subject.is_empty()).map(storable),
+        body: storable(text),
+        attachments,
+        files: Vec::new(),
+        timestamp: event["received_at"].as_str().and_then(|text| text.parse().ok()),
+    })
+}
+
+/// `status` holds the status and its code: the event itself, or one of its statuses.
+fn receipt(event: &Value, status: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
+    // Title case in the documentation, upper case in the SDKs.
+    let word = status["status"].as_str().unwrap_or_default();
+    let delivery = match word.to_ascii_lowercase().as_str() {
+        "queued" => Delivery::Pending,
+        "dispatched" => Delivery::Sent,
+        "delivered" => Delivery::Delivered,
+        "aborted" | "cancelled" | "rejected" | "deleted" | "failed" | "expired" | "unknown" => {
+            Delivery::Undelivered
+        }
+        _ => return Err(unparsable("its status is a word that is not known")),
+    };
+    let (message_id, attempt) = match callback::in_url(url) {
+        (None, _) => callback::in_reference(event["client_reference"].as_str().unwrap_or_default()),
+        ours => ours,
+    };
+    let provider_message_id = event["batch_id"].as_str().and_then(code_word);
+    if message_id.is_none() && provider_message_id.is_none() {
+        return Err(unparsable("the delivery report names no message: batch_id is missing"));
+    }
+    let undelivered = delivery == Delivery::Undelivered;
+    let code = status["code"].as_u64().filter(|_| undelivered).map(|code| code.to_string());
+    let known = code.as_deref().and_then(|code| codes.find(code));
+    Ok(Receipt {
+        message_id,
+        attempt,
+        provider_message_id,
+        delivery,
+        detail: known.map(|known| known.meaning.to_owned()),
+        temporary: known.is_some_and(Known::is_temporary),
+        provider_code: code.or_else(|| code_word(word)),
+        timestamp: event["at"].as_str().and_then(|text| text.parse().ok()),
+    })
+}
+
+fn unparsable(why: impl Into<String>) -> WebhookError {
+    WebhookError::Unparsable(why.into())
+}
