@@ -112,6 +112,7 @@ impl Processor {
             in_reply_to: None,
             references: &[],
             webhook_url: &candidate.webhook_url,
+            now: self.parts.clock.now(),
         };
         let began = Instant::now();
         let called = match provider.adapter.call(&outgoing) {

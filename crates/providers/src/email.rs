@@ -1,9 +1,12 @@
 //! What all email kinds share: the parts of a mail that goes out, and the reading of one that came in.
 
 pub(crate) mod content;
+mod delivery_report;
 pub(crate) mod html;
 pub(crate) mod inbound;
 pub(crate) mod mime;
+pub(crate) mod raw;
+pub(crate) mod status;
 
 use url::Host;
 

@@ -22,6 +22,7 @@ mod wait;
 mod webhook;
 
 mod sendgrid;
+mod smtp;
 mod twilio;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
@@ -33,7 +34,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[sendgrid::KIND, smtp::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -141,7 +141,7 @@ fn single(text: String, content_type: ContentType) -> SinglePart {
 
 fn attachment(file: &File) -> SinglePart {
     let bytes = Body::new_with_encoding(file.bytes.clone(), ContentTransferEncoding::Base64);
-    let bytes = bytes.unwrap_or_else(|bytes| Body::new(bytes));
+    let bytes = bytes.unwrap_or_else(Body::new);
     // Mails and multiparts within a mail must not be encoded (RFC 2046 section 5): they go as bytes.
     let composite = ["multipart/", "message/"].iter().any(|kind| file.content_type.starts_with(kind));
     let declared = ContentType::parse(&file.content_type).ok().filter(|_| !composite);

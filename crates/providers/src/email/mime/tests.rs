@@ -44,6 +44,7 @@ impl Mail {
                 in_reply_to: self.in_reply_to,
                 references: &self.references,
                 webhook_url: "https://relay.example.org/api/webhooks/main",
+                now: jiff::Timestamp::UNIX_EPOCH,
             },
             from_name,
         )
