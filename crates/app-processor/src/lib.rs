@@ -11,6 +11,7 @@ mod route;
 mod run_once;
 mod send;
 mod settle;
+mod smtp;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::StartError;
 use crate::meters::Meters;
 use crate::send::HttpClient;
+use crate::smtp::SmtpClient;
 
 /// The largest batch of one claim.
 const CLAIM_ROWS_MAX: usize = 500;
@@ -29,6 +30,7 @@ const HALT_PAUSE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 pub(crate) struct Candidate {
     pub config: ProviderConfig,
     pub client: HttpClient,
+    pub smtp: SmtpClient,
     pub webhook_url: String,
     pub meters: Meters,
     slots: Arc<Semaphore>,
@@ -66,6 +68,7 @@ impl Candidates {
             };
             let candidate = Candidate {
                 client,
+                smtp: SmtpClient::new(provider),
                 webhook_url: format!("{}/api/webhooks/{}", config.public_url, provider.id),
                 meters: Meters::new(metrics, &provider.id),
                 slots: Arc::new(Semaphore::new(provider.max_in_flight)),

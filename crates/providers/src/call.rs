@@ -25,7 +25,7 @@ pub struct Submission {
     pub mail: Bytes,
 }
 
-/// Where a mail is submitted. Equal servers share a pool of connections.
+/// Where a mail is submitted: the same for all calls of a provider, which share its connections.
 #[derive(Clone, Debug)]
 pub struct SmtpServer {
     pub host: String,
