@@ -14,6 +14,7 @@ use crate::StartError;
 use crate::breaker::{Allowance, Breaker};
 use crate::meters::Meters;
 use crate::send::HttpClient;
+use crate::smtp::SmtpClient;
 
 /// The largest batch of one claim.
 const CLAIM_ROWS_MAX: usize = 500;
@@ -22,6 +23,7 @@ const CLAIM_ROWS_MAX: usize = 500;
 pub(crate) struct Candidate {
     pub config: ProviderConfig,
     pub client: HttpClient,
+    pub smtp: SmtpClient,
     pub webhook_url: String,
     pub meters: Meters,
     slots: Arc<Semaphore>,
@@ -55,6 +57,7 @@ impl Candidates {
                 .map_err(|problem| StartError::Client { id: provider.id.clone(), problem })?;
             let candidate = Candidate {
                 client,
+                smtp: SmtpClient::new(provider),
                 webhook_url: format!("{}/api/webhooks/{}", config.public_url, provider.id),
                 meters: Meters::new(metrics, &provider.id),
                 slots: Arc::new(Semaphore::new(provider.max_in_flight)),

@@ -14,6 +14,7 @@ mod rate;
 mod run_once;
 mod send;
 mod settle;
+mod smtp;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -112,12 +112,13 @@ impl Processor {
             in_reply_to: None,
             references: &[],
             webhook_url: &candidate.webhook_url,
+            now: self.parts.clock.now(),
         };
         let began = Instant::now();
         let called = match provider.adapter.call(&outgoing) {
             Err(outcome) => Err(outcome),
             Ok(Call::Http(request)) => candidate.client.call(request).await.map(Answer::Http),
-            Ok(Call::Smtp(_)) => Err(Outcome::Unreachable { detail: "SMTP is not spoken yet".to_owned() }),
+            Ok(Call::Smtp(submission)) => candidate.smtp.submit(&submission).await.map(Answer::Smtp),
         };
         let outcome = match called {
             Ok(answer) => provider.adapter.outcome(&answer, self.parts.clock.now()),

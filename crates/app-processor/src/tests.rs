@@ -11,5 +11,6 @@ mod provider;
 mod rounds;
 mod routing;
 mod settling;
+mod smtp;
 mod stage;
 mod unknown_outcomes;

@@ -18,16 +18,21 @@ pub struct Submission {
     /// The envelope's addresses, without angle brackets.
     pub from: String,
     pub to: String,
+    /// What delivery reports bring back (ENVID of RFC 3461), where the server speaks DSN: printable ASCII without
+    /// `+`, `=` and spaces.
+    pub envelope_id: String,
     /// The whole mail (RFC 5322), lines ending in CRLF, dots not doubled.
     pub mail: Bytes,
 }
 
-/// Where a mail is submitted. Equal servers share a pool of connections.
+/// Where a mail is submitted: the same for all calls of a provider, which share its connections.
 #[derive(Clone, Debug)]
 pub struct SmtpServer {
     pub host: String,
     pub port: u16,
     pub security: SmtpSecurity,
+    /// How we introduce ourselves in EHLO: our host's name, or its address in brackets.
+    pub helo_name: String,
     /// AUTH PLAIN or LOGIN, as the server offers.
     pub credentials: Option<(String, SecretString)>,
 }

@@ -54,6 +54,8 @@ pub struct Outgoing<'a> {
     pub references: &'a [String],
     /// Where this provider's webhooks reach us: `{public_url}/api/webhooks/{provider_id}`.
     pub webhook_url: &'a str,
+    /// When this attempt is made, for kinds that sign the time.
+    pub now: Timestamp,
 }
 
 /// A configured account of a kind. Total functions: no input makes them panic, and `Debug` shows no secret.

@@ -32,6 +32,7 @@ mod messagebird;
 mod plivo;
 mod sendgrid;
 mod sinch;
+mod smtp;
 mod telnyx;
 mod twilio;
 mod vonage;
@@ -55,6 +56,7 @@ pub const KINDS: &[Kind] = &[
     plivo::KIND,
     sendgrid::KIND,
     sinch::KIND,
+    smtp::KIND,
     telnyx::KIND,
     twilio::KIND,
     vonage::KIND,

@@ -9,6 +9,8 @@ mod fixture;
 mod registry;
 #[path = "contract/schema.rs"]
 mod schema;
+#[path = "contract/smtp.rs"]
+mod smtp;
 #[path = "contract/snapshot.rs"]
 mod snapshot;
 #[path = "contract/tampering.rs"]
@@ -18,6 +20,7 @@ mod vectors;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use jiff::Timestamp;
 use model::Endpoint;
 use providers::{Answer, Call, KINDS, Outgoing, Provider, WebhookError};
 use serde_json::{Value, json};
@@ -33,7 +36,9 @@ fn requests_are_as_in_the_fixtures_and_fit_the_api_description() {
         for fixture in fixtures.cases("requests") {
             let provider = fixtures.provider(&fixture);
             match request(&*provider, &fixture) {
-                Ok(Call::Smtp(submission)) => panic!("{fixture}: {submission:?}"),
+                Ok(Call::Smtp(submission)) => {
+                    assert_eq!(smtp::submission_json(&submission), fixture.expected("smtp"), "{fixture}");
+                }
                 Ok(Call::Http(request)) => {
                     let actual = request_json(&request, &fixture);
                     assert_eq!(actual, fixture.expected("request"), "{fixture}");
@@ -54,13 +59,13 @@ fn answers_mean_what_the_fixtures_say() {
         let fixtures = KindFixtures::of(kind);
         let description = fixtures.description();
         for fixture in fixtures.cases("responses") {
-            let response = fixture.response();
-            if fixture.json["conforms"] == json!(true) {
+            let answer = fixture.answer();
+            if let (Answer::Http(response), true) = (&answer, fixture.json["conforms"] == json!(true)) {
                 let description = description.as_ref().expect("what it conforms to");
-                let problems = description.problems_of_response(&response);
+                let problems = description.problems_of_response(response);
                 assert!(problems.is_empty(), "{fixture}: {problems:#?}");
             }
-            let outcome = fixtures.provider(&fixture).outcome(&Answer::Http(response), fixture.now());
+            let outcome = fixtures.provider(&fixture).outcome(&answer, fixture.now());
             assert_eq!(outcome_json(&outcome), fixture.expected("outcome"), "{fixture}");
         }
     }
@@ -145,6 +150,7 @@ fn debug_shows_no_secret() {
                 in_reply_to: None,
                 references: &[],
                 webhook_url: WEBHOOK_URL,
+                now: Timestamp::UNIX_EPOCH,
             })
             .unwrap();
         let shown = format!("{settings:?} {provider:?} {provider:#?} {call:?}");
@@ -207,6 +213,7 @@ fn request(provider: &dyn Provider, fixture: &Fixture) -> Result<Call, model::Ou
         in_reply_to: message["in_reply_to"].as_str(),
         references: &references,
         webhook_url: WEBHOOK_URL,
+        now: fixture.now(),
     })
 }
 
@@ -229,7 +236,10 @@ fn request_json(request: &Request<Bytes>, fixture: &Fixture) -> Value {
 
 impl Fixture {
     fn answer(&self) -> Answer {
-        Answer::Http(self.response())
+        match self.json["smtp_reply"].as_object() {
+            Some(reply) => Answer::Smtp(smtp::reply(reply)),
+            None => Answer::Http(self.response()),
+        }
     }
 
     /// The message's fetched attachments.

@@ -3,9 +3,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
+use sha2::{Digest, Sha256};
 
-use crate::File;
+use super::delivery_report;
+use crate::hex::hex;
 use crate::inbound_text::storable;
+use crate::{File, Receipt};
+
+const MESSAGE_ID_BYTES_MAX: usize = 255;
 
 /// The header of a mail, from its own fields or from its whole source.
 #[derive(Debug, Default)]
@@ -30,10 +35,44 @@ pub(crate) fn read_header(block: &[u8]) -> Header {
     MessageParser::default().parse_headers(&block).as_ref().map(header_of).unwrap_or_default()
 }
 
-/// Nothing where the bytes are no mail at all.
-pub(crate) fn read_source(source: &[u8]) -> Option<Source> {
+/// What a mail is to us.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// From somebody.
+    Message(Source),
+    /// About mails that we sent: a delivery status notification (RFC 3464).
+    Report(Vec<Receipt>),
+}
+
+/// Nothing where the bytes are no mail at all. A report about mails that are not ours is a message like others.
+pub(crate) fn read_source(source: &[u8]) -> Option<Mail> {
     let message = MessageParser::default().parse(source)?;
-    Some(Source { header: header_of(&message), body: body_of(&message), files: files_of(&message) })
+    let header = header_of(&message);
+    let receipts = delivery_report::receipts(&message, header.date);
+    if !receipts.is_empty() {
+        return Some(Mail::Report(receipts));
+    }
+    Some(Mail::Message(Source { header, body: body_of(&message), files: files_of(&message) }))
+}
+
+/// The same for every delivery of one mail to one recipient, and different otherwise. The first recipient in the
+/// header gets the Message-ID as it is; others, who may be told of the same mail in another delivery, get it with a
+/// mark of their own. Nothing where there is no Message-ID to go by.
+pub(crate) fn reference(header: &Header, to: &str) -> Option<String> {
+    let id = header.message_id.as_ref().filter(|id| id.len() <= MESSAGE_ID_BYTES_MAX)?;
+    if header.to.first().is_some_and(|first| first.eq_ignore_ascii_case(to)) {
+        return Some(id.clone());
+    }
+    Some(format!("{id}/{}", &hex(&Sha256::digest(to.to_ascii_lowercase().as_bytes()))[..16]))
+}
+
+/// The recipient that a server noted at delivery, for mail that comes without its envelope.
+pub(crate) fn delivered_to(source: &[u8]) -> Option<String> {
+    let message = MessageParser::default().parse_headers(source)?;
+    ["X-Original-To", "Delivered-To", "Envelope-To"].into_iter().find_map(|name| {
+        let value = message.header_raw(name)?.trim().trim_matches(['<', '>']);
+        (value.contains('@') && !value.contains([' ', ','])).then(|| storable(value))
+    })
 }
 
 /// The address in a `From` field as it was written, such as `Ann <ann@example.com>`.

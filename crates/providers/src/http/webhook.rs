@@ -206,7 +206,7 @@ fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhoo
     let (from, to) = (required(&fields.from, "inbound_from")?, required(&fields.to, "inbound_to")?);
     let address = |text: String| match fields.channel {
         Channel::Email => storable(text),
-        Channel::Sms | Channel::Mms => international(&text),
+        Channel::Sms | Channel::Mms | Channel::Whatsapp => international(&text),
     };
     let urls = fields.attachments.as_ref().map(|field| document.values(field)).unwrap_or_default();
     let attachments: Vec<String> = urls

@@ -10,14 +10,15 @@ use model::Channel;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::email::inbound::{self as inbound_email, Source, address_in, believable, file_name, media_type};
+use crate::email::inbound::{
+    self as inbound_email, Mail, Source, address_in, believable, file_name, media_type,
+};
 use crate::form_data::{self, Part};
 use crate::hex::hex;
 use crate::inbound_text::storable;
 use crate::{File, InboundMessage, Webhook, WebhookError};
 
 const RECIPIENTS_MAX: usize = 100;
-const MESSAGE_ID_BYTES_MAX: usize = 255;
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
@@ -26,9 +27,11 @@ pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<We
     let form = Form::of(&parts);
     let envelope = form.json::<Envelope>("envelope").unwrap_or_default();
     let source = match form.bytes("email") {
-        Some(raw) => {
-            inbound_email::read_source(raw).ok_or_else(|| unparsable("its part `email` is no mail"))?
-        }
+        Some(raw) => match inbound_email::read_source(raw) {
+            Some(Mail::Message(source)) => source,
+            Some(Mail::Report(receipts)) => return Ok(Webhook { receipts, ..Webhook::default() }),
+            None => return Err(unparsable("its part `email` is no mail")),
+        },
         None => form.as_source(),
     };
     let from = source.header.from.clone().or_else(|| address_in(&form.text("from")?)).or(envelope.from);
@@ -158,32 +161,22 @@ fn decode(bytes: &[u8], charset: &str) -> String {
     }
 }
 
-/// The same for every delivery of one mail to one recipient, and different otherwise. The first recipient in the
-/// header gets the Message-ID as it is; others, who may be told of the same mail in another post, get it with a
-/// mark of their own.
+/// By the Message-ID, else by what the mail says.
 fn provider_message_id(source: &Source, form: &Form<'_>, to: &str) -> String {
-    let first = source.header.to.first().is_some_and(|first| first.eq_ignore_ascii_case(to));
-    let recipient = to.to_ascii_lowercase();
-    match &source.header.message_id {
-        Some(id) if first && id.len() <= MESSAGE_ID_BYTES_MAX => id.clone(),
-        Some(id) if id.len() <= MESSAGE_ID_BYTES_MAX => {
-            format!("{id}/{}", &hex(&Sha256::digest(recipient.as_bytes()))[..16])
+    inbound_email::reference(&source.header, to).unwrap_or_else(|| {
+        let mut hash = Sha256::new();
+        hash.update(to.to_ascii_lowercase().as_bytes());
+        // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
+        for name in ["email", "headers", "from", "subject", "text", "html"] {
+            let bytes = form.bytes(name).unwrap_or_default();
+            hash.update(bytes.len().to_be_bytes());
+            hash.update(bytes);
         }
-        _ => {
-            let mut hash = Sha256::new();
-            hash.update(recipient.as_bytes());
-            // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
-            for name in ["email", "headers", "from", "subject", "text", "html"] {
-                let bytes = form.bytes(name).unwrap_or_default();
-                hash.update(bytes.len().to_be_bytes());
-                hash.update(bytes);
-            }
-            for file in &source.files {
-                hash.update(&file.bytes);
-            }
-            format!("sha256:{}", hex(&hash.finalize()))
+        for file in &source.files {
+            hash.update(&file.bytes);
         }
-    }
+        format!("sha256:{}", hex(&hash.finalize()))
+    })
 }
 
 fn unparsable(why: &str) -> WebhookError {

@@ -57,9 +57,13 @@ pub(crate) fn webhook_json(webhook: &Webhook) -> Value {
             "timestamp": receipt.timestamp.map(|timestamp| timestamp.to_string()),
         })
     });
-    json!({
+    let mut json = json!({
         "inbound": inbound.collect::<Vec<_>>(),
         "receipts": receipts.collect::<Vec<_>>(),
         "reply": { "content_type": webhook.reply.content_type, "body": webhook.reply.body },
-    })
+    });
+    if let Some(url) = &webhook.confirm {
+        json["confirm"] = url.as_str().into();
+    }
+    json
 }

@@ -127,13 +127,10 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         wrong("timeout_s", "must be between 0.05 and 600".to_owned());
     }
     let base_url = raw.base_url.as_deref().unwrap_or(kind.base_url);
-    let base_url = match Url::parse(base_url) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
-        _ => {
-            wrong("base_url", format!("`{base_url}` is not a URL such as {}", kind.base_url));
-            None
-        }
-    };
+    // Which schemes it may have is the kind's to say.
+    let base_url = Url::parse(base_url)
+        .inspect_err(|_| wrong("base_url", format!("`{base_url}` is not a URL such as {}", kind.base_url)))
+        .ok();
     let mut codes = BTreeMap::new();
     for (code, class) in raw.codes {
         match class.parse() {
