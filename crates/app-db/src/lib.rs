@@ -20,6 +20,8 @@ pub mod partitions;
 #[cfg(test)]
 mod plans;
 pub mod pool;
+pub mod provider_pauses;
+pub mod provider_states;
 pub mod quarantine;
 pub mod receipts;
 pub mod receive;

@@ -194,6 +194,7 @@ impl Processor {
             }
         }
         app_db::quarantine::trim(&client).await?;
+        app_db::provider_states::delete_gone(&client).await?;
         if let Some(keep) = self.parts.config.retention {
             for _ in 0..CLEANING_BATCHES {
                 if app_db::housekeeping::delete_idle_conversations(&client, keep).await? == 0 {
