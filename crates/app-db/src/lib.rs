@@ -23,6 +23,7 @@ pub mod pool;
 pub mod provider_pauses;
 pub mod provider_states;
 pub mod quarantine;
+pub mod receipt_deadlines;
 pub mod receipts;
 pub mod receive;
 pub mod requeue;
