@@ -11,6 +11,7 @@ mod route;
 mod run_once;
 mod send;
 mod settle;
+mod try_send;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use crate::claim::Floors;
 use crate::lease::Leases;
 use crate::route::Candidates;
 use crate::settle::Settler;
+
+pub use crate::try_send::{Trial, try_send};
 
 /// What a processor works with.
 #[derive(Clone, Debug)]

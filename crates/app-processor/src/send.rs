@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::{Outcome, Reason};
 use providers::{Answer, Call, Outgoing};
-use service::ProviderConfig;
+use service::{Clock, ProviderConfig};
 use tokio::time::{Instant, timeout};
 
 use crate::Processor;
@@ -114,17 +114,27 @@ impl Processor {
             webhook_url: &candidate.webhook_url,
         };
         let began = Instant::now();
-        let called = match provider.adapter.call(&outgoing) {
-            Err(outcome) => Err(outcome),
-            Ok(Call::Http(request)) => candidate.client.call(request).await.map(Answer::Http),
-            Ok(Call::Smtp(_)) => Err(Outcome::Unreachable { detail: "SMTP is not spoken yet".to_owned() }),
-        };
-        let outcome = match called {
-            Ok(answer) => provider.adapter.outcome(&answer, self.parts.clock.now()),
-            Err(outcome) => outcome,
-        };
+        let outcome = call(provider, &candidate.client, &outgoing, &self.parts.clock).await;
         candidate.meters.attempt(&outcome, began.elapsed());
         outcome
+    }
+}
+
+/// One call of a provider, and what its answer means.
+pub(crate) async fn call(
+    provider: &ProviderConfig,
+    client: &HttpClient,
+    outgoing: &Outgoing<'_>,
+    clock: &Clock,
+) -> Outcome {
+    let called = match provider.adapter.call(outgoing) {
+        Err(outcome) => Err(outcome),
+        Ok(Call::Http(request)) => client.call(request).await.map(Answer::Http),
+        Ok(Call::Smtp(_)) => Err(Outcome::Unreachable { detail: "SMTP is not spoken yet".to_owned() }),
+    };
+    match called {
+        Ok(answer) => provider.adapter.outcome(&answer, clock.now()),
+        Err(outcome) => outcome,
     }
 }
 
