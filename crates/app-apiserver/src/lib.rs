@@ -7,6 +7,7 @@ mod body;
 mod content;
 mod conversations;
 mod cursor;
+mod explain;
 mod fields;
 mod front_page;
 mod group_commit;

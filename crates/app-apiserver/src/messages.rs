@@ -1,6 +1,7 @@
 //! `/api/messages`: a file per endpoint.
 
 pub(crate) mod cancel_message;
+pub(crate) mod explain_message;
 pub(crate) mod list_message_events;
 pub(crate) mod list_messages;
 pub(crate) mod retry_message;
@@ -21,7 +22,11 @@ pub(crate) async fn find(database: &Turn<'_>, id: &str) -> Result<Message, Probl
         Some(id) => app_db::messages::find(database, id).await?,
         None => None,
     };
-    found.ok_or_else(|| Problem::not_found("message_not_found", "there is no message of this id"))
+    found.ok_or_else(not_found)
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("message_not_found", "there is no message of this id")
 }
 
 /// An id of ours, in the form in which we write it.

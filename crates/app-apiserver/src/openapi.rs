@@ -39,6 +39,7 @@ const DOCUMENT_PATH: &str = "/openapi.json";
         crate::messages::send_whatsapp::send_whatsapp,
         crate::messages::show_message::show_message,
         crate::messages::list_message_events::list_message_events,
+        crate::messages::explain_message::explain_message,
         crate::messages::cancel_message::cancel_message,
         crate::messages::retry_message::retry_message,
         crate::conversations::list_conversations::list_conversations,

@@ -13,6 +13,7 @@ use crate::conversations::show_conversation::show_conversation;
 use crate::front_page::front_page;
 use crate::health::{healthz, readyz};
 use crate::messages::cancel_message::cancel_message;
+use crate::messages::explain_message::explain_message;
 use crate::messages::list_message_events::list_message_events;
 use crate::messages::list_messages::list_messages;
 use crate::messages::retry_message::retry_message;
@@ -36,6 +37,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/messages/whatsapp", post(send_whatsapp))
         .route("/api/messages/{id}", get(show_message))
         .route("/api/messages/{id}/events", get(list_message_events))
+        .route("/api/messages/{id}/explain", get(explain_message))
         .route("/api/messages/{id}/cancel", post(cancel_message))
         .route("/api/messages/{id}/retry", post(retry_message))
         .route("/api/conversations", get(list_conversations))

@@ -12,6 +12,8 @@ mod concurrency;
 mod connections;
 #[path = "api/conversations.rs"]
 mod conversations;
+#[path = "api/explain.rs"]
+mod explain;
 #[path = "api/health.rs"]
 mod health;
 #[path = "api/idempotency.rs"]

@@ -20,8 +20,11 @@ pub mod partitions;
 #[cfg(test)]
 mod plans;
 pub mod pool;
+pub mod provider_pauses;
+pub mod provider_states;
 pub mod quarantine;
 pub mod rates;
+pub mod receipt_deadlines;
 pub mod receipts;
 pub mod receive;
 pub mod requeue;

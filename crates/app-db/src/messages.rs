@@ -1,6 +1,7 @@
 //! Rows of `messages`: inserting a group, reading one, reading an answer back.
 
 pub mod events;
+pub mod facts;
 pub mod list;
 
 use std::borrow::Cow;

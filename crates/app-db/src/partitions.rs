@@ -113,7 +113,7 @@ async fn drop_all_older_than(client: &Client, now: Timestamp, keep: Duration) ->
         client.batch_execute(&format!("drop table {name}")).await?;
         if table == "messages" {
             // The outbox too: somebody may have asked for another try since it was looked at.
-            for hanging in ["problems", "media", "outbox"] {
+            for hanging in ["problems", "media", "receipt_deadlines", "outbox"] {
                 let sql = format!("delete from {hanging} where message_id >= $1 and message_id < $2");
                 client.execute(&sql, &[&from, &to]).await?;
             }

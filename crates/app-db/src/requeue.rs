@@ -56,6 +56,9 @@ pub async fn requeue(
                  returning id, bucket, attempt
              ), problem as (
                  delete from problems where message_id = $1 and bucket = $2
+             ), deadline as (
+                 insert into receipt_deadlines (bucket, message_id, examine_at) select bucket, id, now() from changed
+                 on conflict (message_id, bucket) do update set examine_at = excluded.examine_at
              )
              insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, code)
              select bucket, id, $4, 'requeued', 'retry', 'none', attempt, 'retry_requested' from changed",

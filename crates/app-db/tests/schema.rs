@@ -215,7 +215,7 @@ async fn a_vocabulary_that_was_widened_holds_for_every_week_and_only_so_far() {
         .await
         .unwrap();
     let f = Fixtures::new();
-    let request = |message| Accept { message, route: String::new(), idempotency: None };
+    let request = |message| Accept { message, route: String::new(), sticky: Vec::new(), idempotency: None };
     assert!(accept(&database.pool, &f.ids, f.now, &[request(f.sms(1, 2))]).await[0].is_ok());
     assert!(accept(&database.pool, &f.ids, f.now, &[request(f.whatsapp(1, 2))]).await[0].is_err());
     let migration = include_str!("../migrations/V11__whatsapp.sql");

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use model::{Outcome, ProviderHealth};
+use model::{Outcome, ProviderHealth, Reason};
 use tokio::time::Instant;
 
 /// The latest calls that are counted, how many there must be, and the share of failures that opens.
@@ -34,6 +34,10 @@ const SLOW_AFTER: Duration = Duration::from_secs(2);
 const SLOW_RATE: f64 = 20.0;
 const SLOW_SECONDS: f64 = 7.0;
 
+const HALTED: &str = Reason::Halted.as_str();
+const THROTTLED: &str = Reason::Throttled.as_str();
+const FAILING: &str = Reason::Unavailable.as_str();
+
 #[derive(Debug)]
 pub(crate) struct Breaker {
     state: State,
@@ -46,6 +50,10 @@ pub(crate) struct Breaker {
     throttled: u32,
     /// Why it is not closed.
     reason: Option<&'static str>,
+    /// Failures that opened it.
+    opened_by: usize,
+    /// Since when it has been closed or not.
+    changed_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +90,8 @@ impl Breaker {
             down_since: None,
             throttled: 0,
             reason: None,
+            opened_by: 0,
+            changed_at: Instant::now(),
         }
     }
 
@@ -123,20 +133,20 @@ impl Breaker {
         match outcome {
             Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
                 self.throttled = 0;
-                self.verdict(false, "failing", FAILING_PAUSE, now);
+                self.verdict(false, FAILING, FAILING_PAUSE, now);
             }
             Outcome::Throttled { retry_after, .. } => {
                 self.throttled += 1;
                 if self.throttled >= THROTTLED_IN_A_ROW && !self.is_open(now) {
                     let pause = retry_after.unwrap_or(THROTTLE_PAUSE_MAX).min(THROTTLE_PAUSE_MAX);
-                    self.reason = Some("throttled");
+                    self.reason = Some(THROTTLED);
                     self.state = State::Open { until: now + pause };
                 }
             }
-            Outcome::Unreachable { .. } => self.open("unreachable", UNREACHABLE_PAUSE, now),
-            Outcome::Halted { .. } => self.open("halted", HALT_PAUSE, now),
+            Outcome::Unreachable { .. } => self.open(Reason::Unreachable.as_str(), UNREACHABLE_PAUSE, now),
+            Outcome::Halted { .. } => self.open(HALTED, HALT_PAUSE, now),
             Outcome::Unavailable { .. } | Outcome::Uncertain { .. } => {
-                self.verdict(true, "failing", FAILING_PAUSE, now);
+                self.verdict(true, FAILING, FAILING_PAUSE, now);
             }
         }
     }
@@ -159,7 +169,7 @@ impl Breaker {
                     self.window.remove(0);
                 }
                 self.window.push(failed);
-                let failures = self.window.iter().filter(|&&failed| failed).count();
+                let failures = count(&self.window);
                 #[expect(clippy::cast_precision_loss, reason = "small counts")]
                 let share = failures as f64 / self.window.len() as f64;
                 if failed && self.window.len() >= CALLS_MIN && share >= FAILURES_SHARE {
@@ -176,7 +186,11 @@ impl Breaker {
         }
         let pause = first.saturating_mul(1 << self.openings.min(16)).min(longest);
         self.openings += 1;
-        self.down_since.get_or_insert(now);
+        if self.down_since.is_none() {
+            self.down_since = Some(now);
+            self.opened_by = count(&self.window).max(1);
+            self.changed_at = now;
+        }
         self.reason = Some(reason);
         self.window.clear();
         self.state = State::Open { until: now + pause };
@@ -223,17 +237,30 @@ impl Breaker {
         self.move_on(now);
         let (health, until) = match self.state {
             State::Closed => (ProviderHealth::Closed, None),
-            State::Open { until } if self.reason == Some("halted") => (ProviderHealth::Halted, Some(until)),
+            State::Open { until } if self.reason == Some(HALTED) => (ProviderHealth::Halted, Some(until)),
+            State::Open { until } if self.reason == Some(THROTTLED) => (ProviderHealth::Paused, Some(until)),
             State::Open { until } => (ProviderHealth::Open, Some(until)),
             State::HalfOpen { .. } | State::Returning { .. } => (ProviderHealth::HalfOpen, None),
         };
         (health, self.reason, until.map(|until| until.duration_since(now)))
     }
 
-    /// Failures among the latest calls.
-    pub(crate) fn failures(&self) -> usize {
-        self.window.iter().filter(|&&failed| failed).count()
+    /// How long it has been where it stands.
+    pub(crate) fn since(&self, now: Instant) -> Duration {
+        now.duration_since(self.changed_at)
     }
+
+    /// Failures among the latest calls; while it is not closed, of those that opened it.
+    pub(crate) fn failures(&self) -> usize {
+        match self.state {
+            State::Closed => count(&self.window),
+            _ => self.opened_by,
+        }
+    }
+}
+
+fn count(window: &[bool]) -> usize {
+    window.iter().filter(|&&failed| failed).count()
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::Outcome;
+use app_db::provider_states::ProviderState;
+use jiff::Timestamp;
+use model::{Outcome, ProviderHealth};
 use service::metrics::Metrics;
 use service::{Config, ProviderConfig};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,8 +15,7 @@ use tokio::time::Instant;
 use crate::StartError;
 use crate::breaker::{Allowance, Breaker};
 use crate::meters::Meters;
-use crate::send::HttpClient;
-use crate::smtp::SmtpClient;
+use crate::send::Transports;
 
 /// The largest batch of one claim.
 const CLAIM_ROWS_MAX: usize = 500;
@@ -22,8 +23,7 @@ const CLAIM_ROWS_MAX: usize = 500;
 #[derive(Debug)]
 pub(crate) struct Candidate {
     pub config: ProviderConfig,
-    pub client: HttpClient,
-    pub smtp: SmtpClient,
+    pub transports: Transports,
     pub webhook_url: String,
     pub meters: Meters,
     slots: Arc<Semaphore>,
@@ -53,11 +53,10 @@ pub(crate) struct Candidates(HashMap<String, Arc<Candidate>>);
 impl Candidates {
     pub(crate) fn new(config: &Config, metrics: &Metrics) -> Result<Self, StartError> {
         let candidate = |provider: &ProviderConfig| {
-            let client = HttpClient::new(provider)
+            let transports = Transports::new(provider)
                 .map_err(|problem| StartError::Client { id: provider.id.clone(), problem })?;
             let candidate = Candidate {
-                client,
-                smtp: SmtpClient::new(provider),
+                transports,
                 webhook_url: format!("{}/api/webhooks/{}", config.public_url, provider.id),
                 meters: Meters::new(metrics, &provider.id),
                 slots: Arc::new(Semaphore::new(provider.max_in_flight)),
@@ -75,6 +74,10 @@ impl Candidates {
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Candidate>> {
         self.0.get(id)
     }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Candidate>> {
+        self.0.values()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -82,6 +85,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Candidate {
+    /// An operator's word; says whether it may be used again from now on.
+    pub(crate) fn set_paused(&self, paused: bool) -> bool {
+        self.paused.swap(paused, Ordering::Relaxed) && !paused
+    }
+
+    /// How it fares, to be published.
+    pub(crate) fn state(&self, now: Instant, clock: Timestamp) -> ProviderState {
+        let mut breaker = lock(&self.breaker);
+        let (health, reason, left) = breaker.report(now);
+        let is_paused = self.paused.load(Ordering::Relaxed);
+        let in_flight = self.config.max_in_flight.saturating_sub(self.slots.available_permits());
+        let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+        ProviderState {
+            provider_id: self.config.id.clone(),
+            state: if is_paused { ProviderHealth::Paused } else { health },
+            reason: reason.map(str::to_owned),
+            since: clock.checked_sub(breaker.since(now)).unwrap_or(clock),
+            until: left.and_then(|left| clock.checked_add(left).ok()).filter(|_| !is_paused),
+            in_flight: count(in_flight),
+            slots: count(self.config.max_in_flight),
+            failures: count(breaker.failures()),
+            latency_ms: self.meters.latency_ms(),
+        }
+    }
+
     /// Whether nothing may be sent to it for now.
     pub(crate) fn is_down(&self, now: Instant) -> bool {
         self.paused.load(Ordering::Relaxed) || lock(&self.breaker).is_open(now)

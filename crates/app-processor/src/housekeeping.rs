@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_db::Error;
+use app_db::receipt_deadlines::{self, Examination};
 use app_db::settle::Settlement;
-use service::metrics::{ChannelLabel, ChannelState};
+use model::Reason;
+use service::metrics::{ChannelLabel, ChannelState, ProviderResolution};
 use service::telemetry::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ const TICK: Duration = Duration::from_secs(1);
 const GAUGES_EVERY: Duration = Duration::from_secs(5);
 const STRANDED_EVERY: Duration = Duration::from_secs(10);
 const EXPIRY_EVERY: Duration = Duration::from_secs(10);
+const RECEIPTS_EVERY: Duration = Duration::from_secs(10);
 const CLEANING_EVERY: Duration = Duration::from_secs(60);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 
@@ -26,6 +29,8 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
 const UNROUTED_EVERY: Duration = Duration::from_secs(600);
 /// Deletions of one cleaning, at most; the next goes on.
 const CLEANING_BATCHES: usize = 20;
+/// Pieces of the walk along the receipt deadline at a time: more than can be accepted in that time.
+const RECEIPT_PIECES: usize = 100;
 
 /// A lapsed lease in a queue that has moved on is found within this, and within the longer time where an old snapshot
 /// keeps millions of dead rows and a look takes long.
@@ -65,6 +70,7 @@ impl Processor {
         let mut gauges = Every::new(GAUGES_EVERY);
         let mut stranded = Every::new(STRANDED_EVERY);
         let mut expiry = Every::new(EXPIRY_EVERY);
+        let mut receipts = Every::new(RECEIPTS_EVERY);
         let mut cleaning = Every::new(CLEANING_EVERY);
         let mut partitions = Every::new(PARTITIONS_EVERY);
         let mut unrouted = HashMap::new();
@@ -77,6 +83,11 @@ impl Processor {
             }
             if expiry.is_due() {
                 report("expiry", self.expire().await);
+            }
+            if receipts.is_due() {
+                let began = Instant::now();
+                report("receipt deadlines", self.examine_receipt_deadlines(&shutdown).await);
+                receipts.next = receipts.next.max(Instant::now() + began.elapsed());
             }
             if cleaning.is_due() {
                 report("cleaning", self.clean().await);
@@ -186,6 +197,32 @@ impl Processor {
         Ok(())
     }
 
+    /// Messages whose provider accepted them and never reported: their delivery is unknown after the deadline.
+    pub(crate) async fn examine_receipt_deadlines(&self, shutdown: &CancellationToken) -> Result<(), Error> {
+        let config = &self.parts.config;
+        let Some(deadline) = config.processor.receipt_deadline else { return Ok(()) };
+        let reporting: Vec<&str> = config
+            .providers
+            .iter()
+            .filter(|provider| provider.kind.receipts)
+            .map(|provider| provider.id.as_str())
+            .collect();
+        let mut client = app_db::pool::get(&self.parts.pool).await?;
+        for _ in 0..RECEIPT_PIECES {
+            let examination =
+                Examination { now: self.parts.clock.now(), deadline, reporting: reporting.as_slice() };
+            let progress = receipt_deadlines::examine(&mut client, &self.ids, examination).await?;
+            for (_, provider_id) in &progress.timed_out {
+                let label = ProviderResolution::new(provider_id, Reason::ReceiptTimeout.as_str());
+                self.parts.metrics.outcomes_unknown.get_or_create(&label).inc();
+            }
+            if !progress.more || shutdown.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn clean(&self) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         for _ in 0..CLEANING_BATCHES {
@@ -194,6 +231,7 @@ impl Processor {
             }
         }
         app_db::quarantine::trim(&client).await?;
+        app_db::provider_states::delete_gone(&client).await?;
         if let Some(keep) = self.parts.config.retention {
             for _ in 0..CLEANING_BATCHES {
                 if app_db::housekeeping::delete_idle_conversations(&client, keep).await? == 0 {

@@ -15,6 +15,8 @@ mod run_once;
 mod send;
 mod settle;
 mod smtp;
+mod states;
+mod try_send;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +37,8 @@ use crate::lanes::Lanes;
 use crate::lease::Leases;
 use crate::settle::Settler;
 
+pub use crate::try_send::{Trial, try_send};
+
 /// What a processor works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -48,8 +52,9 @@ pub struct Parts {
     pub wake: Arc<Notify>,
 }
 
-/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, housekeeping.
-pub const CONNECTIONS: usize = 6;
+/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, states,
+/// housekeeping.
+pub const CONNECTIONS: usize = 7;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +119,7 @@ pub async fn run(
     tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
     tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_looking_behind(background.clone()));
+    tasks.spawn(Arc::clone(&processor).keep_states(background.clone()));
     tasks.spawn(listen(processor.parts.clone(), background.clone()));
     if let Some(listener) = metrics_listener {
         tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));

@@ -1,5 +1,6 @@
 //! A provider's metrics, looked up once: a look-up by labels costs more than the rest of counting a call.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::{Channel, Outcome};
@@ -17,6 +18,7 @@ pub(crate) struct Meters {
     accepted: Counter,
     /// In the order of [`Channel::ALL`].
     dispatch_latency: Vec<Histogram>,
+    latency_us: AtomicU64,
 }
 
 impl Meters {
@@ -31,6 +33,7 @@ impl Meters {
             send_duration: metrics.send_duration_seconds.get_or_create(&label).clone(),
             accepted: metrics.attempts.get_or_create(&attempt_of(provider_id, &accepted)).clone(),
             dispatch_latency: Channel::ALL.iter().map(latency).collect(),
+            latency_us: AtomicU64::new(0),
             metrics: metrics.clone(),
             provider_id: provider_id.to_owned(),
         }
@@ -43,11 +46,26 @@ impl Meters {
     }
 
     pub(crate) fn attempt(&self, outcome: &Outcome, took: Duration) {
+        // A moving average over some ten calls. Two calls that end at once may lose one of them.
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let latency_us = match self.latency_us.load(Ordering::Relaxed) {
+            0 => took_us,
+            before => before - before / 10 + took_us / 10,
+        };
+        self.latency_us.store(latency_us, Ordering::Relaxed);
         self.send_duration.observe(took.as_secs_f64());
         match outcome {
             Outcome::Accepted { .. } => self.accepted.inc(),
             other => self.metrics.attempts.get_or_create(&attempt_of(&self.provider_id, other)).inc(),
         };
+    }
+
+    /// What calls took lately; nothing before the first.
+    pub(crate) fn latency_ms(&self) -> Option<f32> {
+        let latency_us = self.latency_us.load(Ordering::Relaxed);
+        let whole_us = u32::try_from(latency_us).unwrap_or(u32::MAX);
+        #[expect(clippy::cast_possible_truncation, reason = "a figure for people")]
+        (whole_us > 0).then(|| (f64::from(whole_us) / 1e3) as f32)
     }
 
     /// From when it was due to the provider's answer.

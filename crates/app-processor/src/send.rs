@@ -15,11 +15,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use model::{Outcome, Reason};
 use providers::{Answer, Call, Outgoing};
-use service::ProviderConfig;
+use service::{Clock, ProviderConfig};
 use tokio::time::{Instant, timeout};
 
 use crate::Processor;
 use crate::candidate::Candidate;
+use crate::smtp::SmtpClient;
 
 /// Longer answers are not read: no provider has anything to say in so many bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -115,17 +116,40 @@ impl Processor {
             now: self.parts.clock.now(),
         };
         let began = Instant::now();
-        let called = match provider.adapter.call(&outgoing) {
-            Err(outcome) => Err(outcome),
-            Ok(Call::Http(request)) => candidate.client.call(request).await.map(Answer::Http),
-            Ok(Call::Smtp(submission)) => candidate.smtp.submit(&submission).await.map(Answer::Smtp),
-        };
-        let outcome = match called {
-            Ok(answer) => provider.adapter.outcome(&answer, self.parts.clock.now()),
-            Err(outcome) => outcome,
-        };
+        let outcome = candidate.transports.call(provider, &outgoing, &self.parts.clock).await;
         candidate.meters.attempt(&outcome, began.elapsed());
         outcome
+    }
+}
+
+/// A provider's ways out.
+#[derive(Debug)]
+pub(crate) struct Transports {
+    http: HttpClient,
+    smtp: SmtpClient,
+}
+
+impl Transports {
+    pub(crate) fn new(provider: &ProviderConfig) -> Result<Self, String> {
+        Ok(Self { http: HttpClient::new(provider)?, smtp: SmtpClient::new(provider) })
+    }
+
+    /// One call, and what its answer means.
+    pub(crate) async fn call(
+        &self,
+        provider: &ProviderConfig,
+        outgoing: &Outgoing<'_>,
+        clock: &Clock,
+    ) -> Outcome {
+        let called = match provider.adapter.call(outgoing) {
+            Err(outcome) => Err(outcome),
+            Ok(Call::Http(request)) => self.http.call(request).await.map(Answer::Http),
+            Ok(Call::Smtp(submission)) => self.smtp.submit(&submission).await.map(Answer::Smtp),
+        };
+        match called {
+            Ok(answer) => provider.adapter.outcome(&answer, clock.now()),
+            Err(outcome) => outcome,
+        }
     }
 }
 

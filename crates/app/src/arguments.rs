@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::{conversations, init, keys, messages, send};
+use crate::commands::{conversations, init, keys, messages, providers, send};
 
 /// A messaging platform on PostgreSQL: one API for SMS, MMS, email and WhatsApp, through any provider.
 #[derive(Debug, Parser)]
@@ -68,9 +68,9 @@ pub(crate) enum Command {
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
-    /// What is known about providers
+    /// Check, list, pause and resume providers, and list the kinds that there are
     #[command(subcommand)]
-    Providers(Providers),
+    Providers(providers::Providers),
     /// Print the completions of a shell
     Completions { shell: Shell },
 }
@@ -81,12 +81,6 @@ pub(crate) enum Config {
     Check,
     /// Print what is in force, without secrets
     Show,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Providers {
-    /// List the kinds that can be configured
-    Kinds,
 }
 
 #[cfg(test)]
@@ -126,7 +120,14 @@ mod tests {
             &format!("app keys revoke {id}"),
             "app config check",
             "app config show",
+            &format!("app messages explain {id}"),
             "app providers kinds",
+            "app providers kinds --json",
+            "app providers check",
+            "app providers check --send-to +12025550199 --send-to b@example.com --from ACME --from a@example.com",
+            "app providers list",
+            "app providers pause twilio-main --note disputed",
+            "app providers resume twilio-main",
             "app completions bash",
         ] {
             let parsed = Cli::try_parse_from(line.split(' '));
@@ -143,6 +144,9 @@ mod tests {
             "app messages list --limit 0",
             "app conversations list --limit 0",
             "app send sms Hello",
+            "app providers check --send-to +12025550199",
+            "app providers check --from ACME",
+            "app providers pause",
         ] {
             let refused = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(refused.exit_code(), 2, "{line}");

@@ -7,7 +7,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod messages;
 mod migrate;
-mod providers;
+pub(crate) mod providers;
 pub(crate) mod send;
 mod status;
 mod up;
@@ -25,13 +25,13 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up => return up::run(output).await,
         Command::Status => return status::run(output, &api()?).await,
         Command::Config(command) => return config::run(&command, output),
+        Command::Providers(command) => return providers::run(command, output).await,
         Command::Init(init) => init::run(&init, output)?,
         Command::Migrate => migrate::run(output).await?,
         Command::Send(command) => send::run(command, output, &api()?).await?,
         Command::Messages(command) => messages::run(command, output, &api()?).await?,
         Command::Conversations(command) => conversations::run(command, output, &api()?).await?,
         Command::Keys(command) => keys::run(command, output).await?,
-        Command::Providers(command) => providers::run(&command, output)?,
         Command::Completions { shell } => completions::run(shell)?,
     }
     Ok(ExitCode::SUCCESS)

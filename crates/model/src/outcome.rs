@@ -53,19 +53,3 @@ pub enum OnUnknown {
     /// Wait for a receipt that names message and attempt, then hold.
     Reconcile,
 }
-
-/// Where a provider stands at a processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProviderHealth {
-    /// Its breaker is closed: it takes what its slots and rate allow.
-    Closed,
-    /// Left alone for a while: it failed too often, could not be reached, or asked for a pause.
-    Open,
-    /// Probed, or coming back slowly.
-    HalfOpen,
-    /// Paused by an operator.
-    Paused,
-    /// It refuses the account.
-    Halted,
-}

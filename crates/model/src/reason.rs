@@ -6,16 +6,21 @@ use std::str::FromStr;
 use crate::channel::UnknownWord;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal,)*) => {
         /// A stable reason code. Users match on these words: add to them, never rename one.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Reason { $($(#[$doc])* $name,)* }
+        pub enum Reason { $($(#[doc = $doc])* $name,)* }
 
         impl Reason {
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            pub fn as_str(self) -> &'static str {
+            pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
+            }
+
+            /// The code in a sentence, for people.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim_ascii(),)* }
             }
         }
     };
@@ -54,6 +59,8 @@ reasons! {
     OutcomeUnknown = "outcome_unknown",
     /// A provider accepted it; if it is not delivered in time, another one is asked.
     AwaitingDelivery = "awaiting_delivery",
+    /// The provider accepted the message, and never reported what became of it.
+    ReceiptTimeout = "receipt_timeout",
     /// The attempts that the configuration allows are used up.
     Exhausted = "exhausted",
     /// `expires_at` or the maximum age passed before the message could be sent.
@@ -79,5 +86,19 @@ impl FromStr for Reason {
             .copied()
             .find(|reason| reason.as_str() == word)
             .ok_or_else(|| UnknownWord::new(word, &Self::ALL.iter().map(|r| r.as_str()).collect::<Vec<_>>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_parses_back_and_is_a_sentence() {
+        for &reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(reason));
+            let meaning = reason.meaning();
+            assert!(meaning.ends_with('.') && !meaning.starts_with(' '), "{reason}: {meaning:?}");
+        }
     }
 }

@@ -83,7 +83,7 @@ impl Condition {
     }
 
     fn is_for_country(&self, target: &Endpoint) -> bool {
-        target.country().is_some_and(|country| self.to_countries.iter().any(|wanted| *wanted == country))
+        target.country().is_some_and(|country| self.to_countries.contains(&country))
     }
 
     /// Whether every message of the channel meets it.
@@ -106,7 +106,8 @@ fn is_in(address: &str, domain: &str) -> bool {
 fn has(metadata: &Map<String, Value>, key: &str, text: &str) -> bool {
     match metadata.get(key) {
         Some(Value::String(found)) => found == text,
-        Some(found @ (Value::Number(_) | Value::Bool(_))) => found.to_string() == text,
+        Some(Value::Number(found)) => found.to_string() == text,
+        Some(Value::Bool(found)) => (if *found { "true" } else { "false" }) == text,
         _ => false,
     }
 }

@@ -82,6 +82,8 @@ pub struct Processor {
     pub listen: SocketAddr,
     /// Whether `listen` was configured; the default gives way where its port is taken.
     pub listen_configured: bool,
+    /// After this without a receipt an accepted message's delivery is unknown. Absent: it is waited for.
+    pub receipt_deadline: Option<Duration>,
 }
 
 /// A configured provider, ready to use.
@@ -138,6 +140,7 @@ struct RawProcessor {
     poll_interval_ms: u64,
     notify: bool,
     listen: Option<SocketAddr>,
+    receipt_deadline_s: u64,
 }
 
 impl Default for RawProcessor {
@@ -151,6 +154,7 @@ impl Default for RawProcessor {
             poll_interval_ms: 500,
             notify: true,
             listen: None,
+            receipt_deadline_s: 259_200,
         }
     }
 }
@@ -325,6 +329,7 @@ fn processor(raw: RawProcessor, environment: Environment<'_>, problems: &mut Pro
         notify: raw.notify,
         listen: listen.unwrap_or(DEFAULT_PROCESSOR_LISTEN),
         listen_configured: listen.is_some(),
+        receipt_deadline: (raw.receipt_deadline_s > 0).then(|| Duration::from_secs(raw.receipt_deadline_s)),
     }
 }
 

@@ -56,6 +56,7 @@ async fn without_keys_the_server_is_open_and_the_first_key_closes_it() {
     for path in posts {
         server.client.post(path, &json!({})).await.expect(401);
     }
+    server.client.get("/api/messages/x/explain").await.expect(401);
     let inbound = json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": "1"});
     server.client.post("/api/webhooks/sms", &inbound).await.expect(200);
 

@@ -49,14 +49,22 @@ pub fn first_of(message: &Message) -> Event {
 /// As the database gives them.
 pub async fn list(client: &Client, message_id: Uuid, after: Uuid, limit: i64) -> Result<Vec<Event>, Error> {
     let statement = client
-        .prepare_cached(
-            "select id, kind, status_tag, delivery_tag, attempt, provider_id, code, provider_code, detail, created_at
-             from message_events where message_id = $1 and bucket = $2 and id > $3 order by id limit $4",
-        )
+        .prepare_cached(&format!(
+            "select {COLUMNS} from message_events
+             where message_id = $1 and bucket = $2 and id > $3 order by id limit $4"
+        ))
         .await?;
     let rows =
         client.query(&statement, &[&message_id, &Bucket::of(message_id).as_i16(), &after, &limit]).await?;
-    let event = |row: &tokio_postgres::Row| Event {
+    Ok(rows.iter().map(from_row).collect())
+}
+
+/// What [`from_row`] reads.
+pub(super) const COLUMNS: &str =
+    "id, kind, status_tag, delivery_tag, attempt, provider_id, code, provider_code, detail, created_at";
+
+pub(super) fn from_row(row: &tokio_postgres::Row) -> Event {
+    Event {
         id: row.get(0),
         kind: row.get(1),
         status: row.get(2),
@@ -67,6 +75,5 @@ pub async fn list(client: &Client, message_id: Uuid, after: Uuid, limit: i64) ->
         provider_code: row.get(7),
         detail: row.get(8),
         created_at: row.get(9),
-    };
-    Ok(rows.iter().map(event).collect())
+    }
 }

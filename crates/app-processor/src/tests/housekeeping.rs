@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use model::{NewMessage, Status};
+use model::{Delivery, NewMessage, Status};
 use service::metrics::{ChannelLabel, ChannelState, ChannelStatusCode};
+use testkit::fixtures::Fixtures;
+use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
-use super::stage::{Stage, provider, settled, step};
+use super::stage::{Stage, provider, settled, step, unknown_outcomes};
 use crate::Processor;
 
 const NOWHERE: &str = "http://127.0.0.1:1";
@@ -112,4 +114,32 @@ async fn the_gauges_say_what_waits_and_for_what() {
     stage.execute("delete from outbox").await;
     processor.measure().await.unwrap();
     assert_eq!(gauges(&processor, "sms"), [0; 4], "what is gone is no longer shown");
+}
+
+#[tokio::test]
+async fn an_accepted_message_without_a_receipt_is_unknown_after_the_deadline() {
+    let mut test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    let an_hour_ago = Fixtures { now: stage.fixtures.now - Duration::from_secs(3600), ..Fixtures::new() };
+    let old = stage.accept(an_hour_ago.sms(1, 2)).await;
+    let young = stage.accept_to(3).await;
+    let provider = provider("p", &test_provider.base_url, "");
+    let processor = |deadline_s: u32| {
+        stage.processor(&format!("[processor]\nreceipt_deadline_s = {deadline_s}\n{provider}"))
+    };
+    let working = processor(600);
+    step(&working).await;
+    for call in test_provider.calls(2).await {
+        call.accept().await;
+    }
+    settled(&working).await;
+    stage.execute("update messages set updated_at = now() - interval '11 minutes'").await;
+    let running = CancellationToken::new();
+    processor(0).examine_receipt_deadlines(&running).await.unwrap();
+    assert_eq!(stage.find(old.id).await.delivery, Delivery::Pending, "0 switches it off");
+    working.examine_receipt_deadlines(&running).await.unwrap();
+    assert_eq!(stage.find(old.id).await.delivery, Delivery::Unknown);
+    assert_eq!(stage.code(old.id).await, "receipt_timeout");
+    assert_eq!(stage.find(young.id).await.delivery, Delivery::Pending);
+    assert_eq!(unknown_outcomes(&working, "p", "receipt_timeout"), 1);
 }

@@ -62,6 +62,7 @@ fn shown(config: &service::Config) -> Value {
             "poll_interval_ms": processor.poll_interval.as_millis(),
             "notify": processor.notify,
             "listen": processor.listen.to_string(),
+            "receipt_deadline_s": processor.receipt_deadline.map_or(0, |deadline| deadline.as_secs()),
         },
         "webhooks": { "secret": if config.webhook_secret.is_some() { "set" } else { "not set" } },
         "retention": { "messages_days": config.retention.map(|keep| keep.as_secs() / 86_400) },

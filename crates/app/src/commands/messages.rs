@@ -1,5 +1,6 @@
 //! `app messages`, over the HTTP API.
 
+mod explain;
 mod message_id;
 mod tail;
 
@@ -24,6 +25,11 @@ pub(crate) enum Messages {
     },
     /// Show a message and what happened to it
     Show {
+        /// Its id, or the short form that `app up` prints
+        id: MessageId,
+    },
+    /// Say why a message is where it is
+    Explain {
         /// Its id, or the short form that `app up` prints
         id: MessageId,
     },
@@ -107,6 +113,7 @@ pub(crate) async fn run(command: Messages, output: Output, api: &Api) -> anyhow:
             .await
         }
         Messages::Show { id } => show(id.find(api).await?, output, api).await,
+        Messages::Explain { id } => explain::run(id.find(api).await?, output, api).await,
         Messages::Retry { id } => {
             let id = id.find(api).await?;
             output.record(&api.post(&format!("/api/messages/{id}/retry"), &[], None).await?, line)

@@ -185,3 +185,11 @@ fn a_public_url_that_a_provider_cannot_call_is_warned_about() {
     let simulated = TWO_PROVIDERS.replace("kind =", "base_url = \"http://127.0.0.1:8090\"\nkind =");
     assert!(warnings(&simulated, "").is_empty());
 }
+
+#[test]
+fn receipts_are_waited_for_until_a_deadline_or_for_ever() {
+    let deadline = |text: &str| parse(text, &[]).unwrap().processor.receipt_deadline;
+    assert_eq!(deadline(""), Some(Duration::from_secs(259_200)));
+    assert_eq!(deadline("[processor]\nreceipt_deadline_s = 60\n"), Some(Duration::from_secs(60)));
+    assert_eq!(deadline("[processor]\nreceipt_deadline_s = 0\n"), None);
+}

@@ -1,0 +1,113 @@
+//! What processors know of providers, for whoever explains a message or lists providers. Each publishes rows of its
+//! own; nothing is decided by them.
+
+use jiff::Timestamp;
+use model::ProviderHealth;
+use uuid::Uuid;
+
+use crate::{Client, Error};
+
+/// A row of a processor that has said nothing for so long counts as gone.
+const GONE_AFTER_S: f64 = 60.0;
+
+/// What one processor knows of one provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderState {
+    pub provider_id: String,
+    pub state: ProviderHealth,
+    /// A stable word for why it is not closed.
+    pub reason: Option<String>,
+    pub since: Timestamp,
+    /// When it changes by itself.
+    pub until: Option<Timestamp>,
+    pub in_flight: i32,
+    pub slots: i32,
+    /// In a row.
+    pub failures: i32,
+    pub latency_ms: Option<f32>,
+}
+
+/// Writes what the processor knows now, in place of what it knew before.
+///
+/// # Errors
+/// As the database gives them; the next time writes it again.
+pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState]) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            "insert into provider_states (provider_id, processor, state, reason, since, until, in_flight, slots,
+                 failures, latency_ms)
+             select provider_id, $1, state, reason, since, until, in_flight, slots, failures, latency_ms
+             from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::integer[],
+                     $8::integer[], $9::integer[], $10::real[])
+                 as k(provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms)
+             on conflict (provider_id, processor) do update set state = excluded.state, reason = excluded.reason,
+                 since = excluded.since, until = excluded.until, in_flight = excluded.in_flight,
+                 slots = excluded.slots, failures = excluded.failures, latency_ms = excluded.latency_ms,
+                 updated_at = excluded.updated_at",
+        )
+        .await?;
+    let provider_ids: Vec<&str> = states.iter().map(|state| state.provider_id.as_str()).collect();
+    let healths: Vec<&str> = states.iter().map(|state| state.state.as_str()).collect();
+    let reasons: Vec<Option<&str>> = states.iter().map(|state| state.reason.as_deref()).collect();
+    let since: Vec<Timestamp> = states.iter().map(|state| state.since).collect();
+    let until: Vec<Option<Timestamp>> = states.iter().map(|state| state.until).collect();
+    let in_flight: Vec<i32> = states.iter().map(|state| state.in_flight).collect();
+    let slots: Vec<i32> = states.iter().map(|state| state.slots).collect();
+    let failures: Vec<i32> = states.iter().map(|state| state.failures).collect();
+    let latencies: Vec<Option<f32>> = states.iter().map(|state| state.latency_ms).collect();
+    client
+        .execute(
+            &statement,
+            &[
+                &processor,
+                &provider_ids,
+                &healths,
+                &reasons,
+                &since,
+                &until,
+                &in_flight,
+                &slots,
+                &failures,
+                &latencies,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// What all processors know, of each provider a row for each of them.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
+    let statement = client
+        .prepare_cached(
+            "select provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms
+             from provider_states where updated_at > now() - $1 * interval '1 second'
+             order by provider_id, processor",
+        )
+        .await?;
+    let state = |row: &tokio_postgres::Row| {
+        Ok(ProviderState {
+            provider_id: row.get(0),
+            state: row.get::<_, &str>(1).parse()?,
+            reason: row.get(2),
+            since: row.get(3),
+            until: row.get(4),
+            in_flight: row.get(5),
+            slots: row.get(6),
+            failures: row.get(7),
+            latency_ms: row.get(8),
+        })
+    };
+    client.query(&statement, &[&GONE_AFTER_S]).await?.iter().map(state).collect()
+}
+
+/// Deletes the rows of vanished processors. Returns how many.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn delete_gone(client: &Client) -> Result<u64, Error> {
+    let sql = "delete from provider_states where updated_at <= now() - $1 * interval '1 second'";
+    Ok(client.execute(sql, &[&GONE_AFTER_S]).await?)
+}
