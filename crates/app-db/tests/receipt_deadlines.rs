@@ -103,7 +103,7 @@ async fn an_accepted_message_without_a_receipt_is_unknown_after_the_deadline_and
         (event.delivery.as_str(), event.attempt, event.provider_id.as_deref()),
         ("unknown", 1, Some("p"))
     );
-    assert_eq!(stage.timed_out().await, [Uuid::nil(); 0], "each is looked at once");
+    assert!(stage.timed_out().await.is_empty(), "each is looked at once");
     assert_eq!(stage.noted().await, 0);
 }
 
