@@ -1,9 +1,10 @@
-//! Plans: on a million messages, the claim, the settle and both lists are answered from indexes alone.
+//! Plans: on a million messages, the claim, the settle, both lists and the walk along the receipt deadline are answered
+//! from indexes alone.
 
 use serde_json::Value;
 
 use crate::messages::list::{Order, Source};
-use crate::{Client, claim, conversations, floors, messages, settle};
+use crate::{Client, claim, conversations, floors, messages, receipt_deadlines, settle};
 
 /// A million messages in 50,000 conversations, a fifth of them still in the outbox, over two weeks.
 const LOAD: &str = "
@@ -108,6 +109,8 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         ("problems", window(Source::Problems), window_arguments("null")),
         ("outbox", window(Source::Outbox), window_arguments("null")),
         ("conversations", conversations::list_sql(), format!("now(), '{id}', 50")),
+        ("receipts", receipt_deadlines::NEXT.to_owned(), format!("'{}', '{id}', 2000", uuid::Uuid::nil())),
+        ("receipts_again", receipt_deadlines::AGAIN.to_owned(), "2000".to_owned()),
     ];
     for mode in ["force_custom_plan", "force_generic_plan"] {
         client.batch_execute(&format!("deallocate all; set plan_cache_mode = {mode}")).await.unwrap();

@@ -40,6 +40,20 @@ pub struct Progress {
     pub more: bool,
 }
 
+pub(crate) const NEXT: &str = "
+    select id, bucket, status_tag, delivery_tag, provider_id, extract(epoch from now() - updated_at)::float8,
+        extract(epoch from greatest(send_at, now()) - now())::float8, true
+    from messages where id > $1 and id < $2 order by id limit $3";
+
+pub(crate) const AGAIN: &str = "
+    select d.message_id, d.bucket, m.status_tag, m.delivery_tag, m.provider_id,
+        extract(epoch from now() - m.updated_at)::float8,
+        extract(epoch from greatest(m.send_at, now()) - now())::float8, m.id is not null
+    from (
+        select message_id, bucket from receipt_deadlines where examine_at <= now() order by examine_at limit $1
+    ) as d
+    left join messages m on m.id = any(array[d.message_id]) and m.bucket = d.bucket";
+
 struct Row {
     id: Uuid,
     bucket: i16,
@@ -81,32 +95,14 @@ async fn next(
 ) -> Result<Vec<Row>, Error> {
     let behind = examination.now.checked_sub(examination.deadline.saturating_add(BEHIND));
     let before = first_id_at(behind.unwrap_or(Timestamp::UNIX_EPOCH));
-    let statement = transaction
-        .prepare_cached(
-            "select id, bucket, status_tag, delivery_tag, provider_id,
-                 extract(epoch from now() - updated_at)::float8,
-                 extract(epoch from greatest(send_at, now()) - now())::float8, true
-             from messages where id > $1 and id < $2 order by id limit $3",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(NEXT).await?;
     let rows = transaction.query(&statement, &[&after, &before, &BATCH]).await?;
     rows.iter().map(|row| read(row, false, examination)).collect()
 }
 
 /// The messages that were noted to be looked at again. One that is gone has no columns.
 async fn again(transaction: &Transaction<'_>, examination: Examination<'_>) -> Result<Vec<Row>, Error> {
-    let statement = transaction
-        .prepare_cached(
-            "select d.message_id, d.bucket, m.status_tag, m.delivery_tag, m.provider_id,
-                 extract(epoch from now() - m.updated_at)::float8,
-                 extract(epoch from greatest(m.send_at, now()) - now())::float8, m.id is not null
-             from (
-                 select message_id, bucket from receipt_deadlines where examine_at <= now()
-                 order by examine_at limit $1
-             ) as d
-             left join messages m on m.id = any(array[d.message_id]) and m.bucket = d.bucket",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(AGAIN).await?;
     let rows = transaction.query(&statement, &[&BATCH]).await?;
     rows.iter().map(|row| read(row, true, examination)).collect()
 }
