@@ -1,6 +1,6 @@
 //! Bird's Channels API (https://docs.bird.com/api/channels-api): SMS, and MMS where the channel's number can. The
-//! classic API of the same company is the kind `messagebird`: it shares neither addresses nor accounts, neither messages
-//! nor signatures.
+//! classic API of the same company is the kind `messagebird`: it shares neither addresses nor accounts, neither
+//! messages nor signatures.
 
 mod signature;
 mod webhook;

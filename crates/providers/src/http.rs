@@ -1,5 +1,5 @@
-//! Any gateway that is called over HTTP, described by the configuration alone: how a request is made (`http/template.rs`),
-//! what its answers mean (`http/answer.rs`) and what its webhooks say (`http/webhook.rs`).
+//! Any gateway that is called over HTTP, described by the configuration alone: how a request is made
+//! (`http/template.rs`), what its answers mean (`http/answer.rs`) and what its webhooks say (`http/webhook.rs`).
 
 mod answer;
 mod template;

@@ -17,10 +17,11 @@ pub(crate) fn code_word(text: &str) -> Option<String> {
 }
 
 /// A number of a provider that writes international ones without their plus. What may be a short code or is no number
-/// stays as it is.
+/// stays as it is; no country begins with a zero.
 pub(crate) fn international(number: &str) -> String {
     let number = number.trim();
-    let lacks_plus = (9..=15).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    let is_long_enough = (9..=15).contains(&number.len()) && !number.starts_with('0');
+    let lacks_plus = is_long_enough && number.bytes().all(|b| b.is_ascii_digit());
     if lacks_plus { format!("+{number}") } else { storable(number) }
 }
 
@@ -64,6 +65,7 @@ mod tests {
             (" 4930123456 ", "+4930123456"),
             ("+14155550100", "+14155550100"),
             ("12345678", "12345678"),
+            ("0301234567", "0301234567"),
             ("ACME", "ACME"),
             ("1415555010012345", "1415555010012345"),
         ] {

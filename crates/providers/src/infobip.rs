@@ -1,5 +1,5 @@
-//! Infobip: SMS through its API v3 (https://www.infobip.com/docs/api/channels/sms) and MMS through v2. What it pushes to
-//! us is in `infobip/reports.rs`.
+//! Infobip: SMS through its API v3 (https://www.infobip.com/docs/api/channels/sms) and MMS through v2. What it pushes
+//! to us is in `infobip/reports.rs`.
 
 mod error_codes;
 mod reports;
@@ -66,7 +66,8 @@ impl Provider for Infobip {
         let content = if is_mms { mms_content(message) } else { json!({ "text": message.body }) };
         let without_plus = |number: &str| number.strip_prefix('+').unwrap_or(number).to_owned();
         let mut webhooks = json!({ "callbackData": callback::reference(message) });
-        // A secret is known to the account's own subscription alone: without an address in the message that one is used.
+        // A secret is known to the account's own subscription alone: without an address in the message that one is
+        // used.
         if !self.verify {
             webhooks["delivery"] = json!({ "url": callback::url(message) });
             webhooks["contentType"] = "application/json".into();

@@ -1,5 +1,5 @@
-//! JSON Web Tokens signed with an HMAC (RFC 7519, RFC 7518 section 3.2), as webhooks bring them. No algorithm of another
-//! family is taken, whatever the token's header says.
+//! JSON Web Tokens signed with an HMAC (RFC 7519, RFC 7518 section 3.2), as webhooks bring them. No algorithm of
+//! another family is taken, whatever the token's header says.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;

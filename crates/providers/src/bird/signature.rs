@@ -1,5 +1,5 @@
-//! `messagebird-signature` of webhook subscriptions (https://docs.bird.com/api/notifications-api): proves that Bird sent
-//! a webhook, by an HMAC over its time, its address and the hash of its body.
+//! `messagebird-signature` of webhook subscriptions (https://docs.bird.com/api/notifications-api): proves that Bird
+//! sent a webhook, by an HMAC over its time, its address and the hash of its body.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

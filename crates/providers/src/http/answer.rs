@@ -1,5 +1,5 @@
-//! What an answer means, by what the configuration says about it. Two things are looked for in its body: a text or a value
-//! that shows success, and codes, whose meaning `[providers.codes]` gives.
+//! What an answer means, by what the configuration says about it. Two things are looked for in its body: a text or a
+//! value that shows success, and codes, whose meaning `[providers.codes]` gives.
 
 use bytes::Bytes;
 use http::Response;

@@ -1,5 +1,5 @@
-//! What a gateway's webhook says, by the fields that the configuration names: of JSON by pointers or names, of a form or
-//! a query by names. Must not be asked before the secret is.
+//! What a gateway's webhook says, by the fields that the configuration names: of JSON by pointers or names, of a form
+//! or a query by names. Must not be asked before the secret is.
 
 use http::Method;
 use model::{Channel, Delivery};

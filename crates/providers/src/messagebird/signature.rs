@@ -1,5 +1,5 @@
-//! `MessageBird-Signature-JWT` (https://developers.messagebird.com/api/#verifying-http-requests): proves that MessageBird
-//! sent a webhook, by a token over its address and body. The older `MessageBird-Signature` is not taken.
+//! `MessageBird-Signature-JWT` (https://developers.messagebird.com/api/#verifying-http-requests): proves that
+//! MessageBird sent a webhook, by a token over its address and body. The older `MessageBird-Signature` is not taken.
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! What a webhook says: a status report, which comes by GET
-//! (https://developers.messagebird.com/api/sms-messaging/#handle-a-status-report), or an inbound message, of a long number
-//! or a short code. Must not be asked before the signature is.
+//! (https://developers.messagebird.com/api/sms-messaging/#handle-a-status-report), or an inbound message, of a long
+//! number or a short code. Must not be asked before the signature is.
 
 use http::Method;
 use model::{Channel, Delivery};

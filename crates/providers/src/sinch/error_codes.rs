@@ -1,5 +1,6 @@
-//! Sinch's codes: numbers in delivery reports (https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports),
-//! words in answers (https://developers.sinch.com/docs/sms/api-reference/status-codes). The words here are ours.
+//! Sinch's codes: numbers in delivery reports
+//! (https://developers.sinch.com/docs/sms/api-reference/sms/delivery-reports), words in answers
+//! (https://developers.sinch.com/docs/sms/api-reference/status-codes). The words here are ours.
 
 use crate::error_codes::{Class, ErrorCode, RETRY, entry};
 
