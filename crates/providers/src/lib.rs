@@ -22,6 +22,7 @@ mod wait;
 mod webhook;
 
 mod sendgrid;
+mod ses;
 mod smtp;
 mod twilio;
 
@@ -34,7 +35,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, smtp::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[sendgrid::KIND, ses::KIND, smtp::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
