@@ -31,6 +31,7 @@ mod infobip;
 mod messagebird;
 mod plivo;
 mod sendgrid;
+mod ses;
 mod sinch;
 mod smtp;
 mod telnyx;
@@ -55,6 +56,7 @@ pub const KINDS: &[Kind] = &[
     messagebird::KIND,
     plivo::KIND,
     sendgrid::KIND,
+    ses::KIND,
     sinch::KIND,
     smtp::KIND,
     telnyx::KIND,

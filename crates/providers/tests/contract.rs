@@ -18,6 +18,8 @@ mod tampering;
 #[path = "contract/vectors.rs"]
 mod vectors;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
@@ -230,6 +232,11 @@ fn request_json(request: &Request<Bytes>, fixture: &Fixture) -> Value {
         actual["form"] = json!(pairs);
     } else {
         actual["json"] = serde_json::from_slice(request.body()).unwrap();
+        // A whole mail in base64 is shown as a mail program reads it.
+        if let Some(mail_at) = fixture.json["mail_at"].as_str() {
+            let mail = actual["json"].pointer_mut(mail_at).unwrap();
+            *mail = smtp::mail_json(&BASE64.decode(mail.as_str().unwrap()).unwrap());
+        }
     }
     actual
 }
