@@ -18,13 +18,19 @@ mod kind;
 mod response_class;
 mod settings;
 mod shared_secret;
+mod standard_webhooks;
 mod wait;
 mod webhook;
 
+mod mailgun;
+mod postmark;
+mod resend;
 mod sendgrid;
 mod twilio;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
+pub use email::message_id_of;
+pub use email::received::message_id_in;
 pub use error_codes::{Class, UnknownClass};
 pub use kind::{Kind, Outgoing, Provider};
 pub use settings::{Settings, SettingsError};
@@ -33,7 +39,7 @@ pub use webhook::{
 };
 
 /// Every kind that the platform speaks.
-pub const KINDS: &[Kind] = &[sendgrid::KIND, twilio::KIND];
+pub const KINDS: &[Kind] = &[mailgun::KIND, postmark::KIND, resend::KIND, sendgrid::KIND, twilio::KIND];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
