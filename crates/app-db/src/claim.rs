@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::threads::Mail;
 use crate::{Client, Error};
 
 /// What a claim asks for.
@@ -52,6 +53,8 @@ pub struct Claimed {
     pub subject: Option<String>,
     pub body: String,
     pub attachments: Vec<String>,
+    /// The conversation's mails before it, oldest first, once [`crate::threads::fill`] has looked for them.
+    pub before: Vec<Mail>,
 }
 
 impl Claimed {
@@ -142,6 +145,7 @@ pub(crate) fn from_row(row: &Row) -> Result<Claimed, Error> {
         subject: row.get(14),
         body: row.get(15),
         attachments: row.get::<_, Option<Json<Vec<String>>>>(16).map_or_else(Vec::new, |json| json.0),
+        before: Vec::new(),
     })
 }
 

@@ -100,6 +100,7 @@ mod tests {
             subject: None,
             body: String::new(),
             attachments: Vec::new(),
+            before: Vec::new(),
         }
     }
 
