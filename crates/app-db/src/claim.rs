@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::threads::Mail;
 use crate::{Client, Error};
 
 /// What a claim asks for.
@@ -55,6 +56,8 @@ pub struct Claimed {
     pub subject: Option<String>,
     pub body: String,
     pub attachments: Vec<String>,
+    /// The conversation's mails before it, oldest first, once [`crate::threads::fill`] has looked for them.
+    pub before: Vec<Mail>,
 }
 
 impl Claimed {
@@ -159,6 +162,7 @@ pub(crate) fn from_row(row: &Row) -> Result<Claimed, Error> {
         body: row.get(15),
         attachments: row.get::<_, Option<Json<Vec<String>>>>(16).map_or_else(Vec::new, |json| json.0),
         confirming: row.get(17),
+        before: Vec::new(),
     })
 }
 

@@ -135,6 +135,7 @@ mod tests {
             subject: None,
             body: String::new(),
             attachments: Vec::new(),
+            before: Vec::new(),
         }
     }
 

@@ -30,6 +30,7 @@ pub mod receive;
 pub mod requeue;
 pub mod settle;
 mod text;
+pub mod threads;
 mod transaction;
 pub mod wake;
 

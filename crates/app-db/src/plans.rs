@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::messages::list::{Order, Source};
-use crate::{Client, claim, conversations, floors, messages, receipt_deadlines, settle};
+use crate::{Client, claim, conversations, floors, messages, receipt_deadlines, settle, threads};
 
 /// A million messages in 50,000 conversations, a fifth of them still in the outbox, over two weeks.
 const LOAD: &str = "
@@ -98,6 +98,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let statements = [
         ("claim", claim::claim_sql().to_owned(), claim_arguments),
         ("have_due", floors::have_due_sql(), have_due_arguments),
+        ("threads", threads::BEFORE.to_owned(), format!("array['{id}']::uuid[], array[1]::smallint[], 50")),
         ("settle", settle::settle_sql(settle::Needs::default()), settle_arguments.clone()),
         ("settle_all", settle::settle_sql(everything), settle_arguments),
         ("all", window(Source::All), window_arguments("null")),

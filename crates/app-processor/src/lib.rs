@@ -1,6 +1,7 @@
 //! app-processor: takes what is due in the outbox, chooses a provider, sends, settles. `run_once` tells the whole
 //! story. No database transaction is open during a provider call.
 
+mod attachments;
 mod breaker;
 mod candidate;
 mod claim;
@@ -16,6 +17,7 @@ mod send;
 mod settle;
 mod smtp;
 mod states;
+mod thread;
 mod try_send;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attachments::Fetcher;
 use crate::candidate::Candidates;
 use crate::claim::Floors;
 use crate::lanes::Lanes;
@@ -53,8 +56,8 @@ pub struct Parts {
 }
 
 /// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, states,
-/// housekeeping.
-pub const CONNECTIONS: usize = 7;
+/// housekeeping, files.
+pub const CONNECTIONS: usize = 8;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,8 @@ pub enum StartError {
     Entropy(String),
     #[error("a client for provider `{id}` cannot be made: {problem}")]
     Client { id: String, problem: String },
+    #[error("a client for attachments cannot be made: {0}")]
+    Fetcher(String),
 }
 
 /// One processor of any number: its identity as a lease owner, and its state.
@@ -73,6 +78,7 @@ struct Processor {
     ids: Arc<IdGenerator>,
     candidates: Candidates,
     lanes: Lanes,
+    fetcher: Fetcher,
     leases: Arc<Leases>,
     settler: Settler,
     floors: Floors,
@@ -89,6 +95,7 @@ impl Processor {
         let leases = Arc::new(Leases::new(parts.config.processor.lease));
         let candidates = Candidates::new(&parts.config, &parts.metrics)?;
         let lanes = Lanes::new(&parts.config.routes, &candidates);
+        let fetcher = Fetcher::new(&parts.config).map_err(StartError::Fetcher)?;
         let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
         Ok(Self {
             parts,
@@ -96,6 +103,7 @@ impl Processor {
             ids,
             candidates,
             lanes,
+            fetcher,
             leases,
             settler,
             floors: Floors::default(),

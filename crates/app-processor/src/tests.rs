@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod answers;
+mod attachments;
 mod confirming;
 mod database_away;
 mod draining;
+mod file_host;
 mod housekeeping;
 mod keeping_leases;
 mod provider;

@@ -6,21 +6,60 @@ pub(crate) mod html;
 pub(crate) mod inbound;
 pub(crate) mod mime;
 pub(crate) mod raw;
+pub(crate) mod received;
 pub(crate) mod status;
 
+use model::{Channel, Endpoint, Outcome, Reason};
+use secrecy::ExposeSecret;
 use url::Host;
+use uuid::Uuid;
 
-use crate::Outgoing;
+use crate::{Outgoing, Settings};
+
+/// Names under which our message id and attempt travel as metadata, variables or tags.
+pub(crate) const MESSAGE_ID_NAME: &str = "app_message_id";
+pub(crate) const ATTEMPT_NAME: &str = "app_attempt";
+
+/// # Errors
+/// Where the message is no mail between two addresses.
+pub(crate) fn check(message: &Outgoing<'_>, kind: &str) -> Result<(), Outcome> {
+    let detail = if message.channel != Channel::Email {
+        format!("{kind} sends email")
+    } else if !message.from.as_str().contains('@') || !message.to.as_str().contains('@') {
+        format!("{kind} sends from and to email addresses")
+    } else {
+        return Ok(());
+    };
+    Err(Outcome::Rejected { reason: Reason::Configuration, provider_code: None, detail })
+}
+
+/// The setting `from_name`: the display name of every sender.
+pub(crate) fn from_name(settings: &Settings) -> Option<String> {
+    let name = settings.optional("from_name")?;
+    Some(name.expose_secret().trim().replace(char::is_control, " ")).filter(|name| !name.is_empty())
+}
 
 /// The `Message-ID` of a mail of ours (RFC 5322 section 3.6.4), the same for every attempt: a recipient's server may
 /// then tell a repeated mail from a new one. In the sender's domain.
 pub(crate) fn message_id(message: &Outgoing<'_>) -> String {
-    let sender = ascii_address(message.from.as_str());
+    message_id_of(message.message_id, message.from)
+}
+
+/// The `Message-ID`, with its angle brackets, of the mail that this message of ours is sent as.
+pub fn message_id_of(message_id: Uuid, from: &Endpoint) -> String {
+    let sender = ascii_address(from.as_str());
     let domain = sender
         .as_deref()
         .and_then(|sender| sender.rsplit_once('@'))
         .map_or("localhost", |(_, domain)| domain);
-    format!("<{}@{domain}>", message.message_id)
+    format!("<{message_id}@{domain}>")
+}
+
+/// The header fields that are ours to set: our `Message-ID`, and what an answer says of the mails before it.
+pub(crate) fn headers(message: &Outgoing<'_>) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("Message-ID", message_id(message))];
+    headers.extend(threading(message));
+    headers
 }
 
 /// The address with its domain as it stands in the DNS (RFC 5891), as every server understands it. Nothing where the

@@ -2,6 +2,11 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest, Sha256};
+
+use crate::File;
+use crate::hex::hex;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) name: String,
@@ -57,6 +62,42 @@ pub(crate) fn parse<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'
         parts.push(read_part(part)?);
         rest = after;
     }
+}
+
+/// Fields, then files, each under its name: the content type and the body. The boundary is a hash of what it divides,
+/// which cannot hold it.
+pub(crate) fn write(fields: &[(&str, String)], files: &[(&str, &File)]) -> (String, Vec<u8>) {
+    let mut hash = Sha256::new();
+    fields.iter().for_each(|(_, value)| hash.update(value));
+    files.iter().for_each(|(_, file)| hash.update(&file.bytes));
+    let boundary = hex(&hash.finalize());
+    let mut body = Vec::new();
+    let mut part = |header: String, bytes: &[u8]| {
+        body.extend_from_slice(
+            format!("--{boundary}\r\nContent-Disposition: form-data; {header}\r\n\r\n").as_bytes(),
+        );
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    };
+    for (name, value) in fields {
+        part(format!("name=\"{}\"", escaped(name)), value.as_bytes());
+    }
+    for (name, File { filename, content_type, bytes }) in files {
+        let content_type = content_type.replace(char::is_control, "");
+        let header = format!(
+            "name=\"{}\"; filename=\"{}\"\r\nContent-Type: {content_type}",
+            escaped(name),
+            escaped(filename)
+        );
+        part(header, bytes);
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
+}
+
+/// As browsers do it (WHATWG HTML, multipart/form-data): UTF-8 as it is, and only these three escaped.
+fn escaped(name: &str) -> String {
+    name.replace('\r', "%0D").replace('\n', "%0A").replace('"', "%22")
 }
 
 fn read_part(part: &[u8]) -> Result<Part<'_>, FormDataError> {
@@ -138,6 +179,21 @@ mod tests {
         assert_eq!(parts[1].filename.as_deref(), Some("a\"b;c\\d.png"));
         assert_eq!(parts[1].content_type.as_deref(), Some("image/png"));
         assert_eq!(parts[1].bytes, [0xff]);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = File {
+            filename: "Gr\u{fc}\u{df}e \"1\"\r\n.txt".to_owned(),
+            content_type: "text/plain".to_owned(),
+            bytes: b"--\r\n\xff".to_vec(),
+        };
+        let (content_type, body) = write(&[("to", "a\r\n".to_owned())], &[("attachment", &file)]);
+        let parts = parse(&content_type, &body).unwrap();
+        assert_eq!((parts[0].name.as_str(), parts[0].bytes), ("to", &b"a\r\n"[..]));
+        assert_eq!(parts[1].filename.as_deref(), Some("Gr\u{fc}\u{df}e %221%22%0D%0A.txt"));
+        assert_eq!((parts[1].content_type.as_deref(), parts[1].bytes), (Some("text/plain"), &file.bytes[..]));
+        assert_eq!(parts.len(), 2);
     }
 
     #[test]

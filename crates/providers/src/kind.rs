@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderName, HeaderValue, Response};
 use jiff::Timestamp;
 use model::{Channel, Endpoint, Outcome, Reason};
 use uuid::Uuid;
@@ -89,6 +89,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`WebhookError`] where it is not from this provider, cannot be understood, or needs a document first.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError>;
+
+    /// The header that fetches a document which [`Self::webhook`] asked for by [`WebhookError::Needs`], where the
+    /// provider gives it to nobody else. Never sent on by a redirect.
+    fn document_authorization(&self, _url: &str) -> Option<(HeaderName, HeaderValue)> {
+        None
+    }
 }
 
 /// The answer came over a transport that the kind does not call.

@@ -7,6 +7,7 @@ mod base_url;
 mod call;
 mod callback;
 mod credentials;
+mod download;
 mod email;
 mod error_codes;
 mod form_data;
@@ -20,6 +21,7 @@ mod response_class;
 mod settings;
 mod shared_secret;
 mod signed_at;
+mod standard_webhooks;
 mod text_message;
 mod wait;
 mod webhook;
@@ -28,8 +30,11 @@ mod bandwidth;
 mod bird;
 mod http;
 mod infobip;
+mod mailgun;
 mod messagebird;
 mod plivo;
+mod postmark;
+mod resend;
 mod sendgrid;
 mod ses;
 mod sinch;
@@ -40,6 +45,8 @@ mod vonage;
 mod whatsapp;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
+pub use email::message_id_of;
+pub use email::received::message_id_in;
 pub use error_codes::{Class, UnknownClass};
 pub use kind::{Kind, Outgoing, Provider};
 pub use settings::{Settings, SettingsError};
@@ -53,8 +60,11 @@ pub const KINDS: &[Kind] = &[
     bird::KIND,
     http::KIND,
     infobip::KIND,
+    mailgun::KIND,
     messagebird::KIND,
     plivo::KIND,
+    postmark::KIND,
+    resend::KIND,
     sendgrid::KIND,
     ses::KIND,
     sinch::KIND,

@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use model::{Channel, Outcome, Reason};
 use p256::ecdsa::VerifyingKey;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::email::content::{self, Content};
+use crate::email::{self, ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::inbound_text::code_word;
 use crate::response_class::by_status;
 use crate::{
@@ -35,12 +36,7 @@ pub(crate) const KIND: Kind = Kind {
     configure,
 };
 
-const KEYS: &[&str] = &["api_key", "webhook_public_key", "inbound_secret"];
-
-/// Names of `custom_args`, which every event repeats at its top level: prefixed, so that they meet no field of
-/// SendGrid's own (`attempt` is one).
-const MESSAGE_ID_ARG: &str = "app_message_id";
-const ATTEMPT_ARG: &str = "app_attempt";
+const KEYS: &[&str] = &["api_key", "webhook_public_key", "inbound_secret", "from_name"];
 
 /// Absolute, in unix seconds. Mail send answers 429 with it and without `Retry-After`.
 const RESET_HEADER: &str = "x-ratelimit-reset";
@@ -52,6 +48,7 @@ struct SendGrid {
     authorization: HeaderValue,
     webhook_public_key: Option<VerifyingKey>,
     inbound_secret: Option<SecretString>,
+    from_name: Option<String>,
     verify: bool,
 }
 
@@ -68,23 +65,14 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
         authorization,
         webhook_public_key,
         inbound_secret: settings.optional("inbound_secret"),
+        from_name: email::from_name(settings),
         verify: settings.verify,
     }))
 }
 
 impl Provider for SendGrid {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        let misfit = |detail: &str| Outcome::Rejected {
-            reason: Reason::Configuration,
-            provider_code: None,
-            detail: detail.to_owned(),
-        };
-        if message.channel != Channel::Email {
-            return Err(misfit("sendgrid sends email"));
-        }
-        if !message.from.as_str().contains('@') || !message.to.as_str().contains('@') {
-            return Err(misfit("sendgrid sends from and to email addresses"));
-        }
+        email::check(message, "sendgrid")?;
         let Content { subject, text, html } = content::of(message);
         let part = |media_type: &str, value: String| json!({ "type": media_type, "value": value });
         // Mail send demands text before HTML.
@@ -93,19 +81,40 @@ impl Provider for SendGrid {
                 .into_iter()
                 .flatten()
                 .collect();
-        let body = json!({
+        let mut from = json!({ "email": message.from.as_str() });
+        if let Some(name) = &self.from_name {
+            from["name"] = name.as_str().into();
+        }
+        let headers: Map<String, Value> = email::headers(message)
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let mut body = json!({
             "personalizations": [{
                 "to": [{ "email": message.to.as_str() }],
-                // Strings: a number is answered with a 400 that names no field.
+                // Strings: a number is answered with a 400 that names no field. Every event repeats them at its top
+                // level: their prefix keeps them off SendGrid's own fields (`attempt` is one).
                 "custom_args": {
-                    MESSAGE_ID_ARG: message.message_id.to_string(),
-                    ATTEMPT_ARG: message.attempt.to_string(),
+                    MESSAGE_ID_NAME: message.message_id.to_string(),
+                    ATTEMPT_NAME: message.attempt.to_string(),
                 },
             }],
-            "from": { "email": message.from.as_str() },
+            "from": from,
             "subject": subject,
             "content": parts,
+            "headers": headers,
         });
+        if !message.files.is_empty() {
+            let attachments = message.files.iter().map(|file| {
+                json!({
+                    "content": content::base64(file),
+                    "type": file.content_type,
+                    "filename": file.filename,
+                    "disposition": "attachment",
+                })
+            });
+            body["attachments"] = attachments.collect();
+        }
         Ok(Call::Http(http_call::post_json(&self.mail_send_uri, &self.authorization, &body)))
     }
 

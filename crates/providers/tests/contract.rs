@@ -5,6 +5,8 @@
 
 #[path = "contract/fixture.rs"]
 mod fixture;
+#[path = "contract/multipart.rs"]
+mod multipart;
 #[path = "contract/registry.rs"]
 mod registry;
 #[path = "contract/schema.rs"]
@@ -227,7 +229,24 @@ fn request_json(request: &Request<Bytes>, fixture: &Fixture) -> Value {
         .collect();
     let mut actual =
         json!({ "method": request.method().as_str(), "url": request.uri().to_string(), "headers": headers });
-    if fixture.json["request"]["json"].is_null() {
+    if let Some(parts) = multipart::parts(request) {
+        // Its boundary is the adapter's business.
+        actual["headers"]["content-type"] = json!("multipart/form-data");
+        let part = |part: multipart::Part| match part.filename {
+            None => json!([part.name, String::from_utf8(part.bytes).unwrap()]),
+            // Bytes as the characters of their numbers.
+            Some(filename) => {
+                let text: String = part.bytes.iter().map(|&byte| char::from(byte)).collect();
+                json!({
+                    "name": part.name,
+                    "filename": filename,
+                    "content_type": part.content_type,
+                    "text": text,
+                })
+            }
+        };
+        actual["multipart"] = parts.into_iter().map(part).collect();
+    } else if fixture.json["request"]["json"].is_null() {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(request.body()).into_owned().collect();
         actual["form"] = json!(pairs);
     } else {

@@ -42,6 +42,7 @@ fn shown(config: &service::Config) -> Value {
     };
     let server = &config.server;
     let processor = &config.processor;
+    let attachments = &config.attachments;
     json!({
         "database": database,
         "listen": config.listen.to_string(),
@@ -63,6 +64,14 @@ fn shown(config: &service::Config) -> Value {
             "notify": processor.notify,
             "listen": processor.listen.to_string(),
             "receipt_deadline_s": processor.receipt_deadline.map_or(0, |deadline| deadline.as_secs()),
+        },
+        "attachments": {
+            "fetch": attachments.fetch,
+            "bytes_max": attachments.bytes_max,
+            "total_bytes_max": attachments.total_bytes_max,
+            "timeout_s": attachments.timeout.as_secs_f64(),
+            "on_failure": attachments.on_failure,
+            "allow_private": attachments.allow_private,
         },
         "webhooks": { "secret": if config.webhook_secret.is_some() { "set" } else { "not set" } },
         "retention": { "messages_days": config.retention.map(|keep| keep.as_secs() / 86_400) },

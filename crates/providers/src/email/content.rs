@@ -1,6 +1,9 @@
 //! What a mail says: subject, text and HTML. An attachment that was not fetched is a link below the body.
 
-use crate::Outgoing;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use crate::{File, Outgoing};
 
 use super::html::{escape, is_html, to_text};
 
@@ -28,6 +31,11 @@ pub(crate) struct Content {
 pub(crate) fn of(message: &Outgoing<'_>) -> Content {
     let (text, html) = parts(message.body, message.attachments);
     Content { subject: subject(message.subject), text, html }
+}
+
+/// An attachment's bytes as JSON can hold them.
+pub(crate) fn base64(file: &File) -> String {
+    BASE64.encode(&file.bytes)
 }
 
 fn parts(body: &str, attachments: &[String]) -> (Option<String>, Option<String>) {

@@ -3,14 +3,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
-use sha2::{Digest, Sha256};
 
 use super::delivery_report;
-use crate::hex::hex;
 use crate::inbound_text::storable;
 use crate::{File, Receipt};
-
-const MESSAGE_ID_BYTES_MAX: usize = 255;
 
 /// The header of a mail, from its own fields or from its whole source.
 #[derive(Debug, Default)]
@@ -53,17 +49,6 @@ pub(crate) fn read_source(source: &[u8]) -> Option<Mail> {
         return Some(Mail::Report(receipts));
     }
     Some(Mail::Message(Source { header, body: body_of(&message), files: files_of(&message) }))
-}
-
-/// The same for every delivery of one mail to one recipient, and different otherwise. The first recipient in the
-/// header gets the Message-ID as it is; others, who may be told of the same mail in another delivery, get it with a
-/// mark of their own. Nothing where there is no Message-ID to go by.
-pub(crate) fn reference(header: &Header, to: &str) -> Option<String> {
-    let id = header.message_id.as_ref().filter(|id| id.len() <= MESSAGE_ID_BYTES_MAX)?;
-    if header.to.first().is_some_and(|first| first.eq_ignore_ascii_case(to)) {
-        return Some(id.clone());
-    }
-    Some(format!("{id}/{}", &hex(&Sha256::digest(to.to_ascii_lowercase().as_bytes()))[..16]))
 }
 
 /// The recipient that a server noted at delivery, for mail that comes without its envelope.

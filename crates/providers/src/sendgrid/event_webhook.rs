@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use model::Delivery;
 use serde_json::{Map, Value};
 
-use super::{ATTEMPT_ARG, MESSAGE_ID_ARG};
+use crate::email::{ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::inbound_text::{code_word, our_reference};
 use crate::{Receipt, Webhook, WebhookError};
 
@@ -37,7 +37,7 @@ fn receipt(event: &Map<String, Value>) -> Option<Receipt> {
         "bounce" | "dropped" => Delivery::Undelivered,
         _ => return None,
     };
-    let (message_id, attempt) = our_reference(text(MESSAGE_ID_ARG).unwrap_or_default(), text(ATTEMPT_ARG));
+    let (message_id, attempt) = our_reference(text(MESSAGE_ID_NAME).unwrap_or_default(), text(ATTEMPT_NAME));
     // `<X-Message-Id>.<filter suffix>`
     let provider_message_id = text("sg_message_id").and_then(|id| code_word(id.split('.').next()?));
     if message_id.is_none() && provider_message_id.is_none() {

@@ -6,19 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use encoding_rs::Encoding;
 use jiff::Timestamp;
 use mail_parser::decoders::charsets::map::charset_decoder;
-use model::Channel;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
-use crate::email::inbound::{
-    self as inbound_email, Mail, Source, address_in, believable, file_name, media_type,
-};
+use crate::email::inbound::{self as inbound_email, Mail, Source, address_in, file_name, media_type};
+use crate::email::received;
 use crate::form_data::{self, Part};
-use crate::hex::hex;
 use crate::inbound_text::storable;
-use crate::{File, InboundMessage, Webhook, WebhookError};
-
-const RECIPIENTS_MAX: usize = 100;
+use crate::{File, Webhook, WebhookError};
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
@@ -34,31 +28,12 @@ pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<We
         },
         None => form.as_source(),
     };
-    let from = source.header.from.clone().or_else(|| address_in(&form.text("from")?)).or(envelope.from);
-    let from = from.filter(|from| !from.trim().is_empty()).ok_or_else(|| unparsable("it names no sender"))?;
-    // The envelope says who it is for: the header's To knows neither bcc nor aliases.
-    let recipients: BTreeSet<String> = match envelope.to {
-        to if to.is_empty() => source.header.to.iter().take(1).cloned().collect(),
-        to => to.into_iter().take(RECIPIENTS_MAX).collect(),
-    };
-    if recipients.is_empty() {
-        return Err(unparsable("its envelope names no recipient"));
-    }
-    let subject = source.header.subject.clone().filter(|subject| !subject.trim().is_empty());
-    let inbound = recipients
-        .into_iter()
-        .map(|to| InboundMessage {
-            provider_message_id: provider_message_id(&source, &form, &to),
-            channel: Channel::Email,
-            from: storable(from.as_str()),
-            to: storable(to),
-            subject: subject.clone(),
-            body: source.body.clone(),
-            attachments: Vec::new(),
-            files: source.files.clone(),
-            timestamp: believable(source.header.date, now),
-        })
-        .collect();
+    let from = form.text("from").and_then(|from| address_in(&from)).or(envelope.from);
+    // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
+    let identity = ["email", "headers", "from", "subject", "text", "html"];
+    let identity = identity.map(|name| form.bytes(name).unwrap_or_default());
+    let recipients: BTreeSet<String> = envelope.to.into_iter().collect();
+    let inbound = received::messages(&source, from, recipients, &identity, now)?;
     Ok(Webhook { inbound, ..Webhook::default() })
 }
 
@@ -159,24 +134,6 @@ fn decode(bytes: &[u8], charset: &str) -> String {
         Some(decoder) => decoder(bytes),
         None => String::from_utf8_lossy(bytes).into_owned(),
     }
-}
-
-/// By the Message-ID, else by what the mail says.
-fn provider_message_id(source: &Source, form: &Form<'_>, to: &str) -> String {
-    inbound_email::reference(&source.header, to).unwrap_or_else(|| {
-        let mut hash = Sha256::new();
-        hash.update(to.to_ascii_lowercase().as_bytes());
-        // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
-        for name in ["email", "headers", "from", "subject", "text", "html"] {
-            let bytes = form.bytes(name).unwrap_or_default();
-            hash.update(bytes.len().to_be_bytes());
-            hash.update(bytes);
-        }
-        for file in &source.files {
-            hash.update(&file.bytes);
-        }
-        format!("sha256:{}", hex(&hash.finalize()))
-    })
 }
 
 fn unparsable(why: &str) -> WebhookError {
