@@ -8,7 +8,8 @@ use crate::Medium;
 use crate::known_numbers::Packed;
 
 /// A normalised address: an E.164 number (`+12025550100`), a short code (`12345`), an alphanumeric sender id
-/// (`ACME`), an email address, or WhatsApp's id of somebody who shows no number (`US.13491208655302741918`). `Debug` shows no more than its ends: endpoints are personal.
+/// (`ACME`), an email address, or WhatsApp's id of somebody who shows no number (`US.13491208655302741918`). `Debug`
+/// shows no more than its ends: endpoints are personal.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint(String);
 

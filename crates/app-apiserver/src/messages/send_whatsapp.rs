@@ -20,7 +20,8 @@ describe_sending! {
     SendWhatsapp {
         /// The business's number, in E.164.
         from: String,
-        /// A phone number, best in E.164 with its plus; or the id of a user who shows none, as inbound messages have it.
+        /// A phone number, best in E.164 with its plus; or the id of a user who shows none, as inbound messages have
+        /// it.
         to: String,
         /// Up to 4,096 characters; providers may take fewer, with an attachment mostly 1,024. May be empty only where
         /// there is an attachment.
