@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use service::Clock;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -82,6 +85,39 @@ pub async fn send_all(
         ids.extend(sent??);
     }
     Ok(ids)
+}
+
+/// Messages at a steady rate, each sent at its own time, whatever became of those before it.
+#[derive(Debug)]
+pub struct Steady(JoinSet<anyhow::Result<(Uuid, Timestamp)>>);
+
+impl Steady {
+    /// `count` messages, `rate` a second.
+    pub fn start(api: &HttpClient, rate: usize, count: usize) -> Self {
+        let began = Instant::now();
+        let mut sending = JoinSet::new();
+        for n in 0..count {
+            let api = api.clone();
+            sending.spawn(async move {
+                tokio::time::sleep_until(began + Duration::from_secs_f64(n as f64 / rate as f64)).await;
+                let id = send(&api, &nth_sms(n)).await?;
+                Ok((id, Clock::System.now()))
+            });
+        }
+        Self(sending)
+    }
+
+    /// Each message, and when it was answered with 202.
+    ///
+    /// # Errors
+    /// When one was not.
+    pub async fn finish(mut self) -> anyhow::Result<Vec<(Uuid, Timestamp)>> {
+        let mut accepted = Vec::with_capacity(self.0.len());
+        while let Some(sent) = self.0.join_next().await {
+            accepted.push(sent??);
+        }
+        Ok(accepted)
+    }
 }
 
 /// What the clients saw.

@@ -46,6 +46,15 @@ impl Installation {
         Ok(wanted.len() - usize::try_from(row.get::<_, i64>(0))?)
     }
 
+    /// What became of each message.
+    ///
+    /// # Errors
+    /// As the database gives them.
+    pub async fn deliveries(&self) -> anyhow::Result<HashMap<Uuid, String>> {
+        let rows = self.pool.get().await?.query("select id, delivery_tag from messages", &[]).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
     /// The leases that are held, or were when their holder was killed.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 mod accept_together;
 mod backlog_of_the_down;
 mod eight_calls;
+mod failover;
 mod first_messages;
 mod hanging_provider;
 pub mod idle_latency;
@@ -13,7 +14,9 @@ mod kill_between;
 mod kill_postgres;
 mod kill_processor;
 mod outcomes;
+mod rate_limit;
 mod several_processors;
+mod shuffled_receipts;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -67,6 +70,17 @@ pub const SCENARIOS: &[Scenario] = &[
         "backlog-of-the-down",
         backlog_of_the_down,
         "500,000 ahead for a provider that is down hold up nobody"
+    ),
+    scenario!(
+        "failover",
+        failover,
+        "5xx for 30 s under 500 a second: the next provider takes over, and gives back"
+    ),
+    scenario!("rate-limit", rate_limit, "four processors keep one provider's rate together"),
+    scenario!(
+        "shuffled-receipts",
+        shuffled_receipts,
+        "receipts shuffled, repeated and before the answer: each delivery right, none seen to go back"
     ),
     scenario!("idle-latency", idle_latency, "202 sent to provider called, idle, with and without NOTIFY"),
 ];

@@ -69,6 +69,22 @@ impl Simulator {
         Ok(self.http.get_json::<Ledger>("/ledger").await?.messages)
     }
 
+    /// A part of the ledger, by the query of its address.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn some_of_ledger(&self, query: &str) -> anyhow::Result<Vec<Entry>> {
+        Ok(self.http.get_json::<Ledger>(&format!("/ledger{query}")).await?.messages)
+    }
+
+    /// Every call of a send route.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn calls(&self) -> anyhow::Result<Vec<Call>> {
+        Ok(self.http.get_json::<Calls>("/calls").await?.calls)
+    }
+
     /// What was accepted for one of our messages.
     ///
     /// # Errors
