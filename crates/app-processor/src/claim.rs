@@ -61,17 +61,19 @@ impl Processor {
         let claimed = app_db::claim::claim(&client, request).await?;
         let was_full = claimed.len() == limit;
         self.floors.change(route, |known| known.raise(&floors, &claimed));
-        let (settlements, sendable) = self.sort_out(claimed);
+        let (settlements, mut sendable) = self.sort_out(claimed);
         self.leases.begin(sendable.iter().map(Claimed::lease), began);
         self.settle_unsent(&client, &settlements).await;
         self.parts.metrics.claim_duration_seconds.observe(began.elapsed().as_secs_f64());
-        if !self.leases.is_fresh(began) {
-            // The database took its time: before these were sent, their leases might be over.
+        let threaded = app_db::threads::fill(&client, &mut sendable).await;
+        if threaded.is_err() || !self.leases.is_fresh(began) {
+            // The database took its time, or is away: before these were sent, their leases might be over.
             let leases: Vec<Lease> = sendable.iter().map(Claimed::lease).collect();
             let released = app_db::claim::release(&client, self.owner, &leases).await;
             // Ours no more, also where they could not be given back: then they lapse.
             self.leases.end(leases);
             self.floors.change(route, |floors| *floors = floors::Floors::default());
+            threaded?;
             released?;
             return Ok(Claim { sendable: Vec::new(), was_full: true });
         }

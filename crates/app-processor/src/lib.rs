@@ -1,6 +1,7 @@
 //! app-processor: takes what is due in the outbox, chooses a provider, sends, settles. `run_once` tells the whole
 //! story. No database transaction is open during a provider call.
 
+mod attachments;
 mod claim;
 mod drain;
 mod housekeeping;
@@ -11,6 +12,7 @@ mod route;
 mod run_once;
 mod send;
 mod settle;
+mod thread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::attachments::Fetcher;
 use crate::claim::Floors;
 use crate::lease::Leases;
 use crate::route::Candidates;
@@ -43,8 +46,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
 }
 
-/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, housekeeping.
-pub const CONNECTIONS: usize = 6;
+/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, housekeeping, files.
+pub const CONNECTIONS: usize = 7;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,8 @@ pub enum StartError {
     Entropy(String),
     #[error("a client for provider `{id}` cannot be made: {problem}")]
     Client { id: String, problem: String },
+    #[error("a client for attachments cannot be made: {0}")]
+    Fetcher(String),
 }
 
 /// One processor of any number: its identity as a lease owner, and its state.
@@ -62,6 +67,7 @@ struct Processor {
     owner: Uuid,
     ids: Arc<IdGenerator>,
     candidates: Candidates,
+    fetcher: Fetcher,
     leases: Arc<Leases>,
     settler: Settler,
     floors: Floors,
@@ -77,12 +83,14 @@ impl Processor {
         let owner = ids.next(parts.clock.now(), model::Bucket(0));
         let leases = Arc::new(Leases::new(parts.config.processor.lease));
         let candidates = Candidates::new(&parts.config, &parts.metrics)?;
+        let fetcher = Fetcher::new(&parts.config).map_err(StartError::Fetcher)?;
         let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
         Ok(Self {
             parts,
             owner,
             ids,
             candidates,
+            fetcher,
             leases,
             settler,
             floors: Floors::default(),

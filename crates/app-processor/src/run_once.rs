@@ -1,4 +1,5 @@
-//! The whole story of a message going out: claim → route → send → settle, each a file beside this one.
+//! The whole story of a message going out: claim → route → send → settle, each a file beside this one. What email is
+//! sent with is gathered before (`attachments`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,10 +142,17 @@ impl Processor {
     ) {
         let held = HeldLease { leases: Arc::clone(&self.leases), lease: claimed.lease() };
         let began = Instant::now();
-        let call = candidate.meters.call();
-        let outcome = self.send(&candidate, &claimed).await;
-        drop(call);
-        candidate.learn(&outcome);
+        let outcome = match self.gather(&claimed).await {
+            Ok(gathered) => {
+                let call = candidate.meters.call();
+                let outcome = self.send(&candidate, &claimed, &gathered).await;
+                drop(call);
+                candidate.learn(&outcome);
+                outcome
+            }
+            // The provider was not asked: nothing is to be learnt about it.
+            Err(outcome) => outcome,
+        };
         drop(permit);
         if candidate.has_room_for_who_waits() {
             self.room.notify_one();

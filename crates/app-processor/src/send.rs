@@ -19,7 +19,9 @@ use service::ProviderConfig;
 use tokio::time::{Instant, timeout};
 
 use crate::Processor;
+use crate::attachments::Gathered;
 use crate::route::Candidate;
+use crate::thread::Thread;
 
 /// Longer answers are not read: no provider has anything to say in so many bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -97,8 +99,14 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 impl Processor {
     /// One attempt.
-    pub(crate) async fn send(&self, candidate: &Candidate, claimed: &Claimed) -> Outcome {
+    pub(crate) async fn send(
+        &self,
+        candidate: &Candidate,
+        claimed: &Claimed,
+        gathered: &Gathered<'_>,
+    ) -> Outcome {
         let provider = &candidate.config;
+        let thread = Thread::after(&claimed.before);
         let outgoing = Outgoing {
             message_id: claimed.message_id,
             attempt: claimed.attempt + 1,
@@ -107,10 +115,10 @@ impl Processor {
             to: &claimed.target,
             subject: claimed.subject.as_deref(),
             body: &claimed.body,
-            attachments: &claimed.attachments,
-            files: &[],
-            in_reply_to: None,
-            references: &[],
+            attachments: &gathered.links,
+            files: &gathered.files,
+            in_reply_to: thread.in_reply_to.as_deref(),
+            references: &thread.references,
             webhook_url: &candidate.webhook_url,
         };
         let began = Instant::now();

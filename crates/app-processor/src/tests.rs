@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod answers;
+mod attachments;
 mod database_away;
 mod draining;
+mod file_host;
 mod housekeeping;
 mod keeping_leases;
 mod provider;

@@ -7,6 +7,7 @@ mod base_url;
 mod call;
 mod callback;
 mod credentials;
+mod download;
 mod email;
 mod error_codes;
 mod form_data;

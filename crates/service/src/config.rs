@@ -2,6 +2,7 @@
 //! pass, each with its key, its place and what would be right. Must not touch the network or the database, nor repeat
 //! a line of the file: it may hold a secret.
 
+mod attachments;
 mod providers;
 mod public_url;
 mod routes;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
+pub use self::attachments::{Attachments, OnFailure};
 pub use self::providers::check_id as check_provider_id;
 use self::value::{Environment, Problems};
 
@@ -32,6 +34,7 @@ pub struct Config {
     pub public_url: String,
     pub server: Server,
     pub processor: Processor,
+    pub attachments: Attachments,
     pub webhook_secret: Option<SecretString>,
     pub addressing: Addressing,
     /// Messages older than this are dropped with their week. Absent: kept for ever.
@@ -120,6 +123,7 @@ impl fmt::Display for ConfigError {
 struct File {
     server: Server,
     processor: RawProcessor,
+    attachments: attachments::RawAttachments,
     webhooks: RawWebhooks,
     addresses: RawAddresses,
     retention: RawRetention,
@@ -210,6 +214,7 @@ impl Config {
         let public_url = public_url::configure(listen, environment, &mut problems);
         warnings.extend(public_url::warning(&public_url, &providers));
         let processor = processor(file.processor, environment, &mut problems);
+        let attachments = attachments::configure(file.attachments, &mut problems);
         let addressing = match file.addresses.default_region.as_deref().map(Addressing::with_default_region) {
             None => Addressing::default(),
             Some(Ok(addressing)) => addressing,
@@ -249,6 +254,7 @@ impl Config {
             public_url,
             server,
             processor,
+            attachments,
             webhook_secret,
             addressing,
             retention,

