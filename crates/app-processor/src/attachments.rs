@@ -98,6 +98,9 @@ impl Processor {
                 }
             }
         }
+        if !self.leases.is_kept(claimed.lease()) {
+            return Err(Outcome::Unreachable { detail: "the lease was lost during the fetch".to_owned() });
+        }
         Ok(Gathered { files, links: Cow::Owned(links) })
     }
 

@@ -24,13 +24,18 @@ pub(crate) struct Leases {
 #[derive(Debug)]
 struct Held {
     leases: HashSet<Lease>,
+    /// Those of them that were not ours any more when they were to be extended.
+    lost: HashSet<Lease>,
     /// When every held lease was last known to be good.
     good_at: Instant,
 }
 
 impl Leases {
     pub(crate) fn new(lease: Duration) -> Self {
-        Self { lease, held: Mutex::new(Held { leases: HashSet::new(), good_at: Instant::now() }) }
+        Self {
+            lease,
+            held: Mutex::new(Held { leases: HashSet::new(), lost: HashSet::new(), good_at: Instant::now() }),
+        }
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Held> {
@@ -55,7 +60,15 @@ impl Leases {
         let mut held = self.held();
         for lease in leases {
             held.leases.remove(&lease);
+            held.lost.remove(&lease);
         }
+    }
+
+    /// Whether a call may still begin under a lease that was taken some time ago: otherwise another processor may have
+    /// the message by now.
+    pub(crate) fn is_kept(&self, lease: Lease) -> bool {
+        let held = self.held();
+        self.is_fresh(held.good_at) && !held.lost.contains(&lease)
     }
 
     /// How many calls are under way or wait for their settle.
@@ -102,8 +115,16 @@ impl Processor {
         let leases: Vec<Lease> = self.leases.held().leases.iter().copied().collect();
         let client = app_db::pool::get(&self.parts.pool).await?;
         // What is not extended is either settled by now or lost; the settle finds out which.
-        app_db::claim::extend(&client, self.owner, self.parts.config.processor.lease, &leases).await?;
-        self.leases.held().good_at = began;
+        let lease = self.parts.config.processor.lease;
+        let extended = app_db::claim::extend(&client, self.owner, lease, &leases).await?;
+        let mut held = self.leases.held();
+        held.good_at = began;
+        if extended.len() < leases.len() {
+            let extended: HashSet<Lease> = extended.into_iter().collect();
+            let lost = leases.into_iter().filter(|lease| !extended.contains(lease));
+            let lost: Vec<Lease> = lost.filter(|lease| held.leases.contains(lease)).collect();
+            held.lost.extend(lost);
+        }
         Ok(())
     }
 }

@@ -21,7 +21,17 @@ fn keys_of(section: &str) -> Vec<String> {
 #[test]
 fn every_key_of_every_section_is_documented() {
     let documentation = documentation();
-    for section in ["", "[server]", "[processor]", "[webhooks]", "[addresses]", "[retention]", "[[routes]]"] {
+    let sections = [
+        "",
+        "[server]",
+        "[processor]",
+        "[attachments]",
+        "[webhooks]",
+        "[addresses]",
+        "[retention]",
+        "[[routes]]",
+    ];
+    for section in sections {
         let keys = keys_of(section);
         assert!(!keys.is_empty(), "{section}");
         for key in keys {

@@ -2,8 +2,9 @@
 //! HMAC-SHA256 over id, timestamp and raw body. Svix sends the same under header names of its own.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64_NO_PAD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use sha2::Sha256;
@@ -13,14 +14,21 @@ use crate::{SettingsError, WebhookError, WebhookRequest};
 /// Every delivery is signed anew, so that its timestamp is the time of that delivery.
 const AGE_MAX_S: u64 = 5 * 60;
 
+/// As the libraries decode secrets: neither padding nor what the last character says too much matters.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
 /// `whsec_` and base64; the prefix and the padding may be missing.
 ///
 /// # Errors
 /// Where it is no such secret. `key` is the setting that holds it.
 pub(crate) fn signing_key(key: &str, secret: &SecretString) -> Result<SecretSlice<u8>, SettingsError> {
     let text = secret.expose_secret().trim();
-    let text = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
-    match BASE64_NO_PAD.decode(text) {
+    match LENIENT.decode(text.strip_prefix("whsec_").unwrap_or(text)) {
         Ok(bytes) if !bytes.is_empty() => Ok(bytes.into()),
         _ => Err(SettingsError::new(key, "must be the webhook's signing secret: whsec_ and base64")),
     }
@@ -71,4 +79,20 @@ fn matches(key: &SecretSlice<u8>, parts: &[&[u8]; 3], signature: &[u8]) -> bool 
         let mac = mac.chain_update(id).chain_update(b".").chain_update(timestamp).chain_update(b".");
         mac.chain_update(body).verify_slice(signature).is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_taken_in_every_form_that_it_is_shown_in() {
+        let key = |text: &str| signing_key("webhook_secret", &text.into());
+        for text in ["whsec_AAECAw==", "whsec_AAECAw", "AAECAw==", " AAECAw\n"] {
+            assert_eq!(key(text).unwrap().expose_secret(), [0, 1, 2, 3], "{text}");
+        }
+        for text in ["whsec_", "", "no base64"] {
+            assert_eq!(key(text).unwrap_err().key, "webhook_secret", "{text}");
+        }
+    }
 }

@@ -191,6 +191,29 @@ async fn a_message_waits_for_a_file_that_may_be_had_later_where_it_needs_it() {
 }
 
 #[tokio::test]
+async fn a_message_that_another_took_during_the_fetch_is_not_sent() {
+    let host = FileHost::start(&[("/a", "200 OK", "a")]).await;
+    let mut mailing = Mailing::new().await;
+    let slow = format!("{PRIVATE}timeout_s = 1\n");
+    let message = mailing.stage.accept_on("email", mailing.mail(&[host.url("/never")])).await;
+    let processor = mailing.stage.processor(&mailing.config(&slow));
+    step(&processor).await;
+    let another = mailing.stage.owner;
+    mailing
+        .stage
+        .execute(&format!(
+            "update outbox set lease_no = lease_no + 1, leased_by = '{another}' where message_id = '{}'",
+            message.id
+        ))
+        .await;
+    processor.extend_leases().await.unwrap();
+    settled(&processor).await;
+    assert!(mailing.provider.has_no_more_calls());
+    let row = mailing.stage.row(message.id).await.unwrap();
+    assert_eq!((row.leased_by, row.lease_no), (Some(another), 2));
+}
+
+#[tokio::test]
 async fn a_file_of_ours_is_read_from_the_database() {
     let mut mailing = Mailing::new().await;
     let fixtures = &mailing.stage.fixtures;
