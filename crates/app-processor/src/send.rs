@@ -138,9 +138,9 @@ impl Processor {
 
 /// A connector whose whole work, name look-up and TLS included, has a time limit.
 #[derive(Clone, Debug)]
-struct Timed<C> {
-    connector: C,
-    limit: Duration,
+pub(crate) struct Timed<C> {
+    pub(crate) connector: C,
+    pub(crate) limit: Duration,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -26,12 +27,15 @@ use url::{Host, Url};
 
 use super::public_address::is_public;
 use super::{Failure, too_large};
+use crate::send::Timed;
 
 const REDIRECTS_MAX: usize = 3;
+/// A host that cannot be found or reached does not use up the time of the others.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Debug)]
 pub(super) struct Downloader {
-    client: Client<HttpsConnector<HttpConnector<PublicOnly>>, Empty<Bytes>>,
+    client: Client<Timed<HttpsConnector<HttpConnector<PublicOnly>>>, Empty<Bytes>>,
     allow_private: bool,
 }
 
@@ -46,6 +50,7 @@ impl Downloader {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
+        let https = Timed { connector: https, limit: CONNECT_TIMEOUT };
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https);
         Ok(Self { client, allow_private })
     }

@@ -113,6 +113,18 @@ async fn nothing_is_fetched_from_addresses_that_are_not_public() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_not_public_is_told_from_one_that_cannot_be_reached() {
+    let mut mailing = Mailing::new().await;
+    let fail = "[attachments]\non_failure = \"fail\"\n";
+    for name in ["127.0.0.1", "localhost"] {
+        let failed = mailing.fail(fail, &[format!("http://{name}:9/a")]).await;
+        assert_eq!(failed.status, Status::Failed, "{name}");
+        let detail = failed.status_payload.unwrap().detail.unwrap();
+        assert!(detail.contains("is not public"), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_fetched_where_that_is_switched_off() {
     let host = FileHost::start(&[("/a", "200 OK", "a")]).await;
     let mut mailing = Mailing::new().await;
