@@ -1,28 +1,26 @@
 //! `POST` and `GET /api/webhooks/{provider_id}`: a provider's own format, verified by its adapter. What it says is
 //! stored before it is answered; what cannot be verified or understood is kept and answered 4xx.
 
+pub(crate) mod documents;
 pub(crate) mod generic;
 mod keep;
 pub(crate) mod receive_email;
 pub(crate) mod receive_sms;
 pub(crate) mod store;
-
-use std::sync::Arc;
+mod understand;
 
 use app_db::quarantine::Reason;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use providers::{Provider, Webhook, WebhookError, WebhookRequest};
+use providers::{Webhook, WebhookError};
 use service::metrics::ProviderResult;
 
 use self::keep::Arrived;
+use self::understand::understand;
 use crate::App;
 use crate::problem::Problem;
-
-/// Larger ones are read on a thread of their own: inbound email is megabytes of MIME.
-const READ_INLINE_BYTES_MAX: usize = 128 << 10;
 
 /// Receive a provider's webhook
 ///
@@ -44,6 +42,8 @@ const READ_INLINE_BYTES_MAX: usize = 128 << 10;
             content_type = "application/problem+json"),
         (status = 404, description = "`provider_not_found`", body = Problem,
             content_type = "application/problem+json"),
+        (status = 503, description = "`webhook_document_unavailable`, `webhook_not_confirmed`: deliver it again",
+            body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn receive_webhook(
@@ -65,8 +65,10 @@ pub(crate) async fn receive_webhook(
         body: body.bytes,
         share: body.share,
     };
-    let (arrived, read) = read(&app, Arc::clone(&provider.adapter), arrived).await?;
-    match read {
+    let (public_url, now) = (&app.config.public_url, app.clock.now());
+    let (arrived, understood) =
+        understand(&app.documents, &provider.adapter, arrived, public_url, now).await?;
+    match understood {
         Ok(webhook) => store(&app, &arrived, webhook).await,
         Err(WebhookError::Unverified(why)) => {
             arrived.keep(&app, Reason::Unverified, &why).await?;
@@ -81,7 +83,12 @@ pub(crate) async fn receive_webhook(
         Err(WebhookError::Needs(url)) => {
             let why = format!("the document {url} that proves it cannot be had");
             arrived.keep(&app, Reason::Unverified, &why).await?;
-            Err(not_understood())
+            // That may pass: the provider is to try again.
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "webhook_document_unavailable",
+                "a document that proves the webhook cannot be had now; it is kept in webhook_deliveries",
+            ))
         }
     }
 }
@@ -104,6 +111,8 @@ pub(crate) async fn receive_webhook(
             content_type = "application/problem+json"),
         (status = 404, description = "`provider_not_found`", body = Problem,
             content_type = "application/problem+json"),
+        (status = 503, description = "`webhook_document_unavailable`, `webhook_not_confirmed`: deliver it again",
+            body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn receive_webhook_by_get(
@@ -112,30 +121,6 @@ pub(crate) async fn receive_webhook_by_get(
     request: Request,
 ) -> Result<Response, Problem> {
     receive_webhook(state, provider_id, request).await
-}
-
-type Read = Result<Webhook, WebhookError>;
-
-async fn read(app: &App, adapter: Arc<dyn Provider>, arrived: Arrived) -> Result<(Arrived, Read), Problem> {
-    // The URL that the provider was told, which it signs; never from a proxy's headers.
-    let url = format!("{}{}", app.config.public_url, arrived.target);
-    let now = app.clock.now();
-    let is_small = arrived.body.len() <= READ_INLINE_BYTES_MAX;
-    let read = move || {
-        let read = adapter.webhook(&WebhookRequest {
-            method: &arrived.method,
-            url: &url,
-            headers: &arrived.headers,
-            body: &arrived.body,
-            now,
-            fetched: &[],
-        });
-        (arrived, read)
-    };
-    if is_small {
-        return Ok(read());
-    }
-    tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal().because(error))
 }
 
 async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Response, Problem> {
@@ -162,6 +147,14 @@ async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Respons
     if let Some(why) = not_normal {
         arrived.keep(app, Reason::Unparsable, &why).await?;
         return Err(not_understood());
+    }
+    if let Some(url) = &webhook.confirm {
+        app.documents.confirm(url).await.map_err(|why| {
+            tracing::warn!(provider.id = arrived.provider_id, why, "a subscription cannot be confirmed");
+            let detail = "the subscription cannot be confirmed now; try again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "webhook_not_confirmed", detail)
+        })?;
+        tracing::info!(provider.id = arrived.provider_id, "a subscription of webhooks is confirmed");
     }
     let reply = webhook.reply;
     if reply.content_type.is_empty() {

@@ -158,6 +158,7 @@ fn start(
         shutdown,
         kept: std::sync::atomic::AtomicUsize::new(0),
         no_route_warning: crate::rarely::Rarely::default(),
+        documents: crate::receive_webhook::documents::Documents::default(),
     }))
 }
 

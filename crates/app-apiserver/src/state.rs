@@ -22,6 +22,7 @@ use crate::group_commit::Queue;
 use crate::health::LastCheck;
 use crate::problem::Problem;
 use crate::rarely::Rarely;
+use crate::receive_webhook::documents::Documents;
 use crate::startup::Startup;
 
 /// A request waits so long for its turn to use the database.
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     /// Webhooks kept since the last look at their bounds.
     pub kept: std::sync::atomic::AtomicUsize,
     pub no_route_warning: Rarely,
+    pub documents: Documents,
 }
 
 impl Deref for App {

@@ -88,6 +88,7 @@ impl SmtpClient {
         // A refusal ends the mail, not the connection; 421 says that the server ends it.
         if let Ok(reply) | Err(Failure::Reply(reply)) = &result
             && reply.code != session::CLOSING
+            && !session.is_worn_out()
         {
             self.pool.put(session);
         }

@@ -322,3 +322,42 @@ async fn files_of_an_inbound_email_are_served_as_downloads() {
     assert_eq!(list["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!(list["next_cursor"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_bounce_that_is_posted_as_a_mail_tells_that_the_message_was_not_delivered() {
+    let config = "[[providers]]\nid = \"mail-main\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\n\
+                  webhook_secret = \"hush\"\n";
+    let server = server_with(config, "127.0.0.1:0", Clock::System).await;
+    let email = json!({ "from": "app@example.com", "to": "ann@example.net", "subject": "Hi", "body": "Hi" });
+    let message = server.client.post("/api/messages/email", &email).await.expect(202).json();
+    let id = message["id"].as_str().unwrap();
+    let report = |action: &str, status: &str| {
+        let lines = [
+            "From: MAILER-DAEMON@mail.example.com",
+            "To: app@example.com",
+            "Content-Type: multipart/report; report-type=delivery-status; boundary=b",
+            "",
+            "--b",
+            "Content-Type: message/delivery-status",
+            "",
+            "Reporting-MTA: dns; mail.example.com",
+            &format!("Original-Envelope-Id: {id}"),
+            "",
+            "Final-Recipient: rfc822; ann@example.net",
+            &format!("Action: {action}"),
+            &format!("Status: {status}"),
+            "--b--",
+            "",
+        ];
+        Bytes::from(lines.join("\r\n"))
+    };
+    let target = "/api/webhooks/mail-main?secret=hush";
+    let headers = [("content-type", "message/rfc822")];
+    for report in [report("relayed", "2.0.0"), report("failed", "5.1.1")] {
+        server.client.send(Method::POST, target, &headers, report).await.expect(200);
+    }
+    let message = server.client.get(&format!("/api/messages/{id}")).await.expect(200).json();
+    assert_eq!(message["delivery"], "undelivered");
+    assert_eq!(message["status_payload"]["provider_code"], "5.1.1");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}

@@ -17,6 +17,7 @@ use super::stream::{Connector, Stream, broken};
 pub(super) const CLOSING: u16 = 421;
 /// RFC 5321 section 4.5.3.1.5 says 512 bytes a line; no server needs so many.
 const REPLY_BYTES_MAX: usize = 64 << 10;
+const MAILS_MAX: u32 = 100;
 /// How long a server that stopped reading is given to say why.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -39,6 +40,8 @@ pub(super) struct Session {
     extensions: Vec<String>,
     /// A mail was refused half-way: RSET comes first.
     unfinished: bool,
+    /// How many mails it was used for.
+    mails: u32,
 }
 
 impl fmt::Debug for Session {
@@ -48,13 +51,17 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
+    fn over(stream: Stream) -> Self {
+        Self { stream: BufReader::new(stream), extensions: Vec::new(), unfinished: false, mails: 0 }
+    }
+
     /// Greets, encrypts and authenticates, as configured.
     pub(super) async fn open(
         stream: Stream,
         server: &SmtpServer,
         connector: &Connector,
     ) -> Result<Self, Failure> {
-        let mut session = Self { stream: BufReader::new(stream), extensions: Vec::new(), unfinished: false };
+        let mut session = Self::over(stream);
         let greeting = session.reply(SmtpStage::Connect).await?;
         expect(greeting, 2)?;
         session.hello(server).await?;
@@ -85,7 +92,7 @@ impl Session {
             return Err(Failure::Unreadable("the mail server spoke before TLS began".to_owned()));
         }
         let stream = connector.encrypt(self.stream.into_inner(), server).await?;
-        let mut session = Self { stream: BufReader::new(stream), extensions: Vec::new(), unfinished: false };
+        let mut session = Self::over(stream);
         session.hello(server).await?;
         Ok(session)
     }
@@ -113,8 +120,11 @@ impl Session {
         submission: &Submission,
         said_all: &AtomicBool,
     ) -> Result<SmtpReply, Failure> {
+        self.mails += 1;
         if std::mem::replace(&mut self.unfinished, true) {
-            expect(self.command("RSET", SmtpStage::MailFrom).await?, 2)?;
+            // Whatever it answers else is about the connection, not about this mail.
+            let reply = self.command("RSET", SmtpStage::MailFrom).await?;
+            expect(reply, 2).map_err(|_| Failure::Broken("the mail server takes no RSET".to_owned()))?;
         }
         let Submission { from, to, envelope_id, mail, .. } = submission;
         let size = self.extension("SIZE").map_or_else(String::new, |_| format!(" SIZE={}", mail.len()));
@@ -143,6 +153,11 @@ impl Session {
     pub(super) async fn quit(mut self) -> Result<(), Failure> {
         self.write(b"QUIT\r\n").await?;
         self.stream.get_mut().shutdown().await.map_err(broken)
+    }
+
+    /// Servers limit what one connection is used for.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.mails >= MAILS_MAX
     }
 
     /// The extension's parameters, if the server has it.

@@ -194,6 +194,17 @@ async fn a_connection_that_was_closed_while_idle_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_that_takes_no_reset_is_replaced() {
+    let once = [&GREET[..], &TO_DATA, &TAKE].concat();
+    let refused =
+        [&GREET[..], &TO_DATA[..3], &[Say("550 5.1.1 no"), Hear("RSET"), Say("502 what?")]].concat();
+    let server = Server::start(vec![refused, once]).await;
+    let (client, submission) = (client(), submission(server.port, SmtpSecurity::None));
+    assert_eq!(words(&client.submit(&submission).await), "550 RcptTo");
+    assert_eq!(words(&client.submit(&submission).await), "250 Data");
+}
+
+#[tokio::test]
 async fn an_idle_connection_says_farewell_in_time() {
     let script = [&GREET[..], &TO_DATA, &TAKE, &[Hear("QUIT")]].concat();
     let server = Server::start(vec![script]).await;

@@ -1,5 +1,6 @@
 //! What a notification carries: events about mails of ours, in two dialects, and inbound mail
-//! (https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html and .../event-publishing-retrieving-sns-contents.html).
+//! (https://docs.aws.amazon.com/ses/latest/dg/notification-contents.html and
+//! https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

@@ -54,7 +54,10 @@ pub(super) fn warning(public_url: &str, providers: &[ProviderConfig]) -> Option<
 }
 
 fn is_its_own(provider: &ProviderConfig) -> bool {
-    Url::parse(provider.kind.base_url).is_ok_and(|own| own.host() == provider.base_url.host())
+    // A kind without a server of its own has an empty host.
+    Url::parse(provider.kind.base_url).is_ok_and(|own| {
+        own.host_str().is_some_and(|host| !host.is_empty()) && own.host() == provider.base_url.host()
+    })
 }
 
 fn is_this_machine_only(url: &Url) -> bool {

@@ -214,3 +214,16 @@ fn limits_of_attachments_that_let_nothing_through_are_refused() {
         assert!(found.contains(key), "{found}");
     }
 }
+
+#[test]
+fn a_base_url_has_a_scheme_that_its_kind_speaks() {
+    let mail = "[[providers]]\nid = \"m\"\nkind = \"smtp\"\nbase_url = \"smtps://mail.example.com\"\n";
+    let config = parse(mail, &[]).unwrap();
+    assert_eq!(config.providers[0].base_url.as_str(), "smtps://mail.example.com");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let found = problems(&mail.replace("smtps:", "https:"), &[]);
+    assert!(found.contains("base_url: must begin with smtps:// or smtp://"), "{found}");
+    let twilio = TWO_PROVIDERS.replace("kind =", "base_url = \"smtp://127.0.0.1\"\nkind =");
+    let found = problems(&twilio, &[("TOKEN", "t")]);
+    assert!(found.contains("base_url: must begin with http:// or https://"), "{found}");
+}

@@ -13,6 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::smtp::stream::Stream;
 
+/// A certificate and its key, made for these tests alone.
 const SERVER: &[u8] = include_bytes!("tls/server.pem");
 
 /// A step of a connection.
