@@ -10,17 +10,29 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
 
 use crate::faults::{Fault, Met, OutageForm, WaitForm};
+use crate::kind::Kind;
 use crate::ledger::CallNumber;
-use crate::message::{Accepted, Answered, Kind};
+use crate::message::{Accepted, Answered};
 use crate::schedule;
 use crate::server::Connection;
 use crate::simulator::Shared;
-use crate::{sendgrid, twilio};
 
 /// An answer whose body is still whole, so that a fault can spoil it.
 pub(crate) type Whole = Response<Bytes>;
+
+pub(crate) fn json(status: u16, value: &Value) -> Whole {
+    with_body(status, "application/json", value.to_string())
+}
+
+pub(crate) fn with_body(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Whole {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
 
 /// A call whose sender is known and whose text could be read.
 pub(crate) struct Exchange<'a> {
@@ -43,7 +55,8 @@ impl Exchange<'_> {
                 return self.give(self.throttled(*retry_after_s, *form)).await;
             }
             Some(Fault::Status { status, code, message }) => {
-                return self.give(error(self.kind, *status, *code, message.as_deref())).await;
+                let code = code.as_ref().map(ToString::to_string);
+                return self.give(error(self.kind, *status, code.as_deref(), message.as_deref())).await;
             }
             Some(Fault::Outage { how: OutageForm::Unavailable, .. }) => {
                 return self.give(error(self.kind, 503, None, None)).await;
@@ -117,10 +130,9 @@ impl Exchange<'_> {
                 insert(headers, header::RETRY_AFTER, &httpdate::fmt_http_date(until));
             }
             WaitForm::RateLimitReset => {
-                insert(headers, header::HeaderName::from_static("x-ratelimit-limit"), "600");
-                insert(headers, header::HeaderName::from_static("x-ratelimit-remaining"), "0");
-                let reset = until_unix_s.saturating_add(1).to_string();
-                insert(headers, header::HeaderName::from_static("x-ratelimit-reset"), &reset);
+                for (name, value) in self.kind.protocol().rate_limit_headers(retry_after_s, until_unix_s) {
+                    insert(headers, header::HeaderName::from_static(name), &value);
+                }
             }
             WaitForm::None => {}
         }
@@ -134,12 +146,9 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     }
 }
 
-fn error(kind: Kind, status: u16, code: Option<u32>, message: Option<&str>) -> Whole {
+fn error(kind: Kind, status: u16, code: Option<&str>, message: Option<&str>) -> Whole {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match kind {
-        Kind::Twilio => twilio::fault_error(status, code, message),
-        Kind::Sendgrid => sendgrid::fault_error(status, message),
-    }
+    kind.protocol().error(status, code, message)
 }
 
 async fn pause(for_s: f64) {

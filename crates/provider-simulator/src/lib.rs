@@ -1,24 +1,34 @@
 //! The other side of the wire: a server that speaks the providers' protocols, with scripted faults, signed
 //! receipts and replies. Must not share code with the adapters in `providers`: a mistake made in both would hide.
 
+mod account;
 mod answer;
 mod control;
 mod faults;
+mod http_call;
+mod idempotency;
+mod kind;
 mod ledger;
+mod mail;
 mod message;
+mod multipart;
+mod numbers;
 mod options;
 mod post;
 mod router;
 mod schedule;
+mod send;
 mod sendgrid;
 mod server;
 mod sign;
 mod simulator;
 mod twilio;
 
+pub use account::{Account, AccountError};
 pub use faults::{ActiveRule, Code, Fault, MAGIC, Magic, Matcher, OutageForm, Rule, RuleError, WaitForm};
+pub use kind::Kind;
 pub use ledger::Summary;
-pub use message::{Accepted, Answered, Kind, ReceiptPlan};
+pub use message::{Accepted, Answered, ReceiptPlan};
 pub use options::{
     AutoReply, DEMO_SENDGRID_API_KEY, DEMO_SENDGRID_INBOUND_SECRET, DEMO_SENDGRID_SIGNING_KEY,
     DEMO_SENDGRID_WEBHOOK_PUBLIC_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options, Receipts,

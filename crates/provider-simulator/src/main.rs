@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use provider_simulator::{
-    AutoReply, DEMO_SENDGRID_API_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options, Receipts,
-    SendgridAccount, SendgridSigner, Simulator, TwilioAccount,
+    Account, AutoReply, DEMO_SENDGRID_API_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options,
+    Receipts, SendgridAccount, SendgridSigner, Simulator, TwilioAccount,
 };
 use url::Url;
 
-/// Speaks the wire protocols of Twilio Messaging and SendGrid, for tests and demonstrations: nothing that is sent
-/// to it leaves the machine. docs/simulator.md tells how to use it.
+/// Speaks the wire protocols of messaging providers, for tests and demonstrations: nothing that is sent to it leaves
+/// the machine. docs/simulator.md tells which, and how to use it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -72,6 +72,10 @@ struct Arguments {
     /// Deliver inbound mail as MIME source instead of parsed fields.
     #[arg(long)]
     inbound_parse_raw: bool,
+    /// An account of another kind, as kind=KIND,name=...,user=...,secret=...,signing_key=...,webhook_url=...,
+    /// inbound_url=...; what is left out is the demonstration's. May be repeated.
+    #[arg(long = "account", env = "SIMULATOR_ACCOUNTS", value_delimiter = ';', hide_env_values = true)]
+    accounts: Vec<Account>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +127,7 @@ impl Arguments {
                 Some(key) => SendgridSigner::from_pkcs8_base64(key)?,
                 None => SendgridSigner::demo(),
             },
+            accounts: self.accounts.clone(),
             ledger_file: self.ledger.clone(),
             max_deliveries: self.max_deliveries,
             ..Options::default()
