@@ -69,6 +69,11 @@ pub(crate) fn value<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
         .filter(|value| !value.is_empty())
 }
 
+/// All values of a name.
+pub(crate) fn values<'a>(form: &'a Form, name: &str) -> Vec<&'a str> {
+    form.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+}
+
 /// A field's text; empty where it is missing or no text.
 pub(crate) fn text<'a>(json: &'a Value, name: &str) -> &'a str {
     json[name].as_str().unwrap_or_default()

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::account::Account;
 use crate::answer::Whole;
+use crate::digest;
 use crate::http_call::HttpCall;
 use crate::mail::File;
 use crate::message::Accepted;
@@ -21,7 +22,11 @@ use crate::post::{Post, PostResult};
 use crate::simulator::Shared;
 
 /// Every kind, a line each, in alphabetical order.
-pub(crate) static KINDS: &[&dyn Protocol] = &[&crate::sendgrid::Sendgrid, &crate::twilio::Twilio];
+pub(crate) static KINDS: &[&dyn Protocol] = &[
+    &crate::sendgrid::Sendgrid,
+    &crate::telnyx::Telnyx,
+    &crate::twilio::Twilio,
+];
 
 /// What a provider's side of its protocol consists of.
 pub(crate) trait Protocol: fmt::Debug + Send + Sync {
@@ -158,6 +163,12 @@ pub(crate) struct Outline {
     pub event_fields: Map<String, Value>,
 }
 
+/// What receipts bring back, without what is missing.
+pub(crate) fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Map<String, Value> {
+    let there = pairs.into_iter().filter(|(_, value)| !value.is_null() && value != "");
+    there.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Where a webhook goes and on whose behalf.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hook<'a> {
@@ -167,6 +178,19 @@ pub(crate) struct Hook<'a> {
 }
 
 impl Hook<'_> {
+    pub(crate) fn now(&self) -> jiff::Timestamp {
+        self.shared.options.clock.now()
+    }
+
+    /// With the user and password that the account's webhooks bring, unless the URL has its own.
+    pub(crate) fn with_basic(&self, post: Post) -> Post {
+        let authority = self.url.split('/').nth(2).unwrap_or_default();
+        if self.account.signing_key.is_empty() || authority.contains('@') {
+            return post;
+        }
+        post.with("authorization", format!("Basic {}", digest::base64(self.account.signing_key.as_bytes())))
+    }
+
     /// A receipt as often as the message's faults want it.
     pub(crate) fn copies(&self, message: &Accepted, post: Post) -> Vec<Post> {
         vec![post; message.plan.copies as usize + 1]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::account::Account;
+use crate::documents::Documents;
 use crate::faults::{ActiveRule, Faults, Rule, RuleError};
 use crate::idempotency::Keys;
 use crate::kind::Kind;
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub schedule: Schedule,
     pub poster: Poster,
     pub keys: Keys,
+    pub documents: Documents,
     accounts: HashMap<&'static str, Vec<Account>>,
     own_url: OnceLock<String>,
     random: Mutex<fastrand::Rng>,
@@ -54,6 +56,7 @@ impl Simulator {
         let shared = Shared {
             ledger,
             keys,
+            documents: Documents::default(),
             accounts: accounts.collect(),
             own_url: OnceLock::new(),
             faults: Faults::seeded(seed),

@@ -2,7 +2,6 @@
 
 mod callback;
 mod resource;
-mod segments;
 mod validate;
 
 use std::sync::Arc;

@@ -1,11 +1,13 @@
 //! What Twilio posts to its customers: status callbacks and inbound messages, signed.
 
-use super::{resource, segments};
+use super::resource;
 use crate::account::Account;
 use crate::http_call::Form;
 use crate::kind::{Hook, Inbound};
+use crate::media::content_type;
 use crate::message::Accepted;
 use crate::post::Post;
+use crate::segments;
 use crate::sign::twilio_signature;
 
 const API_VERSION: &str = "2010-04-01";
@@ -78,15 +80,4 @@ pub(super) fn inbound(hook: &Hook<'_>, inbound: &Inbound<'_>) -> Post {
         form.push(pair(&format!("MediaContentType{index}"), content_type(media_url)));
     }
     signed(hook.account, hook.url, &form)
-}
-
-fn content_type(url: &str) -> &'static str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    match path.rsplit('.').next().unwrap_or_default() {
-        "png" => "image/png",
-        "gif" => "image/gif",
-        "vcf" => "text/vcard",
-        "pdf" => "application/pdf",
-        _ => "image/jpeg",
-    }
 }

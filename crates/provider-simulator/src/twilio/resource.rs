@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::segments;
 use crate::answer::{self, Whole};
 use crate::message::{Accepted, Stage};
+use crate::segments;
 
 /// RFC 2822, in UTC.
 const DATE: &str = "%a, %d %b %Y %H:%M:%S +0000";
