@@ -23,6 +23,7 @@ use crate::simulator::Shared;
 
 /// Every kind, a line each, in alphabetical order.
 pub(crate) static KINDS: &[&dyn Protocol] = &[
+    &crate::postmark::Postmark,
     &crate::sendgrid::Sendgrid,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,

@@ -19,6 +19,7 @@ mod multipart;
 mod numbers;
 mod options;
 mod post;
+mod postmark;
 mod router;
 mod schedule;
 mod segments;
