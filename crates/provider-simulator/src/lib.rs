@@ -13,6 +13,7 @@ mod idempotency;
 mod kind;
 mod ledger;
 mod mail;
+mod mailgun;
 mod media;
 mod message;
 mod multipart;
