@@ -25,6 +25,7 @@ use crate::simulator::Shared;
 pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::mailgun::Mailgun,
     &crate::postmark::Postmark,
+    &crate::resend::Resend,
     &crate::sendgrid::Sendgrid,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,

@@ -21,6 +21,7 @@ mod numbers;
 mod options;
 mod post;
 mod postmark;
+mod resend;
 mod router;
 mod schedule;
 mod segments;

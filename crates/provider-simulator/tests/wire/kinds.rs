@@ -3,6 +3,7 @@
 
 mod mailgun;
 mod postmark;
+mod resend;
 mod telnyx;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
