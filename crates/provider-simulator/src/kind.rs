@@ -29,6 +29,7 @@ pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::sendgrid::Sendgrid,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,
+    &crate::vonage::Vonage,
 ];
 
 /// What a provider's side of its protocol consists of.

@@ -32,6 +32,7 @@ mod sign;
 mod simulator;
 mod telnyx;
 mod twilio;
+mod vonage;
 
 pub use account::{Account, AccountError};
 pub use demo::*;

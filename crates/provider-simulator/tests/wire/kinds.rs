@@ -5,6 +5,7 @@ mod mailgun;
 mod postmark;
 mod resend;
 mod telnyx;
+mod vonage;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
