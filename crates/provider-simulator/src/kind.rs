@@ -24,6 +24,7 @@ use crate::simulator::Shared;
 /// Every kind, a line each, in alphabetical order.
 pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::mailgun::Mailgun,
+    &crate::plivo::Plivo,
     &crate::postmark::Postmark,
     &crate::resend::Resend,
     &crate::sendgrid::Sendgrid,

@@ -19,6 +19,7 @@ mod message;
 mod multipart;
 mod numbers;
 mod options;
+mod plivo;
 mod post;
 mod postmark;
 mod resend;

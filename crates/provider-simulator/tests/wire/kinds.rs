@@ -2,6 +2,7 @@
 //! checked here by other code than signs them, and an inbound message.
 
 mod mailgun;
+mod plivo;
 mod postmark;
 mod resend;
 mod telnyx;
