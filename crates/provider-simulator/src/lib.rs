@@ -10,6 +10,7 @@ mod documents;
 mod faults;
 mod http_call;
 mod idempotency;
+mod infobip;
 mod kind;
 mod ledger;
 mod mail;
