@@ -29,6 +29,7 @@ pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::postmark::Postmark,
     &crate::resend::Resend,
     &crate::sendgrid::Sendgrid,
+    &crate::sinch::Sinch,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,
     &crate::vonage::Vonage,

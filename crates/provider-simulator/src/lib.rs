@@ -32,6 +32,7 @@ mod sendgrid;
 mod server;
 mod sign;
 mod simulator;
+mod sinch;
 mod telnyx;
 mod twilio;
 mod vonage;

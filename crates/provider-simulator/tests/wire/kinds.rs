@@ -6,6 +6,7 @@ mod mailgun;
 mod plivo;
 mod postmark;
 mod resend;
+mod sinch;
 mod telnyx;
 mod vonage;
 
