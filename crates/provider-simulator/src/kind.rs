@@ -25,6 +25,7 @@ use crate::simulator::Shared;
 pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::infobip::Infobip,
     &crate::mailgun::Mailgun,
+    &crate::messagebird::Messagebird,
     &crate::plivo::Plivo,
     &crate::postmark::Postmark,
     &crate::resend::Resend,

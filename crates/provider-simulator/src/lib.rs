@@ -17,6 +17,7 @@ mod mail;
 mod mailgun;
 mod media;
 mod message;
+mod messagebird;
 mod multipart;
 mod numbers;
 mod options;

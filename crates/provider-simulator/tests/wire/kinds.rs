@@ -3,6 +3,7 @@
 
 mod infobip;
 mod mailgun;
+mod messagebird;
 mod plivo;
 mod postmark;
 mod resend;
