@@ -23,6 +23,7 @@ use crate::simulator::Shared;
 
 /// Every kind, a line each, in alphabetical order.
 pub(crate) static KINDS: &[&dyn Protocol] = &[
+    &crate::bandwidth::Bandwidth,
     &crate::infobip::Infobip,
     &crate::mailgun::Mailgun,
     &crate::messagebird::Messagebird,

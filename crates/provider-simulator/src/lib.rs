@@ -3,6 +3,7 @@
 
 mod account;
 mod answer;
+mod bandwidth;
 mod control;
 mod demo;
 mod digest;

@@ -1,6 +1,7 @@
 //! Each kind as its provider's documentation shows it: a call, a wrong credential, receipts whose signatures are
 //! checked here by other code than signs them, and an inbound message.
 
+mod bandwidth;
 mod infobip;
 mod mailgun;
 mod messagebird;
