@@ -35,6 +35,7 @@ pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,
     &crate::vonage::Vonage,
+    &crate::whatsapp::Whatsapp,
 ];
 
 /// What a provider's side of its protocol consists of.

@@ -38,6 +38,7 @@ mod sinch;
 mod telnyx;
 mod twilio;
 mod vonage;
+mod whatsapp;
 
 pub use account::{Account, AccountError};
 pub use demo::*;

@@ -11,6 +11,7 @@ mod resend;
 mod sinch;
 mod telnyx;
 mod vonage;
+mod whatsapp;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
