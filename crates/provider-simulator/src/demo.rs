@@ -26,9 +26,17 @@ pub const DEMO_RESEND_API_KEY: &str = "re_simulator";
 /// `whsec_` and base64 of 24 bytes.
 pub const DEMO_RESEND_SIGNING_SECRET: &str = "whsec_c2ltdWxhdG9yLXdlYmhvb2stc2VjcmV0";
 
+pub const DEMO_SES_ACCESS_KEY_ID: &str = "AKIASIMULATOR0000001";
+pub const DEMO_SES_SECRET_ACCESS_KEY: &str = "simulator-secret-access-key";
+/// The topic of the events.
+pub const DEMO_SES_TOPIC_ARN: &str = "arn:aws:sns:eu-central-1:123456789012:simulator";
+
 pub const DEMO_SINCH_SERVICE_PLAN_ID: &str = "5ade0000simulator";
 pub const DEMO_SINCH_API_TOKEN: &str = "simulator-api-token";
 pub const DEMO_SINCH_WEBHOOK_SECRET: &str = "simulator-webhook-secret";
+
+pub const DEMO_SMTP_USER: &str = "simulator";
+pub const DEMO_SMTP_PASSWORD: &str = "simulator-password";
 
 pub const DEMO_TELNYX_API_KEY: &str = "KEY5ADE0000SIMULATOR";
 /// The seed of an Ed25519 key.

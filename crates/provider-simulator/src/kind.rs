@@ -31,6 +31,7 @@ pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::postmark::Postmark,
     &crate::resend::Resend,
     &crate::sendgrid::Sendgrid,
+    &crate::ses::Ses,
     &crate::sinch::Sinch,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,

@@ -8,6 +8,7 @@ mod messagebird;
 mod plivo;
 mod postmark;
 mod resend;
+mod ses;
 mod sinch;
 mod telnyx;
 mod vonage;
@@ -68,6 +69,12 @@ pub(crate) fn is_hmac_sha256(key: &[u8], text: &[u8], signature: &[u8]) -> bool 
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text);
     mac.verify_slice(signature).is_ok()
+}
+
+pub(crate) fn hmac_sha256(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
