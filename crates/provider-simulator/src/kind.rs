@@ -33,6 +33,7 @@ pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::sendgrid::Sendgrid,
     &crate::ses::Ses,
     &crate::sinch::Sinch,
+    &crate::smtp::Smtp,
     &crate::telnyx::Telnyx,
     &crate::twilio::Twilio,
     &crate::vonage::Vonage,

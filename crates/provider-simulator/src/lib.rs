@@ -37,6 +37,7 @@ mod ses;
 mod sign;
 mod simulator;
 mod sinch;
+mod smtp;
 mod telnyx;
 mod twilio;
 mod vonage;

@@ -7,6 +7,7 @@ use provider_simulator::{
     Account, AutoReply, DEMO_SENDGRID_API_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options,
     Receipts, SendgridAccount, SendgridSigner, Simulator, TwilioAccount,
 };
+use tokio::net::TcpListener;
 use url::Url;
 
 /// Speaks the wire protocols of messaging providers, for tests and demonstrations: nothing that is sent to it leaves
@@ -17,6 +18,9 @@ struct Arguments {
     /// Where to listen.
     #[arg(long, env = "SIMULATOR_LISTEN", default_value = "127.0.0.1:8090")]
     listen: String,
+    /// Where to take mail by SMTP, without TLS; nowhere without it.
+    #[arg(long, env = "SIMULATOR_SMTP_LISTEN", value_name = "ADDRESS")]
+    smtp_listen: Option<String>,
     /// Append every accepted message to this file (NDJSON) and read it again at the start.
     #[arg(long, env = "SIMULATOR_LEDGER", value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -150,10 +154,13 @@ async fn main() -> std::process::ExitCode {
 async fn run(arguments: Arguments) -> Result<(), StartError> {
     let shutdown = service::shutdown::on_signal()?;
     let simulator = Simulator::new(arguments.options()?).map_err(StartError::Ledger)?;
-    let listen = arguments.listen;
-    let listener = tokio::net::TcpListener::bind(&listen)
-        .await
-        .map_err(|source| StartError::Listen { listen, source })?;
+    if let Some(listen) = arguments.smtp_listen {
+        let listener = bind(listen).await?;
+        tracing::info!(address = %listener.local_addr()?, "listening for SMTP");
+        let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
+        tokio::spawn(async move { simulator.serve_smtp(listener, shutdown).await });
+    }
+    let listener = bind(arguments.listen).await?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!("whoever reaches this address can read the ledger and make the simulator call URLs");
@@ -161,4 +168,8 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     tracing::info!(%address, "listening");
     simulator.serve(listener, shutdown).await?;
     Ok(())
+}
+
+async fn bind(listen: String) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&listen).await.map_err(|source| StartError::Listen { listen, source })
 }

@@ -19,7 +19,7 @@ use crate::message::Accepted;
 use crate::options::Options;
 use crate::post::Poster;
 use crate::schedule::{self, Schedule};
-use crate::{router, server};
+use crate::{router, server, smtp};
 
 /// A simulator; clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -87,6 +87,15 @@ impl Simulator {
         ended.cancel();
         let _ = deliveries.await;
         served
+    }
+
+    /// Takes mail by SMTP, without TLS, until `shutdown` is canceled. Receipts and replies leave while
+    /// [`Simulator::serve`] runs.
+    ///
+    /// # Errors
+    /// None today: a listener that fails is tried again.
+    pub async fn serve_smtp(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        smtp::serve(Arc::clone(&self.0), listener, shutdown).await
     }
 
     /// Counts of what was accepted and asked.

@@ -10,6 +10,7 @@ mod postmark;
 mod resend;
 mod ses;
 mod sinch;
+mod smtp;
 mod telnyx;
 mod vonage;
 mod whatsapp;
