@@ -186,13 +186,13 @@ fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<usize, Whole> {
 /// `GET /emails/receiving/{id}`
 async fn received(State(shared): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     if let Err(answer) = authenticate(&shared, &headers) {
-        return answer.map(Into::into);
+        return answer.into_response();
     }
     let answer = match shared.documents.get(&format!("/emails/receiving/{id}")) {
         Some(stored) => answer::with_body(200, "application/json", stored),
         None => Resend.error(StatusCode::NOT_FOUND, None, None),
     };
-    answer.map(Into::into)
+    answer.into_response()
 }
 
 /// What `raw.download_url` leads to: the MIME source, without a key.
@@ -201,7 +201,7 @@ async fn received_raw(State(shared): State<Arc<Shared>>, Path(id): Path<String>)
         Some(source) => answer::with_body(200, "message/rfc822", source),
         None => Resend.error(StatusCode::NOT_FOUND, None, None),
     };
-    answer.map(Into::into)
+    answer.into_response()
 }
 
 fn error(status: u16, name: &str, message: &str) -> Whole {

@@ -54,7 +54,7 @@ async fn send(shared: &Shared, kind: Kind, connection: &Connection, call: &HttpC
         Ok(index) => index,
         Err(answer) => {
             shared.ledger.end_call(number, Answered::Status(answer.status().as_u16()));
-            return answer.map(Into::into);
+            return answer.into_response();
         }
     };
     let met = meet(shared, kind, index, first);

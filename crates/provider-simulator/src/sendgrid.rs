@@ -7,7 +7,6 @@ mod validate;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -85,7 +84,7 @@ impl Protocol for Sendgrid {
         let mut reading =
             Reading::checked(mail::outlines(&mail), validate::check(&mail).map_err(Refusal::into_answer));
         if reading.answer.is_none() && mail["mail_settings"]["sandbox_mode"]["enable"] == true {
-            reading.answer = Some(http::Response::new(Bytes::new()));
+            reading.answer = Some(Whole::empty());
         }
         reading
     }
@@ -100,7 +99,7 @@ impl Protocol for Sendgrid {
     }
 
     fn answer(&self, _account: &Account, messages: &[Arc<Accepted>]) -> Whole {
-        let mut answer = http::Response::new(Bytes::new());
+        let mut answer = Whole::empty();
         *answer.status_mut() = StatusCode::ACCEPTED;
         let id = messages.first().map(|message| HeaderValue::from_str(&message.provider_message_id));
         if let Some(Ok(id)) = id {

@@ -176,7 +176,7 @@ async fn list(
 ) -> Response {
     let index = match authenticate(&shared, &headers, &account_sid) {
         Ok(index) => index,
-        Err(refusal) => return refusal.into_answer().map(Into::into),
+        Err(refusal) => return refusal.into_answer().into_response(),
     };
     let page_size = query.page_size.unwrap_or(50).clamp(1, 1000);
     let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
@@ -187,7 +187,7 @@ async fn list(
             && is(&query.from, &message.from)
     });
     messages.reverse();
-    resource::json(&resource::page(&messages, &account_sid, page_size)).map(Into::into)
+    resource::json(&resource::page(&messages, &account_sid, page_size)).into_response()
 }
 
 /// `GET .../Messages/{sid}.json`
@@ -198,7 +198,7 @@ async fn fetch(
 ) -> Response {
     let index = match authenticate(&shared, &headers, &account_sid) {
         Ok(index) => index,
-        Err(refusal) => return refusal.into_answer().map(Into::into),
+        Err(refusal) => return refusal.into_answer().into_response(),
     };
     let found = file
         .strip_suffix(".json")
@@ -211,5 +211,5 @@ async fn fetch(
             resource::error(StatusCode::NOT_FOUND, 20404, &message)
         }
     };
-    answer.map(Into::into)
+    answer.into_response()
 }
