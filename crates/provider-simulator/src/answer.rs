@@ -2,6 +2,7 @@
 //! not at all. Knows no provider's format beyond the errors that faults ask for.
 
 use std::convert::Infallible;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +11,55 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::Value;
 
 use crate::faults::{Fault, Met, OutageForm, WaitForm};
+use crate::kind::Kind;
 use crate::ledger::CallNumber;
-use crate::message::{Accepted, Answered, Kind};
+use crate::message::{Accepted, Answered};
 use crate::schedule;
 use crate::server::Connection;
 use crate::simulator::Shared;
-use crate::{sendgrid, twilio};
 
-/// An answer whose body is still whole, so that a fault can spoil it.
-pub(crate) type Whole = Response<Bytes>;
+/// An answer whose body is still whole, so that a fault can spoil it. Boxed, for refusals are errors.
+#[derive(Debug)]
+pub(crate) struct Whole(Box<Response<Bytes>>);
+
+impl Whole {
+    /// 200 without a body.
+    pub(crate) fn empty() -> Self {
+        Self(Box::new(Response::new(Bytes::new())))
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        self.0.map(Body::from)
+    }
+}
+
+impl Deref for Whole {
+    type Target = Response<Bytes>;
+
+    fn deref(&self) -> &Response<Bytes> {
+        &self.0
+    }
+}
+
+impl DerefMut for Whole {
+    fn deref_mut(&mut self) -> &mut Response<Bytes> {
+        &mut self.0
+    }
+}
+
+pub(crate) fn json(status: u16, value: &Value) -> Whole {
+    with_body(status, "application/json", value.to_string())
+}
+
+pub(crate) fn with_body(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Whole {
+    let mut answer = Whole(Box::new(Response::new(body.into())));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
 
 /// A call whose sender is known and whose text could be read.
 pub(crate) struct Exchange<'a> {
@@ -43,7 +82,8 @@ impl Exchange<'_> {
                 return self.give(self.throttled(*retry_after_s, *form)).await;
             }
             Some(Fault::Status { status, code, message }) => {
-                return self.give(error(self.kind, *status, *code, message.as_deref())).await;
+                let code = code.as_ref().map(ToString::to_string);
+                return self.give(error(self.kind, *status, code.as_deref(), message.as_deref())).await;
             }
             Some(Fault::Outage { how: OutageForm::Unavailable, .. }) => {
                 return self.give(error(self.kind, 503, None, None)).await;
@@ -96,7 +136,7 @@ impl Exchange<'_> {
 
     async fn give(&self, answer: Whole) -> Response {
         self.note(Answered::Status(answer.status().as_u16()));
-        answer.map(Body::from)
+        answer.into_response()
     }
 
     async fn break_off(&self) -> Response {
@@ -117,10 +157,9 @@ impl Exchange<'_> {
                 insert(headers, header::RETRY_AFTER, &httpdate::fmt_http_date(until));
             }
             WaitForm::RateLimitReset => {
-                insert(headers, header::HeaderName::from_static("x-ratelimit-limit"), "600");
-                insert(headers, header::HeaderName::from_static("x-ratelimit-remaining"), "0");
-                let reset = until_unix_s.saturating_add(1).to_string();
-                insert(headers, header::HeaderName::from_static("x-ratelimit-reset"), &reset);
+                for (name, value) in self.kind.protocol().rate_limit_headers(retry_after_s, until_unix_s) {
+                    insert(headers, header::HeaderName::from_static(name), &value);
+                }
             }
             WaitForm::None => {}
         }
@@ -134,12 +173,9 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
     }
 }
 
-fn error(kind: Kind, status: u16, code: Option<u32>, message: Option<&str>) -> Whole {
+fn error(kind: Kind, status: u16, code: Option<&str>, message: Option<&str>) -> Whole {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    match kind {
-        Kind::Twilio => twilio::fault_error(status, code, message),
-        Kind::Sendgrid => sendgrid::fault_error(status, message),
-    }
+    kind.protocol().error(status, code, message)
 }
 
 async fn pause(for_s: f64) {
@@ -148,16 +184,13 @@ async fn pause(for_s: f64) {
 
 /// The status of a success, and nothing that a client could read a success from.
 fn garbage(status: StatusCode) -> Whole {
-    let mut answer = Response::new(Bytes::from_static(b"<html>\xff\xfe\x00 proxy error {\"sid\": "));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    answer
+    with_body(status.as_u16(), "text/html", Bytes::from_static(b"<html>\xff\xfe\x00 proxy error {\"sid\": "))
 }
 
 /// Sends the head at once, and the body evenly over the time. An empty body becomes blanks: the head already
 /// says everything then, and only a body can be slow.
 fn trickle(answer: Whole, for_s: f64) -> Response {
-    let (parts, body) = answer.into_parts();
+    let (parts, body) = answer.0.into_parts();
     let body = if body.is_empty() { Bytes::from_static(b"                ") } else { body };
     let gap = Duration::from_secs_f64(for_s / body.len().max(1) as f64);
     let bytes = stream::unfold(body, move |mut rest| async move {
@@ -172,7 +205,7 @@ fn trickle(answer: Whole, for_s: f64) -> Response {
 
 /// Promises the whole body, sends half of it and ends the connection.
 fn truncated(answer: Whole) -> Response {
-    let (mut parts, body) = answer.into_parts();
+    let (mut parts, body) = answer.0.into_parts();
     let body = if body.is_empty() { Bytes::from_static(b"{\"a\":1}\n") } else { body };
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let half = body.slice(..body.len() / 2);

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::message::{Kind, ReceiptPlan};
+use crate::kind::Kind;
+use crate::message::ReceiptPlan;
 
 pub use fault::{Code, Fault, OutageForm, WaitForm};
 pub use magic::{MAGIC, Magic};
@@ -22,7 +23,7 @@ pub use magic::{MAGIC, Magic};
 pub struct Matcher {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// Twilio's account SID or SendGrid's API key.
+    /// The account's name: Twilio's account SID, SendGrid's API key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,12 +218,9 @@ impl Met {
             Fault::LateReceipts { delay_ms } => self.plan.late_ms = delay_ms,
             Fault::ReceiptsBeforeAnswer => self.plan.before_answer = true,
             Fault::NoReceipts => self.plan.none = true,
+            Fault::Read => self.plan.read = true,
             Fault::Undelivered { code } => {
-                self.plan.undelivered = Some(match code {
-                    Some(Code::Number(number)) => number.to_string(),
-                    Some(Code::Text(text)) => text,
-                    None => String::new(),
-                });
+                self.plan.undelivered = Some(code.map(|code| code.to_string()).unwrap_or_default());
             }
             fault => self.call = Some(fault),
         }

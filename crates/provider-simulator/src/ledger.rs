@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::message::{Accepted, Answered, Call, Kind};
+use crate::kind::Kind;
+use crate::message::{Accepted, Answered, Call};
 use file::LedgerFile;
 
 /// The ledger of a simulator.

@@ -4,19 +4,23 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use provider_simulator::{
-    AutoReply, DEMO_SENDGRID_API_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options, Receipts,
-    SendgridAccount, SendgridSigner, Simulator, TwilioAccount,
+    Account, AutoReply, DEMO_SENDGRID_API_KEY, DEMO_TWILIO_ACCOUNT_SID, DEMO_TWILIO_AUTH_TOKEN, Options,
+    Receipts, SendgridAccount, SendgridSigner, Simulator, TwilioAccount,
 };
+use tokio::net::TcpListener;
 use url::Url;
 
-/// Speaks the wire protocols of Twilio Messaging and SendGrid, for tests and demonstrations: nothing that is sent
-/// to it leaves the machine. docs/simulator.md tells how to use it.
+/// Speaks the wire protocols of messaging providers, for tests and demonstrations: nothing that is sent to it leaves
+/// the machine. docs/simulator.md tells which, and how to use it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
     /// Where to listen.
     #[arg(long, env = "SIMULATOR_LISTEN", default_value = "127.0.0.1:8090")]
     listen: String,
+    /// Where to take mail by SMTP, without TLS; nowhere without it.
+    #[arg(long, env = "SIMULATOR_SMTP_LISTEN", value_name = "ADDRESS")]
+    smtp_listen: Option<String>,
     /// Append every accepted message to this file (NDJSON) and read it again at the start.
     #[arg(long, env = "SIMULATOR_LEDGER", value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -72,6 +76,10 @@ struct Arguments {
     /// Deliver inbound mail as MIME source instead of parsed fields.
     #[arg(long)]
     inbound_parse_raw: bool,
+    /// An account of another kind, as kind=KIND,name=...,user=...,secret=...,signing_key=...,webhook_url=...,
+    /// inbound_url=...; what is left out is the demonstration's. May be repeated.
+    #[arg(long = "account", env = "SIMULATOR_ACCOUNTS", value_delimiter = ';', hide_env_values = true)]
+    accounts: Vec<Account>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -123,6 +131,7 @@ impl Arguments {
                 Some(key) => SendgridSigner::from_pkcs8_base64(key)?,
                 None => SendgridSigner::demo(),
             },
+            accounts: self.accounts.clone(),
             ledger_file: self.ledger.clone(),
             max_deliveries: self.max_deliveries,
             ..Options::default()
@@ -145,10 +154,13 @@ async fn main() -> std::process::ExitCode {
 async fn run(arguments: Arguments) -> Result<(), StartError> {
     let shutdown = service::shutdown::on_signal()?;
     let simulator = Simulator::new(arguments.options()?).map_err(StartError::Ledger)?;
-    let listen = arguments.listen;
-    let listener = tokio::net::TcpListener::bind(&listen)
-        .await
-        .map_err(|source| StartError::Listen { listen, source })?;
+    if let Some(listen) = arguments.smtp_listen {
+        let listener = bind(listen).await?;
+        tracing::info!(address = %listener.local_addr()?, "listening for SMTP");
+        let (simulator, shutdown) = (simulator.clone(), shutdown.clone());
+        tokio::spawn(async move { simulator.serve_smtp(listener, shutdown).await });
+    }
+    let listener = bind(arguments.listen).await?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         tracing::warn!("whoever reaches this address can read the ledger and make the simulator call URLs");
@@ -156,4 +168,8 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     tracing::info!(%address, "listening");
     simulator.serve(listener, shutdown).await?;
     Ok(())
+}
+
+async fn bind(listen: String) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&listen).await.map_err(|source| StartError::Listen { listen, source })
 }

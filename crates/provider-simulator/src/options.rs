@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use service::Clock;
 use url::Url;
 
+use crate::account::Account;
 use crate::sign::SendgridSigner;
 
 pub const DEMO_TWILIO_ACCOUNT_SID: &str = "AC5ade0000000000000000000000000001";
@@ -30,6 +31,8 @@ pub struct Options {
     pub twilio: Vec<TwilioAccount>,
     pub sendgrid: Vec<SendgridAccount>,
     pub sendgrid_signer: SendgridSigner,
+    /// Accounts of the other kinds. A kind of which none is here has its demo account.
+    pub accounts: Vec<Account>,
     /// Every accepted message is appended here before it is answered, and read again at the start.
     pub ledger_file: Option<PathBuf>,
     /// Webhook calls that run at once.
@@ -46,6 +49,7 @@ impl Default for Options {
             twilio: vec![TwilioAccount::default()],
             sendgrid: vec![SendgridAccount::default()],
             sendgrid_signer: SendgridSigner::demo(),
+            accounts: Vec::new(),
             ledger_file: None,
             max_deliveries: 64,
         }

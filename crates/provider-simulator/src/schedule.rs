@@ -13,14 +13,13 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::message::{Accepted, Kind};
+use crate::kind::{Hook, Inbound};
+use crate::message::Accepted;
+use crate::numbers;
 use crate::simulator::Shared;
-use crate::{sendgrid, twilio};
 
 /// Tries of one webhook call. The waits between them double from 100 ms: 12.7 s in all.
 const TRIES_MAX: u8 = 8;
-/// Receipts of a message: sent, then delivered or undelivered.
-pub(crate) const RECEIPTS: u8 = 2;
 /// Events in one Event Webhook call.
 const BATCH_MAX: usize = 100;
 
@@ -85,7 +84,8 @@ impl Schedule {
         }
     }
 
-    /// What is due, or when something will be. Neighbouring SendGrid receipts of an account share a call.
+    /// What is due, or when something will be. Neighbouring receipts of an account share a call, where its kind has
+    /// such calls.
     fn take_due(&self, now: Instant) -> Result<Vec<Errand>, Option<Instant>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match queue.heap.peek() {
@@ -106,36 +106,39 @@ impl Schedule {
 
 impl Errand {
     fn shares_a_call_with(&self, other: &Self) -> bool {
-        let is_event = |errand: &Self| errand.message.kind == Kind::Sendgrid && errand.reply_id.is_none();
-        is_event(self) && is_event(other) && self.message.account == other.message.account
+        self.message.kind.protocol().batches_receipts()
+            && self.reply_id.is_none()
+            && other.reply_id.is_none()
+            && self.message.kind == other.message.kind
+            && self.message.account == other.message.account
     }
 }
 
 /// Queues what a freshly accepted message has to report: its first receipt, or else its reply.
 pub(crate) fn begin(shared: &Shared, message: Arc<Accepted>) {
     let now = Instant::now();
-    let done = if reports(shared, &message) { 0 } else { RECEIPTS };
+    let done = if reports(shared, &message) { 0 } else { message.receipts() };
     message.receipts_done.store(done, SeqCst);
     queue_next(shared, message, now);
 }
 
 fn reports(shared: &Shared, message: &Accepted) -> bool {
+    let kind = message.kind;
+    let account = shared.accounts(kind.as_str()).get(message.account);
     shared.options.receipts.enabled
         && !message.plan.none
-        && match message.kind {
-            Kind::Twilio => message.callback_url.is_some(),
-            Kind::Sendgrid => {
-                shared.options.sendgrid.get(message.account).is_some_and(|it| it.event_webhook_url.is_some())
-            }
-        }
+        && account.is_some_and(|account| kind.protocol().receipt_url(account, message).is_some())
 }
 
 /// Queues the next receipt; after the last one the reply, and the file hears that the receipts are done.
 fn queue_next(shared: &Shared, message: Arc<Accepted>, accepted_at: Instant) {
     let receipts = &shared.options.receipts;
     let after_ms = match message.receipts_done.load(SeqCst) {
-        0 => receipts.sent_after_ms,
-        1 => receipts.delivered_after_ms,
+        done if done < message.receipts() => match done {
+            0 => receipts.sent_after_ms,
+            // Who reads it does so at once.
+            _ => receipts.delivered_after_ms,
+        },
         _ => {
             if let Err(problem) = shared.ledger.finish(&message) {
                 tracing::error!(%problem, "the ledger's file cannot be written");
@@ -159,12 +162,12 @@ fn queue_reply(shared: &Shared, message: Arc<Accepted>, accepted_at: Instant) {
 /// Delivers all receipts of a message before its call is answered; what follows them is queued as usual.
 pub(crate) async fn deliver_now(shared: &Shared, message: &Arc<Accepted>) {
     if reports(shared, message) {
-        for done in 0..RECEIPTS {
+        for done in 0..message.receipts() {
             message.receipts_done.store(done, SeqCst);
             let _ = post_receipts(shared, &[message]).await;
         }
     }
-    message.receipts_done.store(RECEIPTS, SeqCst);
+    message.receipts_done.store(message.receipts(), SeqCst);
     queue_next(shared, Arc::clone(message), Instant::now());
 }
 
@@ -234,24 +237,70 @@ async fn deliver(shared: &Shared, batch: Vec<Errand>) {
     }
 }
 
-/// Whether the target took them. All messages are of one account, more than one only for SendGrid.
+/// Whether the target took them. All messages are of one account; more than one only where the kind batches.
 async fn post_receipts(shared: &Shared, messages: &[&Arc<Accepted>]) -> bool {
     let Some(first) = messages.first() else { return true };
-    match first.kind {
-        Kind::Twilio => twilio::post_receipt(shared, first).await,
-        Kind::Sendgrid => sendgrid::post_events(shared, messages).await,
+    let protocol = first.kind.protocol();
+    let account = shared.accounts(first.kind.as_str()).get(first.account);
+    let url = account.and_then(|account| protocol.receipt_url(account, first));
+    let (Some(account), Some(url)) = (account, url) else { return true };
+    let messages: Vec<&Accepted> = messages.iter().map(|message| &***message).collect();
+    for post in protocol.receipts(&Hook { shared, account, url: &url }, &messages) {
+        if !protocol.is_taken(&shared.poster.post(post).await) {
+            return false;
+        }
     }
+    true
 }
 
+/// True also where there is nobody to reply to.
 async fn post_reply(shared: &Shared, message: &Accepted, reply_id: &str) -> bool {
-    match message.kind {
-        Kind::Twilio => twilio::post_reply(shared, message, reply_id).await,
-        Kind::Sendgrid => sendgrid::post_reply(shared, message, reply_id).await,
+    let protocol = message.kind.protocol();
+    let account = shared.accounts(message.kind.as_str()).get(message.account);
+    let url = account.and_then(|account| protocol.inbound_url(account, Some(message)));
+    let (Some(account), Some(url)) = (account, url) else { return true };
+    let is_mail = &*message.channel == "email";
+    if message.from.is_empty() || (!is_mail && !numbers::is_number(&message.from)) {
+        // Nobody can answer an alphanumeric sender.
+        return true;
     }
+    let body = if is_mail { reply_text(&without_tags(&message.body)) } else { reply_text(&message.body) };
+    let subject = message.subject.as_deref().map(|subject| format!("Re: {subject}"));
+    let answered = is_mail.then(|| protocol.arrived_as(message));
+    let inbound = Inbound {
+        id: &protocol.inbound_id(reply_id, false),
+        in_reply_to: answered.as_deref(),
+        from: &message.to,
+        to: &message.from,
+        subject: subject.as_deref().unwrap_or_default(),
+        body: &body,
+        date: message.received_at,
+        ..Inbound::default()
+    };
+    let post = protocol.inbound(&Hook { shared, account, url: &url }, &inbound);
+    protocol.is_taken(&shared.poster.post(post).await)
+}
+
+/// Enough to quote the first words of HTML; not a sanitizer.
+fn without_tags(body: &str) -> String {
+    let mut text = String::new();
+    let mut is_tag = false;
+    for character in body.chars() {
+        match character {
+            '<' => is_tag = true,
+            '>' if is_tag => {
+                is_tag = false;
+                text.push(' ');
+            }
+            _ if !is_tag => text.push(character),
+            _ => {}
+        }
+    }
+    text
 }
 
 /// What the person at the other end writes: they saw the first words.
-pub(crate) fn reply_text(body: &str) -> String {
+fn reply_text(body: &str) -> String {
     const WORDS: usize = 6;
     let mut words = body.split_whitespace();
     let first: Vec<&str> = words.by_ref().take(WORDS).collect();
@@ -263,7 +312,15 @@ pub(crate) fn reply_text(body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::reply_text;
+    use super::{reply_text, without_tags};
+
+    #[test]
+    fn tags_are_not_quoted() {
+        assert_eq!(
+            without_tags("<p>Hello <b>you</b></p>").split_whitespace().collect::<Vec<_>>(),
+            ["Hello", "you"]
+        );
+    }
 
     #[test]
     fn a_reply_quotes_the_first_words() {

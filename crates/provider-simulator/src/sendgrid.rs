@@ -7,29 +7,26 @@ mod validate;
 
 use std::sync::Arc;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::response::Response;
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
-pub(crate) use events::post_events;
-pub(crate) use inbound_parse::{File, InboundMail, post_inbound, post_reply};
-
-use crate::answer::{Exchange, Whole};
-use crate::faults::Subject;
-use crate::message::{Answered, Call, Kind};
-use crate::options::SendgridAccount;
-use crate::server::Connection;
+use crate::account::Account;
+use crate::answer::{self, Whole};
+use crate::http_call::HttpCall;
+use crate::kind::{Hook, Inbound, Outline, Protocol, Reading};
+use crate::message::Accepted;
+use crate::options::{Options, SendgridAccount};
+use crate::post::Post;
 use crate::simulator::Shared;
+
+const NAME: &str = "sendgrid";
 
 /// SendGrid's limit on a whole message.
 const MESSAGE_BYTES_MAX: usize = 30 * 1024 * 1024;
 
 /// An error as SendGrid lists it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+struct Refusal {
     status: StatusCode,
     message: String,
     field: Option<String>,
@@ -47,72 +44,111 @@ impl Refusal {
     fn into_answer(self) -> Whole {
         let body =
             json!({ "errors": [{ "message": self.message, "field": self.field, "help": Value::Null }] });
-        let mut answer = http::Response::new(Bytes::from(body.to_string()));
-        *answer.status_mut() = self.status;
-        answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        answer
+        answer::json(self.status.as_u16(), &body)
     }
 }
 
-/// `POST /v3/mail/send`
-pub(crate) async fn send(
-    State(shared): State<Arc<Shared>>,
-    Extension(connection): Extension<Connection>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    let at_ms = shared.options.clock.now().as_millisecond();
-    let account = authenticate(&shared, &headers);
-    let read = read(&headers, &body);
-    let outline = read.as_ref().map(mail::outline).unwrap_or_default();
-    let number = shared.ledger.begin_call(Call {
-        kind: Kind::Sendgrid,
-        account: account.as_ref().ok().map(|(index, _)| *index),
-        message_id: outline.message_id,
-        attempt: outline.attempt,
-        to: outline.to.into(),
-        at_ms,
-        answer: Answered::Nothing,
-    });
-    let (index, account) = match account {
-        Ok(account) => account,
-        Err(refusal) => {
-            shared.ledger.end_call(number, Answered::Status(refusal.status.as_u16()));
-            return refusal.into_answer().map(Into::into);
+#[derive(Debug)]
+pub(crate) struct Sendgrid;
+
+impl Protocol for Sendgrid {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn demo_account(&self) -> Account {
+        account(&SendgridAccount::default())
+    }
+
+    fn accounts(&self, options: &Options) -> Vec<Account> {
+        options.sendgrid.iter().map(account).collect()
+    }
+
+    fn send_paths(&self) -> &'static [&'static str] {
+        &["/v3/mail/send"]
+    }
+
+    fn authenticate(&self, shared: &Shared, call: &HttpCall) -> Result<usize, Whole> {
+        let refuse = |message| Refusal::new(StatusCode::UNAUTHORIZED, message).into_answer();
+        let key =
+            call.authorization("Bearer").ok_or_else(|| refuse("Permission denied, wrong credentials"))?;
+        let known = shared.find_account(NAME, |account| account.secret == key);
+        known.ok_or_else(|| refuse("The provided authorization grant is invalid, expired, or revoked"))
+    }
+
+    fn read(&self, call: &HttpCall) -> Reading {
+        let mail = match read(&call.headers, &call.body) {
+            Ok(mail) => mail,
+            Err((status, message)) => return Reading::refused(Refusal::new(status, message).into_answer()),
+        };
+        let mut reading =
+            Reading::checked(mail::outlines(&mail), validate::check(&mail).map_err(Refusal::into_answer));
+        if reading.answer.is_none() && mail["mail_settings"]["sandbox_mode"]["enable"] == true {
+            reading.answer = Some(Whole::empty());
         }
-    };
-    let message_key = outline.message_id.map_or_else(|| outline.to.to_owned(), |id| id.to_string());
-    let met = shared.faults.meet(&Subject {
-        kind: Kind::Sendgrid,
-        account: &account.api_key,
-        to: outline.to,
-        from: outline.from,
-        message_key: &message_key,
-    });
-    let exchange = Exchange { shared: &shared, connection: &connection, kind: Kind::Sendgrid, number, met };
-    exchange
-        .run(|met| {
-            let checked = match &read {
-                Ok(mail) => validate::check(mail).map(|()| mail),
-                Err((status, message)) => Err(Refusal::new(*status, message)),
-            };
-            let mail = match checked {
-                Ok(mail) => mail,
-                Err(refusal) => return (Vec::new(), refusal.into_answer()),
-            };
-            let mut answer = http::Response::new(Bytes::new());
-            if mail["mail_settings"]["sandbox_mode"]["enable"] == true {
-                return (Vec::new(), answer);
-            }
-            let provider_message_id = shared.base64_id();
-            if let Ok(id) = HeaderValue::from_str(&provider_message_id) {
-                answer.headers_mut().insert(HeaderName::from_static("x-message-id"), id);
-            }
-            *answer.status_mut() = StatusCode::ACCEPTED;
-            let now = shared.options.clock.now();
-            (mail::accepted(mail, index, &provider_message_id, now, met), answer)
-        })
-        .await
+        reading
+    }
+
+    /// One for all recipients.
+    fn ids(&self, shared: &Shared, outlines: &[Outline]) -> Vec<String> {
+        vec![shared.base64_id(); outlines.len()]
+    }
+
+    fn inbound_id(&self, hex: &str, _has_media: bool) -> String {
+        format!("{hex}@simulator.invalid")
+    }
+
+    fn answer(&self, _account: &Account, messages: &[Arc<Accepted>]) -> Whole {
+        let mut answer = Whole::empty();
+        *answer.status_mut() = StatusCode::ACCEPTED;
+        let id = messages.first().map(|message| HeaderValue::from_str(&message.provider_message_id));
+        if let Some(Ok(id)) = id {
+            answer.headers_mut().insert(HeaderName::from_static("x-message-id"), id);
+        }
+        answer
+    }
+
+    /// There are no codes.
+    fn error(&self, status: StatusCode, _code: Option<&str>, message: Option<&str>) -> Whole {
+        let message = message.unwrap_or(match status.as_u16() {
+            429 => "too many requests",
+            500.. => "internal error",
+            _ => "The request was refused by a scripted fault",
+        });
+        Refusal::new(status, message).into_answer()
+    }
+
+    /// One batch, copies within.
+    fn receipts(&self, hook: &Hook<'_>, messages: &[&Accepted]) -> Vec<Post> {
+        events::post(hook, messages).into_iter().collect()
+    }
+
+    fn batches_receipts(&self) -> bool {
+        true
+    }
+
+    fn inbound(&self, hook: &Hook<'_>, inbound: &Inbound<'_>) -> Post {
+        let accounts = &hook.shared.options.sendgrid;
+        let mut own = accounts.iter().filter(|account| account.api_key == hook.account.name);
+        let raw = inbound.raw.unwrap_or_else(|| own.any(|account| account.inbound_parse_raw));
+        inbound_parse::post(hook.url, inbound, raw)
+    }
+
+    /// Inbound Parse is a setting of its own: events go elsewhere.
+    fn inbound_url(&self, account: &Account, _last: Option<&Accepted>) -> Option<String> {
+        account.inbound_url.as_ref().map(|url| url.as_str().to_owned())
+    }
+}
+
+fn account(account: &SendgridAccount) -> Account {
+    Account {
+        kind: NAME.to_owned(),
+        name: account.api_key.clone(),
+        secret: account.api_key.clone(),
+        webhook_url: account.event_webhook_url.clone(),
+        inbound_url: account.inbound_parse_url.clone(),
+        ..Account::default()
+    }
 }
 
 /// The body as JSON, or the status and the words of its refusal.
@@ -129,27 +165,4 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<Value, (StatusCode, &'static
         ));
     }
     serde_json::from_slice(body).map_err(|_| (StatusCode::BAD_REQUEST, "Bad Request"))
-}
-
-fn authenticate<'a>(
-    shared: &'a Shared,
-    headers: &HeaderMap,
-) -> Result<(usize, &'a SendgridAccount), Refusal> {
-    let key = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "))
-        .ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, "Permission denied, wrong credentials"))?;
-    let message = "The provided authorization grant is invalid, expired, or revoked";
-    let known = shared.options.sendgrid.iter().enumerate().find(|(_, account)| account.api_key == key);
-    known.ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, message))
-}
-
-/// The error that a scripted fault asks for.
-pub(crate) fn fault_error(status: StatusCode, message: Option<&str>) -> Whole {
-    let message = message.unwrap_or(match status.as_u16() {
-        429 => "too many requests",
-        500.. => "internal error",
-        _ => "The request was refused by a scripted fault",
-    });
-    Refusal::new(status, message).into_answer()
 }

@@ -1,19 +1,25 @@
 //! The simulator itself: what all connections share, and its life from start to shutdown.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::account::Account;
+use crate::documents::Documents;
 use crate::faults::{ActiveRule, Faults, Rule, RuleError};
+use crate::idempotency::Keys;
+use crate::kind::Kind;
 use crate::ledger::{Ledger, Summary};
 use crate::message::Accepted;
 use crate::options::Options;
 use crate::post::Poster;
 use crate::schedule::{self, Schedule};
-use crate::{router, server};
+use crate::{router, server, smtp};
 
 /// A simulator; clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -27,6 +33,10 @@ pub(crate) struct Shared {
     pub faults_changed: Notify,
     pub schedule: Schedule,
     pub poster: Poster,
+    pub keys: Keys,
+    pub documents: Documents,
+    accounts: HashMap<&'static str, Vec<Account>>,
+    own_url: OnceLock<String>,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -40,8 +50,15 @@ impl Simulator {
             Some(seed) => seed.wrapping_add(ledger.summary().count as u64),
             None => fastrand::u64(..),
         };
+        let keys = Keys::default();
+        keys.restore(&ledger.messages(usize::MAX, |message| message.idempotency_key.is_some()));
+        let accounts = Kind::all().map(|kind| (kind.as_str(), kind.protocol().accounts(&options)));
         let shared = Shared {
             ledger,
+            keys,
+            documents: Documents::default(),
+            accounts: accounts.collect(),
+            own_url: OnceLock::new(),
             faults: Faults::seeded(seed),
             faults_changed: Notify::new(),
             schedule: Schedule::default(),
@@ -64,11 +81,21 @@ impl Simulator {
         let ended = shutdown.child_token();
         let _ends_deliveries = ended.clone().drop_guard();
         let deliveries = tokio::spawn(schedule::run(Arc::clone(&self.0), ended.clone()));
+        let _ = self.0.own_url.set(format!("http://{}", listener.local_addr()?));
         let router = router::router(Arc::clone(&self.0));
         let served = server::serve(Arc::clone(&self.0), router, listener, shutdown).await;
         ended.cancel();
         let _ = deliveries.await;
         served
+    }
+
+    /// Takes mail by SMTP, without TLS, until `shutdown` is canceled. Receipts and replies leave while
+    /// [`Simulator::serve`] runs.
+    ///
+    /// # Errors
+    /// None today: a listener that fails is tried again.
+    pub async fn serve_smtp(&self, listener: TcpListener, shutdown: CancellationToken) -> io::Result<()> {
+        smtp::serve(Arc::clone(&self.0), listener, shutdown).await
     }
 
     /// Counts of what was accepted and asked.
@@ -108,16 +135,38 @@ impl Shared {
         removed
     }
 
+    /// Of a kind, in the order of the options.
+    pub(crate) fn accounts(&self, kind: &str) -> &[Account] {
+        self.accounts.get(kind).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The first account of a kind that is the one.
+    pub(crate) fn find_account(&self, kind: &str, is_it: impl Fn(&Account) -> bool) -> Option<usize> {
+        self.accounts(kind).iter().position(is_it)
+    }
+
+    /// Where the simulator itself is served.
+    pub(crate) fn own_url(&self) -> &str {
+        self.own_url.get().map(String::as_str).unwrap_or_default()
+    }
+
+    fn number(&self) -> u128 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..)
+    }
+
     /// 32 hexadecimal digits.
     pub(crate) fn hex_id(&self) -> String {
-        let number = self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
-        format!("{number:032x}")
+        format!("{:032x}", self.number())
+    }
+
+    /// A UUID of version 4, as most providers' ids are.
+    pub(crate) fn uuid(&self) -> Uuid {
+        uuid::Builder::from_random_bytes(self.number().to_be_bytes()).into_uuid()
     }
 
     /// 22 characters of the base64url alphabet, the form of an X-Message-Id.
     pub(crate) fn base64_id(&self) -> String {
         use base64::Engine as _;
-        let number = self.random.lock().unwrap_or_else(PoisonError::into_inner).u128(..);
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(number.to_be_bytes())
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(self.number().to_be_bytes())
     }
 }

@@ -100,7 +100,7 @@ mod tests {
             match self.0.iter().find(|url| request.document(url).is_none()) {
                 Some(url) => Err(WebhookError::Needs(url.clone())),
                 None => Ok(Webhook {
-                    reply: WebhookReply { content_type: "text/plain", body: "read" },
+                    reply: WebhookReply { content_type: "text/plain", body: "read".into() },
                     ..Webhook::default()
                 }),
             }

@@ -16,10 +16,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::problem;
-use crate::message::Kind;
-use crate::post::{Post, PostError};
+use crate::kind::{Hook, Inbound, Kind};
+use crate::mail::File;
+use crate::post::{Post, PostResult};
 use crate::simulator::Shared;
-use crate::{sendgrid, twilio};
 
 const TIMES_MAX: usize = 10_000;
 const CONCURRENT_MAX: usize = 512;
@@ -37,7 +37,7 @@ pub(crate) struct Request {
     subject: String,
     /// Email only: an HTML part beside the text.
     html: Option<String>,
-    /// Twilio only: URLs.
+    /// Not for email: URLs.
     #[serde(default)]
     media: Vec<String>,
     /// Email only.
@@ -53,9 +53,9 @@ pub(crate) struct Request {
     webhook_url: Option<String>,
     /// To deliver a message again in a later call.
     provider_message_id: Option<String>,
-    /// Twilio's account SID or SendGrid's API key; the first account without it.
+    /// The account's name; the first account without it.
     account: Option<String>,
-    /// Email only: as MIME source.
+    /// Email only: as MIME source, where the kind has a choice.
     raw: Option<bool>,
 }
 
@@ -81,15 +81,11 @@ pub(crate) async fn deliver(State(shared): State<Arc<Shared>>, body: Bytes) -> R
             format!("`times` must be between 1 and {TIMES_MAX}, `concurrent` between 1 and {CONCURRENT_MAX}");
         return problem(StatusCode::BAD_REQUEST, sentence);
     }
-    let made = match request.kind {
-        Kind::Twilio => text_message(&shared, &request),
-        Kind::Sendgrid => mail(&shared, &request),
-    };
-    let (provider_message_id, post) = match made {
+    let (provider_message_id, post) = match make(&shared, &request) {
         Ok(made) => made,
         Err(sentence) => return problem(StatusCode::BAD_REQUEST, sentence),
     };
-    let results: Vec<Result<StatusCode, PostError>> = stream::iter(0..request.times)
+    let results: Vec<PostResult> = stream::iter(0..request.times)
         .map(|_| shared.poster.post(post.clone()))
         .buffer_unordered(request.concurrent)
         .collect()
@@ -103,65 +99,37 @@ pub(crate) async fn deliver(State(shared): State<Arc<Shared>>, body: Bytes) -> R
     Json(answer).into_response()
 }
 
-fn text_message(shared: &Shared, request: &Request) -> Result<(String, Post), String> {
+fn make(shared: &Shared, request: &Request) -> Result<(String, Post), String> {
+    let (kind, protocol) = (request.kind, request.kind.protocol());
     let wanted = request.account.as_deref();
-    let accounts = shared.options.twilio.iter().enumerate();
-    let (index, account) = accounts
-        .clone()
-        .find(|(_, account)| wanted.is_none_or(|sid| sid == account.account_sid))
-        .ok_or("`account` is not a Twilio account SID of this simulator")?;
-    let url = request
-        .webhook_url
-        .clone()
-        .or_else(|| twilio::inbound_url(shared, index))
-        .ok_or("`webhook_url` is needed: no message with a StatusCallback was accepted yet")?;
-    let prefix = if request.media.is_empty() { "SM" } else { "MM" };
-    let sid = request.provider_message_id.clone().unwrap_or_else(|| format!("{prefix}{}", shared.hex_id()));
-    let inbound = twilio::Inbound {
-        sid: &sid,
-        from: &request.from,
-        to: &request.to,
-        body: &request.body,
-        media: &request.media,
-    };
-    let post = twilio::post_inbound(account, &url, &inbound);
-    Ok((sid, post))
-}
-
-fn mail(shared: &Shared, request: &Request) -> Result<(String, Post), String> {
-    let wanted = request.account.as_deref();
-    let mut accounts = shared.options.sendgrid.iter();
-    let account = accounts
-        .find(|account| wanted.is_none_or(|key| key == account.api_key))
-        .ok_or("`account` is not a SendGrid API key of this simulator")?;
-    let url = request
-        .webhook_url
-        .clone()
-        .or_else(|| account.inbound_parse_url.as_ref().map(|url| url.as_str().to_owned()))
-        .ok_or("`webhook_url` is needed: the simulator was started without an Inbound Parse URL")?;
+    let index = shared
+        .find_account(kind.as_str(), |account| wanted.is_none_or(|name| name == account.name))
+        .ok_or_else(|| format!("`account` is not one of the {} accounts of this simulator", kind.as_str()))?;
+    let account = &shared.accounts(kind.as_str())[index];
+    let made_url = || protocol.inbound_url(account, shared.ledger.last_of(kind, index).as_deref());
+    let url = request.webhook_url.clone().or_else(made_url).ok_or(
+        "`webhook_url` is needed: the simulator was told of none, and no message has said where its receipts go",
+    )?;
     let mut files = Vec::new();
     for file in &request.files {
         let bytes = STANDARD.decode(&file.content_base64).map_err(|_| "`content_base64` is not base64")?;
-        files.push(sendgrid::File {
-            name: file.filename.clone(),
-            content_type: file.content_type.clone(),
-            bytes,
-        });
+        files.push(File { name: file.filename.clone(), content_type: file.content_type.clone(), bytes });
     }
-    let made_id = || format!("{}@simulator.invalid", shared.hex_id());
+    let made_id = || protocol.inbound_id(&shared.hex_id(), !request.media.is_empty());
     let id = request.provider_message_id.clone().unwrap_or_else(made_id);
-    let mail = sendgrid::InboundMail {
+    let inbound = Inbound {
         id: &id,
         in_reply_to: request.in_reply_to.as_deref(),
         from: &request.from,
         to: &request.to,
         subject: &request.subject,
-        text: &request.body,
+        body: &request.body,
         html: request.html.as_deref(),
+        media: &request.media,
         files: &files,
         date: shared.options.clock.now(),
-        raw: request.raw.unwrap_or(account.inbound_parse_raw),
+        raw: request.raw,
     };
-    let post = sendgrid::post_inbound(&url, &mail);
+    let post = protocol.inbound(&Hook { shared, account, url: &url }, &inbound);
     Ok((id, post))
 }

@@ -13,8 +13,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{page, problem};
+use crate::kind::Kind;
 use crate::ledger::Summary;
-use crate::message::{Accepted, Kind};
+use crate::message::Accepted;
 use crate::simulator::Shared;
 
 const PAGE_MESSAGES: usize = 100;
@@ -130,6 +131,7 @@ pub(crate) async fn show(
 }
 
 pub(crate) async fn clear(State(shared): State<Arc<Shared>>) -> Response {
+    shared.keys.clear();
     match shared.ledger.clear() {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => {

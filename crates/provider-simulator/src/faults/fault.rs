@@ -1,5 +1,7 @@
 //! The vocabulary of scripted faults, as the control API writes it. What each does is elsewhere.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// What goes wrong.
@@ -17,7 +19,7 @@ pub enum Fault {
     Status {
         status: u16,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        code: Option<u32>,
+        code: Option<Code>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
@@ -55,6 +57,8 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<Code>,
     },
+    /// The recipient reads the message: a further receipt, where the kind has one.
+    Read,
     /// The provider is away for this time.
     Outage {
         for_s: f64,
@@ -72,7 +76,7 @@ pub enum WaitForm {
     Seconds,
     /// `Retry-After: Tue, 14 Nov 2023 22:13:50 GMT`
     HttpDate,
-    /// `X-RateLimit-Reset: 1700000000`, as SendGrid does it.
+    /// `X-RateLimit-Reset: 1700000000`, as SendGrid does it, or the header of the kind.
     RateLimitReset,
     None,
 }
@@ -90,12 +94,21 @@ pub enum OutageForm {
     Refuse,
 }
 
-/// A carrier's code, written as a number or as text.
+/// A provider's or a carrier's code, written as a number or as text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Code {
     Number(u32),
     Text(String),
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 fn one() -> u64 {
@@ -115,6 +128,7 @@ impl Fault {
                 | Self::ReceiptsBeforeAnswer
                 | Self::NoReceipts
                 | Self::Undelivered { .. }
+                | Self::Read
         )
     }
 
@@ -134,6 +148,7 @@ impl Fault {
             Self::ReceiptsBeforeAnswer => "receipts_before_answer",
             Self::NoReceipts => "no_receipts",
             Self::Undelivered { .. } => "undelivered",
+            Self::Read => "read",
             Self::Outage { .. } => "outage",
         }
     }

@@ -1,7 +1,6 @@
 //! Recipients that make things go wrong by themselves: a newcomer needs no control API to see a retry.
 
 use super::{Fault, Subject, WaitForm};
-use crate::message::Kind;
 
 /// A magic recipient: `+1 500 555 0nnn`, or `fault-name@` any domain.
 #[derive(Clone, Debug)]
@@ -43,19 +42,16 @@ pub const MAGIC: &[Magic] = &[
     always("+15005550472", "fault-receipts-before-answer", Fault::ReceiptsBeforeAnswer),
     always("+15005550473", "fault-no-receipts", Fault::NoReceipts),
     always("+15005550474", "fault-undelivered", Fault::Undelivered { code: None }),
+    always("+15005550475", "fault-read", Fault::Read),
 ];
 
 pub(super) fn of(subject: &Subject<'_>) -> Option<&'static Magic> {
-    match subject.kind {
-        Kind::Twilio => {
-            let number = subject.to.strip_prefix("whatsapp:").unwrap_or(subject.to);
-            // Spares the usual number a walk through the table.
-            number.strip_prefix("+15005550")?;
-            MAGIC.iter().find(|magic| magic.number == number)
-        }
-        Kind::Sendgrid => {
-            let local_part = subject.to.split_once('@')?.0.strip_prefix("fault-")?;
-            MAGIC.iter().find(|magic| magic.local_part.strip_prefix("fault-") == Some(local_part))
-        }
+    if let Some((local_part, _)) = subject.to.split_once('@') {
+        let local_part = local_part.strip_prefix("fault-")?;
+        return MAGIC.iter().find(|magic| magic.local_part.strip_prefix("fault-") == Some(local_part));
     }
+    let number = subject.to.strip_prefix("whatsapp:").unwrap_or(subject.to);
+    // Spares the usual number a walk through the table.
+    number.strip_prefix("+15005550")?;
+    MAGIC.iter().find(|magic| magic.number == number)
 }

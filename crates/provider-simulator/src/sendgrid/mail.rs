@@ -1,33 +1,9 @@
-//! From a mail's JSON to the ledger's entries: one per recipient.
+//! From a mail's JSON to its outlines: one per recipient.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
-use crate::faults::Met;
-use crate::message::{Accepted, Kind, own_reference};
-
-/// What can be told about a mail that is not validated yet.
-#[derive(Debug, Default)]
-pub(super) struct Outline<'a> {
-    pub to: &'a str,
-    pub from: &'a str,
-    pub message_id: Option<Uuid>,
-    pub attempt: Option<u32>,
-}
-
-pub(super) fn outline(mail: &Value) -> Outline<'_> {
-    let first = &mail["personalizations"][0];
-    let (message_id, attempt) = reference(&event_fields(mail, first));
-    Outline {
-        to: first["to"][0]["email"].as_str().unwrap_or_default(),
-        from: mail["from"]["email"].as_str().unwrap_or_default(),
-        message_id,
-        attempt,
-    }
-}
+use crate::kind::Outline;
+use crate::message::own_reference;
 
 /// Recipients of a personalization: to, cc and bcc.
 pub(super) fn recipients(personalization: &Value) -> impl Iterator<Item = (&'static str, usize, &Value)> {
@@ -37,44 +13,29 @@ pub(super) fn recipients(personalization: &Value) -> impl Iterator<Item = (&'sta
     })
 }
 
-pub(super) fn accepted(
-    mail: &Value,
-    account: usize,
-    provider_message_id: &str,
-    received_at: Timestamp,
-    met: &mut Met,
-) -> Vec<Arc<Accepted>> {
-    let names = std::mem::take(&mut met.names);
-    let mut accepted = Vec::new();
+pub(super) fn outlines(mail: &Value) -> Vec<Outline> {
+    let mut outlines = Vec::new();
     for personalization in mail["personalizations"].as_array().into_iter().flatten() {
         let event_fields = event_fields(mail, personalization);
-        let (message_id, attempt) = reference(&event_fields);
+        let arguments = event_fields.iter();
+        let reference =
+            own_reference(arguments.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
         let subject = personalization["subject"].as_str().or(mail["subject"].as_str());
         for (_, _, person) in recipients(personalization) {
-            accepted.push(Arc::new(Accepted {
-                kind: Kind::Sendgrid,
-                account,
-                provider_message_id: provider_message_id.into(),
-                from: mail["from"]["email"].as_str().unwrap_or_default().into(),
-                to: person["email"].as_str().unwrap_or_default().into(),
-                channel: "email".into(),
-                subject: subject.map(Into::into),
-                body: mail["content"][0]["value"].as_str().unwrap_or_default().into(),
+            outlines.push(Outline {
+                from: mail["from"]["email"].as_str().unwrap_or_default().to_owned(),
+                to: person["email"].as_str().unwrap_or_default().to_owned(),
+                channel: "email",
+                subject: subject.map(str::to_owned),
+                body: mail["content"][0]["value"].as_str().unwrap_or_default().to_owned(),
                 media: file_names(mail),
-                message_id,
-                attempt,
-                idempotency_key: None,
-                received_at,
-                faults: names.clone(),
-                callback_url: None,
-                messaging_service_sid: None,
+                reference,
                 event_fields: event_fields.clone(),
-                plan: met.plan.clone(),
-                receipts_done: 0.into(),
-            }));
+                ..Outline::default()
+            });
         }
     }
-    accepted
+    outlines
 }
 
 fn file_names(mail: &Value) -> Vec<String> {
@@ -96,8 +57,4 @@ fn event_fields(mail: &Value, personalization: &Value) -> Map<String, Value> {
         fields.insert("category".to_owned(), Value::Array(categories.clone()));
     }
     fields
-}
-
-fn reference(fields: &Map<String, Value>) -> (Option<Uuid>, Option<u32>) {
-    own_reference(fields.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))))
 }

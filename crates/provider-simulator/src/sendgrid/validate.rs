@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{Refusal, mail};
+use crate::numbers::is_mailbox as is_address;
 
 const PERSONALIZATIONS_MAX: usize = 1000;
 const RECIPIENTS_MAX: usize = 1000;
@@ -176,15 +177,4 @@ fn check_strings(object: &Value) -> Result<(), Refusal> {
         _ => false,
     };
     if is_fine { Ok(()) } else { Err(Refusal::new(http::StatusCode::BAD_REQUEST, "Bad Request")) }
-}
-
-fn is_address(text: &str) -> bool {
-    text.rsplit_once('@').is_some_and(|(local, domain)| {
-        let is_plain = !text.chars().any(|character| character.is_whitespace() || character.is_control());
-        is_plain
-            && !local.is_empty()
-            && !domain.is_empty()
-            && !domain.starts_with('.')
-            && !domain.ends_with('.')
-    })
 }

@@ -3,21 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::segments;
-use crate::answer::Whole;
-use crate::message::Accepted;
+use crate::answer::{self, Whole};
+use crate::message::{Accepted, Stage};
+use crate::segments;
 
 /// RFC 2822, in UTC.
 const DATE: &str = "%a, %d %b %Y %H:%M:%S +0000";
 
 pub(super) fn json(value: &Value) -> Whole {
-    let mut answer = Response::new(Bytes::from(value.to_string()));
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
+    answer::json(200, value)
 }
 
 pub(super) fn error(status: StatusCode, code: u32, message: &str) -> Whole {
@@ -31,14 +28,24 @@ pub(super) fn error(status: StatusCode, code: u32, message: &str) -> Whole {
     answer
 }
 
+pub(super) fn status_of(stage: Stage<'_>) -> &'static str {
+    match stage {
+        Stage::Sent => "sent",
+        Stage::Delivered => "delivered",
+        Stage::Undelivered(_) => "undelivered",
+        Stage::Read => "read",
+    }
+}
+
 /// The status that the receipts so far have told.
-pub(super) fn status(message: &Accepted, receipts_done: u8) -> &'static str {
+fn status(message: &Accepted, receipts_done: u8) -> &'static str {
     match receipts_done {
         0 if message.messaging_service_sid.is_some() => "accepted",
         0 => "queued",
         1 => "sent",
         _ if message.plan.undelivered.is_some() => "undelivered",
-        _ => "delivered",
+        2 => "delivered",
+        _ => "read",
     }
 }
 

@@ -3,8 +3,9 @@
 use http::StatusCode;
 use url::Url;
 
-use super::{Form, resource, value};
+use super::resource;
 use crate::answer::Whole;
+use crate::http_call::{Form, value};
 
 const BODY_CHARACTERS_MAX: usize = 1600;
 const MEDIA_MAX: usize = 10;

@@ -6,6 +6,7 @@
 mod binary;
 mod control;
 mod faults;
+mod kinds;
 mod ledger_file;
 mod receipts;
 mod replies;

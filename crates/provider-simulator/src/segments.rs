@@ -4,7 +4,7 @@ const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 /// At least 1, as Twilio counts an empty text.
-pub(super) fn count(text: &str) -> usize {
+pub(crate) fn count(text: &str) -> usize {
     let widths: Option<Vec<usize>> = text.chars().map(septets).collect();
     match widths {
         Some(septets) => split(&septets, 160, 153),
@@ -36,6 +36,11 @@ fn split(widths: &[usize], alone: usize, joined: usize) -> usize {
         used += width;
     }
     segments
+}
+
+/// Whether GSM 03.38 has every character.
+pub(crate) fn is_gsm(text: &str) -> bool {
+    text.chars().all(|character| septets(character).is_some())
 }
 
 #[cfg(test)]
