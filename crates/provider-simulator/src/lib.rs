@@ -9,6 +9,7 @@ mod demo;
 mod digest;
 mod documents;
 mod faults;
+mod http;
 mod http_call;
 mod idempotency;
 mod infobip;
