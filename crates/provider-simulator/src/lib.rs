@@ -4,6 +4,7 @@
 mod account;
 mod answer;
 mod bandwidth;
+mod bird;
 mod control;
 mod demo;
 mod digest;

@@ -2,6 +2,7 @@
 //! checked here by other code than signs them, and an inbound message.
 
 mod bandwidth;
+mod bird;
 mod http;
 mod infobip;
 mod mailgun;
