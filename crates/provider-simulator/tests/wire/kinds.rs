@@ -2,6 +2,8 @@
 //! checked here by other code than signs them, and an inbound message.
 
 mod bandwidth;
+mod bird;
+mod http;
 mod infobip;
 mod mailgun;
 mod messagebird;
@@ -15,8 +17,8 @@ mod telnyx;
 mod vonage;
 mod whatsapp;
 
+use ::http::Method;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::Method;
 use provider_simulator::{Account, Kind, Options};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
