@@ -14,6 +14,7 @@ mod ses;
 mod sinch;
 mod smtp;
 mod telnyx;
+mod vectors;
 mod vonage;
 mod whatsapp;
 
