@@ -16,11 +16,15 @@ fn message() -> Value {
     })
 }
 
+pub(super) fn assert_signed(hook: &Hook, key: &str) {
+    let signature = hook.header("x-hub-signature-256").strip_prefix("sha256=").unwrap();
+    assert!(is_hmac_sha256(key.as_bytes(), &hook.body, &from_hex(signature)));
+    assert!(hook.body.is_ascii());
+}
+
 /// The value of the one change.
 fn value(hook: &Hook) -> Value {
-    let signature = hook.header("x-hub-signature-256").strip_prefix("sha256=").unwrap();
-    assert!(is_hmac_sha256(DEMO_WHATSAPP_APP_SECRET.as_bytes(), &hook.body, &from_hex(signature)));
-    assert!(hook.body.is_ascii());
+    assert_signed(hook, DEMO_WHATSAPP_APP_SECRET);
     let event = hook.json();
     assert_eq!(event["entry"][0]["changes"][0]["field"], "messages");
     let value = event["entry"][0]["changes"][0]["value"].clone();
