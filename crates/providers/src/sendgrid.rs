@@ -38,6 +38,7 @@ pub(crate) const KIND: Kind = Kind {
 
 const KEYS: &[&str] = &["api_key", "webhook_public_key", "inbound_secret", "from_name"];
 
+const MESSAGE_ID: &str = "x-message-id";
 /// Absolute, in unix seconds. Mail send answers 429 with it and without `Retry-After`.
 const RESET_HEADER: &str = "x-ratelimit-reset";
 
@@ -121,12 +122,12 @@ impl Provider for SendGrid {
     fn http_outcome(&self, response: &Response<Bytes>, now: Timestamp) -> Outcome {
         let (status, headers) = (response.status(), response.headers());
         match status.as_u16() {
-            202 => accepted(response),
-            // The sandbox's answer. With a body it is somebody else's.
+            // 200 is the sandbox's answer. SendGrid's have an id, or at least no body; with one they are somebody else's.
+            202 if headers.contains_key(MESSAGE_ID) || response.body().is_empty() => accepted(response),
             200 if response.body().is_empty() => accepted(response),
             200..=299 => Outcome::Uncertain {
                 reason: Reason::UnreadableAnswer,
-                detail: format!("HTTP {}, where SendGrid answers 202", status.as_u16()),
+                detail: format!("HTTP {}, not in the form of SendGrid's 202", status.as_u16()),
             },
             400 => invalid(response),
             401 if error_text(response).contains("credits") => {
@@ -172,7 +173,7 @@ impl Provider for SendGrid {
 /// 202 has no body. The id stands in a header, and a message without one is accepted all the same: events bring
 /// back our own.
 fn accepted(response: &Response<Bytes>) -> Outcome {
-    let id = response.headers().get("x-message-id").and_then(|value| value.to_str().ok()).and_then(code_word);
+    let id = response.headers().get(MESSAGE_ID).and_then(|value| value.to_str().ok()).and_then(code_word);
     Outcome::Accepted { provider_message_id: id }
 }
 

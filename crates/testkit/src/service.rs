@@ -110,6 +110,11 @@ impl Starting {
         self
     }
 
+    /// Where it will listen.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// The folder that it runs in.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -159,7 +164,7 @@ impl Starting {
 
 impl Service {
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.starting.port)
+        self.starting.url()
     }
 
     pub fn client(&self) -> HttpClient {

@@ -14,7 +14,7 @@ use super::session::{Answer, Envelope, Session};
 use super::{NAME, Smtp};
 use crate::faults::Fault;
 use crate::kind::{Kind, Outline, Protocol as _};
-use crate::message::{Answered, Call};
+use crate::message::{Answered, Call, first_reference, reference_of_text};
 use crate::mime;
 use crate::schedule;
 use crate::send;
@@ -201,6 +201,8 @@ fn outlines(envelope: Envelope, source: &[u8]) -> Vec<Outline> {
     }
     outline.event_fields.insert("return-path".to_owned(), envelope.from.into());
     if let Some(id) = envelope.id {
+        // It may name the attempt where the Message-ID must stay the same over all of them.
+        outline.reference = first_reference([reference_of_text(&id), outline.reference]);
         outline.event_fields.insert("envelope-id".to_owned(), id.into());
     }
     envelope.to.into_iter().map(|to| Outline { to, ..outline.clone() }).collect()

@@ -64,13 +64,14 @@ impl Peer {
 
     /// The reply to the final dot.
     async fn send(&mut self, to: &[&str]) -> String {
-        assert!(self.ask("MAIL FROM:<bounces@example.com> SIZE=200 ENVID=e1").await.starts_with("250 "));
+        let from = format!("MAIL FROM:<bounces@example.com> SIZE=200 ENVID={MESSAGE_ID}:2");
+        assert!(self.ask(&from).await.starts_with("250 "));
         for to in to {
             assert!(self.ask(&format!("RCPT TO:<{to}>")).await.starts_with("250 "));
         }
         assert!(self.ask("DATA").await.starts_with("354 "));
         self.say("From: App <app@example.com>\r\nTo: ann@example.net\r\nSubject: Hi").await;
-        self.say(&format!("Message-ID: <{MESSAGE_ID}.2@example.com>\r\n\r\nHello\r\n..dots")).await;
+        self.say(&format!("Message-ID: <{MESSAGE_ID}@example.com>\r\n\r\nHello\r\n..dots")).await;
         self.ask(".").await
     }
 }
@@ -141,9 +142,9 @@ async fn a_bounce_and_an_inbound_mail_are_posted_as_their_source() {
     let source = next(&mut target, "bounces%40example.com").await;
     for part in [
         "multipart/report; report-type=delivery-status",
-        "Original-Envelope-Id: e1\r\n",
+        &format!("Original-Envelope-Id: {MESSAGE_ID}:2\r\n"),
         "Final-Recipient: rfc822; fault-undelivered@example.net\r\nAction: failed\r\nStatus: 5.1.1\r\n",
-        &format!("Message-ID: <{MESSAGE_ID}.2@example.com>\r\n"),
+        &format!("Message-ID: <{MESSAGE_ID}@example.com>\r\n"),
     ] {
         assert!(source.contains(part), "{part}\n{source}");
     }
