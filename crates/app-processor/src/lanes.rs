@@ -219,7 +219,7 @@ auth_token = "t"
         assert_eq!(chosen(named(&lanes, "sms!a")).unwrap().0, "b");
         assert_eq!(chosen(named(&lanes, "sms!b")).unwrap().0, "a");
         assert_eq!(chosen(named(&lanes, "sms>b")).unwrap().0, "b");
-        assert_eq!(lanes.seldom_used().count(), 8, "two channels, two candidates, two variants");
+        assert_eq!(lanes.seldom_used().count(), 12, "three channels, two candidates, two variants");
     }
 
     #[tokio::test(start_paused = true)]
