@@ -15,6 +15,8 @@ mod schema;
 mod smtp;
 #[path = "contract/snapshot.rs"]
 mod snapshot;
+#[path = "contract/table.rs"]
+mod table;
 #[path = "contract/tampering.rs"]
 mod tampering;
 #[path = "contract/vectors.rs"]

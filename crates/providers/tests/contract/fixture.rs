@@ -56,7 +56,10 @@ impl KindFixtures {
         let mut values = self.settings["values"].as_object().unwrap().clone();
         values.extend(fixture.json["settings"].as_object().cloned().unwrap_or_default());
         let verify = fixture.json["verify"].as_bool().unwrap_or(true);
-        let settings = settings(self.kind, &values, fixture.json["base_url"].as_str(), verify);
+        let mut settings = settings(self.kind, &values, fixture.json["base_url"].as_str(), verify);
+        for (code, class) in fixture.json["codes"].as_object().into_iter().flatten() {
+            settings.codes.insert(code.clone(), class.as_str().unwrap().parse().unwrap());
+        }
         (self.kind.configure)(&settings).unwrap_or_else(|error| panic!("{fixture}: {error}"))
     }
 
