@@ -1,5 +1,5 @@
-//! A provider that nobody has heard of, for the generic kind: any path below `/http`, JSON or a form, and words that are
-//! guessed from a few usual ones. What the configuration says about a gateway is what this one does.
+//! A gateway that nobody has heard of, for the generic kind: any path below `/http`, JSON or a form, and fields under
+//! any of a few usual names.
 
 use std::sync::Arc;
 

@@ -45,7 +45,7 @@ pub(crate) fn is_gsm(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, is_gsm};
 
     #[test]
     fn segments_are_counted_as_carriers_do() {
@@ -67,6 +67,17 @@ mod tests {
         ];
         for (text, segments) in cases {
             assert_eq!(count(&text), segments, "{} characters", text.chars().count());
+        }
+    }
+
+    #[test]
+    fn segments_are_counted_as_twilios_calculator_counts_them() {
+        let vectors = include_str!("../../providers/tests/contract/vectors.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        for vector in vectors["sms_segments"]["vectors"].as_array().unwrap() {
+            let text = vector["text"].as_str().unwrap();
+            assert_eq!(count(text), vector["segments"], "{vector}");
+            assert_eq!(if is_gsm(text) { "GSM-7" } else { "UCS-2" }, vector["encoding"], "{vector}");
         }
     }
 }

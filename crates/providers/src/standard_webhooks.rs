@@ -95,4 +95,40 @@ mod tests {
             assert_eq!(key(text).unwrap_err().key, "webhook_secret", "{text}");
         }
     }
+
+    #[test]
+    fn what_the_specifications_libraries_sign_verifies_and_nothing_else() {
+        let vectors = include_str!("../tests/contract/vectors.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        for vector in vectors["standard_webhooks"]["vectors"].as_array().unwrap() {
+            let text = |name: &str| vector[name].as_str().unwrap();
+            let key = signing_key("webhook_secret", &text("secret").into()).unwrap();
+            assert_eq!(crate::hex::hex(key.expose_secret()), text("key_hex"), "{vector}");
+            let verifies = |changed: &str, key: Option<&SecretSlice<u8>>| {
+                let mut headers = http::HeaderMap::new();
+                for name in ["id", "timestamp", "signature"] {
+                    let value = text(&format!("webhook_{name}"));
+                    // A letter in front of a signature makes it one of an unknown version.
+                    let value = if name == changed { format!("1{value}") } else { value.to_owned() };
+                    let name: http::HeaderName = format!("webhook-{name}").parse().unwrap();
+                    headers.insert(name, value.parse().unwrap());
+                }
+                let body = format!("{}{}", text("body"), if changed == "body" { " " } else { "" });
+                let request = WebhookRequest {
+                    method: &http::Method::POST,
+                    url: "https://relay.example.org/api/webhooks/main",
+                    headers: &headers,
+                    body: body.as_bytes(),
+                    now: jiff::Timestamp::from_second(text("webhook_timestamp").parse().unwrap()).unwrap(),
+                    fetched: &[],
+                };
+                verify(&request, "webhook", "webhook_secret", key).is_ok()
+            };
+            assert!(verifies("nothing", Some(&key)), "{vector}");
+            for changed in ["id", "timestamp", "signature", "body"] {
+                assert!(!verifies(changed, Some(&key)), "{changed} of {vector}");
+            }
+            assert!(!verifies("nothing", None), "{vector}");
+        }
+    }
 }

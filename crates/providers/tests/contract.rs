@@ -1,5 +1,5 @@
 //! Every kind against its folder of fixtures in `contract/<kind>/`: what is sent, what answers mean, what webhooks
-//! say, and what tampering does. Knows no kind by name; what only one kind has is in `contract/vectors.rs`.
+//! say, and what tampering does. Knows no kind by name; `contract/vectors.rs` alone lists whose vectors are whose.
 
 #![allow(clippy::unwrap_used, reason = "a fixture that cannot be read is a failure")]
 
@@ -15,6 +15,8 @@ mod schema;
 mod smtp;
 #[path = "contract/snapshot.rs"]
 mod snapshot;
+#[path = "contract/table.rs"]
+mod table;
 #[path = "contract/tampering.rs"]
 mod tampering;
 #[path = "contract/vectors.rs"]
@@ -179,7 +181,7 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn unknown_missing_and_empty_keys_are_refused_by_name() {
+fn unknown_missing_empty_and_wrong_keys_are_refused_by_name() {
     for kind in KINDS {
         let fixtures = KindFixtures::of(kind);
         let values = fixtures.settings["values"].as_object().unwrap();
@@ -195,6 +197,11 @@ fn unknown_missing_and_empty_keys_are_refused_by_name() {
         let mut blank = values.clone();
         blank.insert(first.clone(), json!(""));
         assert_eq!(refused(&blank), Some(first), "{}", kind.name);
+        for case in fixtures.settings["refused"].as_array().into_iter().flatten() {
+            let mut wrong = values.clone();
+            wrong.extend(case["settings"].as_object().unwrap().clone());
+            assert_eq!(refused(&wrong).as_deref(), case["key"].as_str(), "{}: {case}", kind.name);
+        }
     }
 }
 

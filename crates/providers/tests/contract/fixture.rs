@@ -35,10 +35,6 @@ impl KindFixtures {
         Self { kind, settings: read(&folder.join("settings.json")), folder }
     }
 
-    pub(crate) fn file(&self, name: &str) -> Value {
-        read(&self.folder.join(name))
-    }
-
     pub(crate) fn cases(&self, group: &str) -> Vec<Fixture> {
         let folder = self.folder.join(group);
         if group == "webhooks" && !self.kind.receipts && !self.kind.inbound {
@@ -52,11 +48,19 @@ impl KindFixtures {
     }
 
     /// The kind's settings with the fixture's own over them; an empty text takes one away.
-    pub(crate) fn provider(&self, fixture: &Fixture) -> Box<dyn Provider> {
+    pub(crate) fn values(&self, fixture: &Fixture) -> Map<String, Value> {
         let mut values = self.settings["values"].as_object().unwrap().clone();
         values.extend(fixture.json["settings"].as_object().cloned().unwrap_or_default());
+        values
+    }
+
+    pub(crate) fn provider(&self, fixture: &Fixture) -> Box<dyn Provider> {
+        let values = self.values(fixture);
         let verify = fixture.json["verify"].as_bool().unwrap_or(true);
-        let settings = settings(self.kind, &values, fixture.json["base_url"].as_str(), verify);
+        let mut settings = settings(self.kind, &values, fixture.json["base_url"].as_str(), verify);
+        for (code, class) in fixture.json["codes"].as_object().into_iter().flatten() {
+            settings.codes.insert(code.clone(), class.as_str().unwrap().parse().unwrap());
+        }
         (self.kind.configure)(&settings).unwrap_or_else(|error| panic!("{fixture}: {error}"))
     }
 
@@ -190,7 +194,7 @@ pub(crate) fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
-fn read(path: &Path) -> Value {
+pub(crate) fn read(path: &Path) -> Value {
     let text = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

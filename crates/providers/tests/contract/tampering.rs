@@ -67,9 +67,6 @@ fn a_flipped_bit_is_refused_wherever_it_is_signed() {
                 }
             }
         }
-        // Of providers that sign nothing, a fixture with a wrong secret stands for this.
-        let signs = fixtures.settings["signs_nothing"] != true && (kind.receipts || kind.inbound);
-        assert!(signed_fixtures > 0 || !signs, "{} has no signed fixtures", kind.name);
     }
 }
 

@@ -1,145 +1,230 @@
-//! The signature vectors that the providers' own libraries made or accepted (`contract/<kind>/vectors.json`).
+//! The signature vectors in `contract/vectors.json`: each is what a fixture verifies, bytes and all, or is listed with
+//! the place that uses it. A kind that brings vectors of its own keeps them as `vectors.json` in its folder.
+//!
+//! They were made with the providers' own libraries, or accepted by them:
+//!
+//! | key | made with | also accepted by |
+//! | --- | --- | --- |
+//! | `twilio` | twilio (Python) 9.13.0 `RequestValidator`, its own unit tests' vectors among them | twilio (npm) |
+//! | `sendgrid_event_webhook` | the library's unit tests; sendgrid (Python) 6.12.5 | @sendgrid/eventwebhook (npm) |
+//! | `plivo_v3`, `plivo_v2` | plivo (Python) 4.63.0 | plivo (npm) |
+//! | `standard_webhooks` | standardwebhooks (Python) 1.1.0 | standardwebhooks (npm) |
+//! | `standard_webhooks_v1a` | PyNaCl after the specification | |
+//! | `svix` | svix (Python) 2.9.1 | resend (Python) 2.52.0 |
+//! | `vonage_signed_webhook` | PyJWT 2.15.1 | vonage-jwt 1.1.5 (Python), @vonage/jwt (npm) |
+//! | `telnyx` | PyNaCl 1.6.2 | telnyx (Python) 4.189.0 |
+//! | `messagebird_jwt`, `messagebird_jwt_get` | PyJWT | messagebird (Python) 2.2.0 |
+//! | `sinch_conversation` | sinch (Python) 2.3.0 | |
+//! | `aws_sns` | cryptography 50.0.2 with a certificate of its own | sns-validator (npm) 0.3.5 |
+//! | `mailgun`, `meta`, `bird` | HMAC after the documentation | |
+//! | `smpp` | smpplib (Python) 2.2.4, responses by hand | |
+//! | `sms_segments` | sms-segments-calculator (npm) 1.3.0 | |
 
-use http::{HeaderMap, HeaderValue, Method};
-use jiff::Timestamp;
-use providers::{Kind, Provider, Webhook, WebhookError};
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-use crate::fixture::{self, Delivery, KindFixtures};
+use providers::{KINDS, WebhookError};
+use serde_json::{Map, Value};
 
-fn kind(name: &str) -> &'static Kind {
-    providers::kind(name).unwrap()
-}
+use crate::fixture::{Delivery, Fixture, KindFixtures, crate_folder, read};
 
-fn provider(kind: &'static Kind, values: Value) -> Box<dyn Provider> {
-    let values: Map<String, Value> = serde_json::from_value(values).unwrap();
-    (kind.configure)(&fixture::settings(kind, &values, None, true)).unwrap()
-}
+/// Whose webhooks the vectors of a key are.
+const OF_KIND: &[(&str, &str)] = &[
+    ("aws_sns", "ses"),
+    ("bird", "bird"),
+    ("mailgun", "mailgun"),
+    ("messagebird_jwt", "messagebird"),
+    ("messagebird_jwt_get", "messagebird"),
+    ("meta", "whatsapp"),
+    ("plivo_v2", "plivo"),
+    ("plivo_v3", "plivo"),
+    ("sendgrid_event_webhook", "sendgrid"),
+    ("sinch_conversation", "sinch"),
+    ("svix", "resend"),
+    ("telnyx", "telnyx"),
+    ("twilio", "twilio"),
+    ("vonage_signed_webhook", "vonage"),
+];
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
-    value[name].as_str().unwrap_or_else(|| panic!("{name} is missing in {value}"))
-}
+/// Vectors of no kind's webhooks, and the source whose tests go through them.
+const TESTED_IN: &[(&str, &str)] = &[
+    ("sms_segments", "provider-simulator/src/segments.rs"),
+    ("standard_webhooks", "providers/src/standard_webhooks.rs"),
+];
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-    pairs
-        .iter()
-        .map(|&(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
-        .collect()
-}
+/// Vectors without code that they could test.
+const WITHOUT_CODE: &[(&str, &str)] = &[
+    ("smpp", "no kind speaks SMPP"),
+    (
+        "standard_webhooks_v1a",
+        "no provider here signs by Ed25519 in this scheme, and v1 is all that is verified",
+    ),
+];
 
-fn is_verified(result: &Result<Webhook, WebhookError>) -> bool {
-    !matches!(result, Err(WebhookError::Unverified(_)))
-}
+/// A vector's label, `<key>[/<group>]/<name, or number where it has none>`, and its fields.
+type Vectors = BTreeMap<String, Map<String, Value>>;
 
-fn twilio_delivery(vector: &Value, content_type: &str, body: &str) -> Delivery {
-    let signature = text(vector, "signature");
-    let mut headers = headers(&[("content-type", content_type), ("x-twilio-signature", signature)]);
-    if vector["algorithm"] == "HMAC_SHA256" {
-        let value = HeaderValue::from_static("key=webhooks_sharedkey_example,algorithm=HMAC_SHA256");
-        headers.insert("x-twilio-webhooks-signature-settings", value);
+/// Objects without further objects in lists are the vectors; what stands beside such a list holds for all of it.
+fn collect(label: &str, json: &Value, inherited: &Map<String, Value>, found: &mut Vectors) {
+    let own = json.as_object().unwrap_or_else(|| panic!("{label} is no vector: {json}"));
+    let is_group = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_object));
+    let mut fields = inherited.clone();
+    fields.extend(
+        own.iter().filter(|(_, value)| !is_group(value)).map(|(key, value)| (key.clone(), value.clone())),
+    );
+    let groups: Vec<_> = own.iter().filter(|(_, value)| is_group(value)).collect();
+    if groups.is_empty() {
+        assert!(found.insert(label.to_owned(), fields).is_none(), "{label} stands twice");
+        return;
     }
-    Delivery {
-        method: if body.is_empty() { Method::GET } else { Method::POST },
-        url: text(vector, "url").to_owned(),
-        headers,
-        body: body.as_bytes().to_vec(),
-        now: Timestamp::UNIX_EPOCH,
-        fetched: Vec::new(),
-    }
-}
-
-#[test]
-fn twilio_vectors_verify_and_verify_no_more_once_the_body_or_url_grows() {
-    let vectors = KindFixtures::of(kind("twilio")).file("vectors.json");
-    let form = "application/x-www-form-urlencoded";
-    let mut deliveries = Vec::new();
-    for vector in vectors["form"].as_array().unwrap() {
-        deliveries.push((vector, twilio_delivery(vector, form, text(vector, "body"))));
-    }
-    for vector in vectors["port_tolerance"].as_array().unwrap() {
-        let params = vector["params"].as_object().unwrap();
-        let mut body = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in params {
-            body.append_pair(name, value.as_str().unwrap());
-        }
-        deliveries.push((vector, twilio_delivery(vector, form, &body.finish())));
-    }
-    for vector in vectors["json"].as_array().unwrap() {
-        deliveries.push((vector, twilio_delivery(vector, "application/json", text(vector, "body"))));
-    }
-    assert_eq!(deliveries.len(), 13);
-    for (vector, delivery) in deliveries {
-        let mut values = json!({ "account_sid": "AC1", "auth_token": vector["auth_token"] });
-        if vector["algorithm"] == "HMAC_SHA256" {
-            values = json!({
-                "account_sid": "AC1",
-                "auth_token": "another",
-                "webhook_shared_key_secret": vector["auth_token"],
-            });
-        }
-        let provider = provider(kind("twilio"), values);
-        let result = provider.webhook(&delivery.as_request());
-        assert!(is_verified(&result), "{vector}: {result:?}");
-        let longer_url = Delivery { url: format!("{}x", delivery.url), ..delivery.clone() };
-        assert!(!is_verified(&provider.webhook(&longer_url.as_request())), "{vector}");
-        if delivery.method == Method::POST {
-            let longer_body = Delivery { body: [&delivery.body[..], b"x"].concat(), ..delivery };
-            assert!(!is_verified(&provider.webhook(&longer_body.as_request())), "{vector}");
+    for (group, vectors) in groups {
+        let label = if group == "vectors" { label.to_owned() } else { format!("{label}/{group}") };
+        for (number, vector) in (1..).zip(vectors.as_array().unwrap()) {
+            let name = vector["name"].as_str().map_or_else(|| number.to_string(), str::to_owned);
+            collect(&format!("{label}/{name}"), vector, &fields, found);
         }
     }
 }
 
-#[test]
-fn sendgrid_vectors_verify_exactly_where_they_are_valid() {
-    let vectors = KindFixtures::of(kind("sendgrid")).file("vectors.json");
-    let vectors = vectors["vectors"].as_array().unwrap();
-    assert_eq!(vectors.len(), 4);
-    for vector in vectors {
-        let public_key = text(vector, "public_key_spki_base64");
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{public_key}\n-----END PUBLIC KEY-----\n");
-        for key in [public_key, &pem] {
-            let provider =
-                provider(kind("sendgrid"), json!({ "api_key": "SG.x", "webhook_public_key": key }));
-            let timestamp = text(vector, "timestamp");
-            let delivery = Delivery {
-                method: Method::POST,
-                url: fixture::WEBHOOK_URL.to_owned(),
-                headers: headers(&[
-                    ("content-type", "application/json"),
-                    ("x-twilio-email-event-webhook-signature", text(vector, "signature")),
-                    ("x-twilio-email-event-webhook-timestamp", timestamp),
-                ]),
-                body: text(vector, "body").as_bytes().to_vec(),
-                now: Timestamp::from_second(timestamp.parse().unwrap()).unwrap(),
-                fetched: Vec::new(),
-            };
-            let result = provider.webhook(&delivery.as_request());
-            assert_eq!(json!(is_verified(&result)), vector["valid"], "{vector}: {result:?}");
-            if vector["valid"] == true {
-                assert_eq!(result.unwrap().receipts.len(), 1, "{vector}");
+/// The vectors of each kind.
+fn vectors_by_kind() -> BTreeMap<&'static str, Vectors> {
+    let mut by_kind: BTreeMap<&str, Vectors> = BTreeMap::new();
+    let shared = read(&crate_folder().join("tests/contract/vectors.json"));
+    for (key, name) in OF_KIND {
+        collect(key, &shared[key], &Map::new(), by_kind.entry(name).or_default());
+    }
+    for kind in KINDS {
+        let path = crate_folder().join("tests/contract").join(kind.name).join("vectors.json");
+        if path.exists() {
+            for (key, json) in read(&path).as_object().unwrap() {
+                collect(key, json, &Map::new(), by_kind.entry(kind.name).or_default());
             }
         }
     }
+    by_kind
 }
 
 #[test]
-fn a_key_that_cannot_verify_is_refused_at_start() {
-    let keys = ["MFkw", "no base64", "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="];
-    for key in keys {
-        let values = serde_json::from_value(json!({ "api_key": "SG.x", "webhook_public_key": key })).unwrap();
-        let error = (kind("sendgrid").configure)(&fixture::settings(kind("sendgrid"), &values, None, true));
-        assert_eq!(error.unwrap_err().key, "webhook_public_key", "{key}");
+fn every_vector_has_its_place() {
+    let shared = read(&crate_folder().join("tests/contract/vectors.json"));
+    let mut keys: Vec<&str> = shared.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut listed: Vec<&str> =
+        [OF_KIND, TESTED_IN, WITHOUT_CODE].into_iter().flatten().map(|(key, _)| *key).collect();
+    keys.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(keys, listed);
+    for (key, source) in TESTED_IN {
+        let text = std::fs::read_to_string(crate_folder().join("..").join(source)).unwrap();
+        assert!(text.contains(&format!("[\"{key}\"]")), "{source} does not use {key}");
     }
 }
 
 #[test]
-fn half_an_api_key_is_refused_at_start() {
-    let complete =
-        json!({ "account_sid": "AC1", "auth_token": "t", "api_key_sid": "SK1", "api_key_secret": "s" });
-    for (without, named) in [("api_key_sid", "api_key_sid"), ("api_key_secret", "api_key_secret")] {
-        let mut values: Map<String, Value> = serde_json::from_value(complete.clone()).unwrap();
-        values.remove(without);
-        let error = (kind("twilio").configure)(&fixture::settings(kind("twilio"), &values, None, true));
-        assert_eq!(error.unwrap_err().key, named);
+fn every_vector_of_a_kind_is_verified_by_a_fixture_of_that_kind() {
+    let mut by_kind = vectors_by_kind();
+    for kind in KINDS {
+        let vectors = by_kind.remove(kind.name).unwrap_or_default();
+        let mut unused: Vec<&String> = vectors.keys().collect();
+        let fixtures = KindFixtures::of(kind);
+        for fixture in fixtures.cases("webhooks") {
+            let Some(label) = fixture.json["vector"].as_str() else { continue };
+            let vector =
+                vectors.get(label).unwrap_or_else(|| panic!("{fixture}: {} has no {label}", kind.name));
+            unused.retain(|vector| *vector != label);
+            for (field, value) in vector {
+                assert!(
+                    brings(&fixtures, &fixture, field, value),
+                    "{fixture}: another {field} than the vector's"
+                );
+            }
+            assert_verifies_exactly(&fixtures, &fixture, vector);
+        }
+        assert!(unused.is_empty(), "no fixture of {} uses {unused:?}", kind.name);
+    }
+    assert!(by_kind.is_empty(), "of no kind: {by_kind:?}");
+}
+
+/// Whether the fixture has the vector's field, wherever such a field belongs.
+fn brings(fixtures: &KindFixtures, fixture: &Fixture, field: &str, value: &Value) -> bool {
+    let delivery = fixture.delivery();
+    let text = value.as_str().unwrap_or_default();
+    let body = String::from_utf8_lossy(&delivery.body);
+    match field {
+        // What was said about it while it was made, and what the signature is computed from on the way.
+        "name"
+        | "note"
+        | "generator"
+        | "verified_by"
+        | "signed_string"
+        | "signed_prefix"
+        | "string_to_sign"
+        | "body_sha256_hex"
+        | "claims"
+        | "algorithm"
+        | "header"
+        | "headers"
+        | "valid"
+        | "sdk_accepts"
+        | "seed_hex_test_only"
+        | "private_key_pkcs8_base64_test_only" => true,
+        "auth_token"
+        | "signing_key"
+        | "secret"
+        | "app_secret"
+        | "signature_secret"
+        | "public_key_base64"
+        | "public_key_spki_base64" => {
+            fixtures.values(fixture).values().any(|set| set.as_str().unwrap().contains(text))
+        }
+        "signature"
+        | "token"
+        | "authorization"
+        | "x_hub_signature_256"
+        | "svix_signature"
+        | "timestamp"
+        | "svix_timestamp"
+        | "nonce"
+        | "svix_id" => {
+            delivery.headers.values().any(|header| header == text) || body.contains(&format!("\"{text}\""))
+        }
+        "content_type" => body.is_empty() || delivery.headers["content-type"] == text,
+        "certificate_pem" => delivery.fetched.iter().any(|document| document.body == text.as_bytes()),
+        "method" => delivery.method == text,
+        "url" => delivery.url == text,
+        // Of a GET its parameters follow.
+        "uri" => delivery.url.strip_prefix(text).is_some_and(|rest| rest.is_empty() || rest.starts_with('&')),
+        "body" => delivery.body == text.as_bytes(),
+        "message" => serde_json::from_slice::<Value>(&delivery.body).is_ok_and(|body| body == *value),
+        "params" => {
+            let query = delivery.url.split_once('?').map_or("", |(_, query)| query);
+            let pairs =
+                [query.as_bytes(), &delivery.body].map(|text| form_urlencoded::parse(text).into_owned());
+            let pairs: Vec<(String, String)> = pairs.into_iter().flatten().collect();
+            let params = value.as_object().unwrap();
+            params
+                .iter()
+                .all(|(name, text)| pairs.contains(&(name.clone(), text.as_str().unwrap().to_owned())))
+        }
+        _ => panic!("{fixture}: where does a fixture bring {field}?"),
+    }
+}
+
+/// The vector verifies, unless it is an invalid one, and nothing does that differs in what its signature covers.
+fn assert_verifies_exactly(fixtures: &KindFixtures, fixture: &Fixture, vector: &Map<String, Value>) {
+    assert_ne!(fixture.json["verify"], false, "{fixture}");
+    let provider = fixtures.provider(fixture);
+    let verifies = |delivery: &Delivery| {
+        !matches!(provider.webhook(&delivery.as_request()), Err(WebhookError::Unverified(_)))
+    };
+    let delivery = fixture.delivery();
+    let is_valid = vector.get("valid").or(vector.get("sdk_accepts")) != Some(&Value::Bool(false));
+    assert_eq!(verifies(&delivery), is_valid, "{fixture}");
+    if vector.contains_key("url") {
+        let longer = Delivery { url: format!("{}x", delivery.url), ..delivery.clone() };
+        assert!(!verifies(&longer), "{fixture}: the URL is not covered");
+    }
+    // Of a request without a body some sign only the URL.
+    if vector.contains_key("body") && !delivery.body.is_empty() {
+        let longer = Delivery { body: [&delivery.body[..], b"x"].concat(), ..delivery };
+        assert!(!verifies(&longer), "{fixture}: the body is not covered");
     }
 }

@@ -65,6 +65,24 @@ async fn a_message_is_accepted_and_reported() {
 }
 
 #[tokio::test]
+async fn several_media_are_a_list_and_every_kind_stands_below_its_name() {
+    let (rig, _target, _) = start("vonage").await;
+    let mms = json!({
+        "message_type": "content", "channel": "mms", "to": "447700900000", "from": "447700900001",
+        "content": [
+            { "type": "image", "url": "https://example.com/a.jpg", "caption": "Look" },
+            { "type": "file", "url": "https://example.com/b.pdf" },
+        ],
+    });
+    let authorization = basic(DEMO_VONAGE_API_KEY, DEMO_VONAGE_API_SECRET);
+    let answer = rig.send_json("/vonage/v1/messages", &[("authorization", &authorization)], &mms).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let entry = rig.entry().await;
+    assert_eq!((&entry["kind"], &entry["body"]), (&json!("vonage"), &json!("Look")));
+    assert_eq!(entry["media"], json!(["https://example.com/a.jpg", "https://example.com/b.pdf"]));
+}
+
+#[tokio::test]
 async fn problems_name_their_code_in_the_type() {
     let (rig, _target, _) = start("vonage").await;
     let wrong = basic(DEMO_VONAGE_API_KEY, "wrong");

@@ -61,6 +61,16 @@ async fn a_message_is_accepted_and_reported_until_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_person_without_a_number_has_an_id() {
+    let (rig, _target, _) = start("whatsapp").await;
+    let mut message = message();
+    message.as_object_mut().unwrap().remove("to");
+    message["recipient"] = json!("US.13491208655302741918");
+    assert_eq!(rig.send_json(PATH, &[KEY], &message).await.status, 200);
+    assert_eq!(rig.entry().await["to"], "US.13491208655302741918");
+}
+
+#[tokio::test]
 async fn errors_have_metas_codes() {
     let (rig, _target, _) = start("whatsapp").await;
     let answer = rig.send_json(PATH, &[("authorization", "Bearer wrong")], &message()).await;
