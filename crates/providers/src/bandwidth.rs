@@ -68,7 +68,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Bandwidth {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let mut body = json!({
             "applicationId": self.application_id,
             "from": message.from.as_str(),

@@ -17,6 +17,7 @@ use self::signature::Secrets;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
 use crate::response_class::by_status;
+use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -76,7 +77,8 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Sinch {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(1, &KIND, message)?;
         // One recipient a batch: its id then is the message's.
         let mut batch = json!({
             "from": message.from.as_str(),
@@ -139,19 +141,6 @@ fn media(url: &str, message: &Outgoing<'_>) -> Value {
         body["subject"] = subject.into();
     }
     body
-}
-
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "sinch sends sms and mms")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "sinch sends no message without body and attachments")
-    } else if message.attachments.len() > 1 {
-        (Reason::ContentRejected, "sinch takes one attachment a message")
-    } else {
-        return Ok(());
-    };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
 }
 
 /// A 2xx without a readable id may not come from Sinch at all, or may: nobody knows whether it has the message.

@@ -73,7 +73,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Telnyx {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let is_mms = is_mms(message);
         let mut body = json!({
             "from": message.from.as_str(),

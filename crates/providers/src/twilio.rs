@@ -18,6 +18,7 @@ use self::signature::SigningKeys;
 use crate::error_codes::ErrorCodes;
 use crate::http_call::{self, FORM};
 use crate::response_class::by_code;
+use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     callback, credentials,
@@ -103,7 +104,9 @@ fn sid(key: &str, value: &SecretString) -> Result<String, SettingsError> {
 
 impl Provider for Twilio {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(ATTACHMENTS_MAX, &KIND, message)?;
+        refuse_what_is_too_much(message)?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         let address = |endpoint: &Endpoint| match message.channel {
             Channel::Whatsapp => format!("{WHATSAPP}{}", endpoint.as_str()),
@@ -145,22 +148,17 @@ impl Provider for Twilio {
     }
 }
 
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "twilio sends sms, mms and whatsapp")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "twilio sends no message without body and attachments")
-    } else if message.body.chars().count() > BODY_CHARS_MAX {
-        (Reason::ContentRejected, "twilio takes bodies of up to 1600 characters")
-    } else if message.attachments.len() > ATTACHMENTS_MAX {
-        (Reason::ContentRejected, "twilio takes up to 10 attachments")
+/// What Twilio refuses of the messages that a provider of texts could send.
+fn refuse_what_is_too_much(message: &Outgoing<'_>) -> Result<(), Outcome> {
+    let detail = if message.body.chars().count() > BODY_CHARS_MAX {
+        "twilio takes bodies of up to 1600 characters"
     } else if message.channel == Channel::Whatsapp && message.attachments.len() > 1 {
         // Twilio would send the first, and ignore the others.
-        (Reason::ContentRejected, "a WhatsApp message carries one attachment")
+        "a WhatsApp message carries one attachment"
     } else {
         return Ok(());
     };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
+    Err(Outcome::Rejected { reason: Reason::ContentRejected, provider_code: None, detail: detail.to_owned() })
 }
 
 #[derive(Deserialize)]

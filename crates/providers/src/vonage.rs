@@ -67,7 +67,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Vonage {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let mut body = content(message);
         body.insert("channel".to_owned(), if is_mms(message) { "mms" } else { "sms" }.into());
         body.insert("to".to_owned(), without_plus(message.to).into());

@@ -6,8 +6,7 @@ use model::{Channel, Delivery};
 use serde_json::Value;
 
 use crate::error_codes::{Class, ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::{is_web_address, with_plus};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, callback};
 
 /// An inbound message that cannot be understood refuses the whole delivery, which is then kept. Any other event does
@@ -60,8 +59,8 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
     Ok(InboundMessage {
         provider_message_id: if is_to_several { storable(format!("{id}/{to}")) } else { id },
         channel: if media.is_empty() && !is_to_several { Channel::Sms } else { Channel::Mms },
-        from: with_plus(&text(&message["from"]).ok_or_else(|| missing("message.from"))?),
-        to: with_plus(&to),
+        from: international(&text(&message["from"]).ok_or_else(|| missing("message.from"))?),
+        to: international(&to),
         subject: None,
         body: text(&message["text"]).unwrap_or_default(),
         attachments,

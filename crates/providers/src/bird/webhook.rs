@@ -3,11 +3,10 @@
 
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::callback::in_reference;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -51,7 +50,7 @@ fn inbound(payload: &Value, sender: &str) -> Result<InboundMessage, WebhookError
     let media = ["images", "files"].into_iter().filter_map(|name| part[name].as_array()).flatten();
     let attachments: Vec<String> = media
         .filter_map(|media| media["mediaUrl"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {

@@ -5,12 +5,11 @@ use http::Method;
 use model::{Channel, Delivery};
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use url::Url;
 
 use super::answer::scalar;
 use crate::callback::{in_reference, in_url, query_of};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Settings, SettingsError, Webhook, WebhookError, WebhookRequest};
 
 #[derive(Debug)]
@@ -209,11 +208,8 @@ fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhoo
         Channel::Sms | Channel::Mms | Channel::Whatsapp => international(&text),
     };
     let urls = fields.attachments.as_ref().map(|field| document.values(field)).unwrap_or_default();
-    let attachments: Vec<String> = urls
-        .into_iter()
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
-        .map(storable)
-        .collect();
+    let attachments: Vec<String> =
+        urls.into_iter().filter(|text| is_web_address(text)).map(storable).collect();
     let channel = match fields.channel {
         Channel::Sms if !attachments.is_empty() => Channel::Mms,
         channel => channel,

@@ -4,11 +4,10 @@
 use jiff::Timestamp;
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::callback::{in_reference, in_url};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -49,7 +48,7 @@ fn inbound(result: &Value) -> Result<InboundMessage, WebhookError> {
     let attachments: Vec<String> = parts
         .iter()
         .filter_map(|part| part["url"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {

@@ -3,10 +3,9 @@
 
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -49,7 +48,7 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
         .iter()
         // What failed to upload has no URL.
         .filter_map(|media| media["url"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {

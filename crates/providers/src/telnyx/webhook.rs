@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use super::error_code;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::is_web_address;
+use crate::inbound_text::{code_word, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::{error_code, is_already_sent};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::{is_web_address, with_plus};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -54,7 +53,7 @@ fn inbound(message_type: &str, message: &Value) -> Result<InboundMessage, Webhoo
         return Err(unparsable("its message_type is one whose content cannot be read"));
     }
     let number =
-        |name: &str| text(&message[name]).map(|number| with_plus(&number)).ok_or_else(|| missing(name));
+        |name: &str| text(&message[name]).map(|number| international(&number)).ok_or_else(|| missing(name));
     Ok(InboundMessage {
         provider_message_id: message_id(message).ok_or_else(|| missing("message_uuid"))?,
         channel,
