@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::error_codes::{Class, ErrorCode, ErrorCodes, RETRY, entry};
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::wait::retry_after;
 use crate::{
@@ -137,10 +137,7 @@ impl Bird {
     /// A 2xx without a readable id may not come from Bird at all, or may: nobody knows whether it has the message.
     fn accepted(&self, status: u16, answer: &Value) -> Outcome {
         let Some(id) = answer["id"].as_str().and_then(code_word) else {
-            return Outcome::Uncertain {
-                reason: Reason::UnreadableAnswer,
-                detail: format!("HTTP {status} without the id of a message"),
-            };
+            return unreadable(status, "without the id of a message");
         };
         if !matches!(answer["status"].as_str(), Some("sending_failed" | "delivery_failed" | "skipped")) {
             return Outcome::Accepted { provider_message_id: Some(id) };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::text_message::{is_mms, refuse_what_cannot_fit, without_plus};
 use crate::wait::retry_after;
 use crate::{
@@ -120,10 +120,7 @@ fn mms_content(message: &Outgoing<'_>) -> Value {
 /// HTTP 200 is about the request; whether the message was taken, its own status says.
 fn accepted(status: u16, answer: &Value, codes: &ErrorCodes) -> Outcome {
     let message = &answer["messages"][0];
-    let unreadable = |what: &str| Outcome::Uncertain {
-        reason: Reason::UnreadableAnswer,
-        detail: format!("HTTP {status} {what}"),
-    };
+    let unreadable = |what: &str| unreadable(status, what);
     let Some(group) = message["status"]["groupId"].as_u64() else {
         return unreadable("without the status of a message");
     };

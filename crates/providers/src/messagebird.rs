@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::{Class, ErrorCodes};
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::json_field::number;
+use crate::response_class::{by_status, unreadable};
 use crate::text_message::{is_mms, refuse_attachments_beyond, refuse_what_cannot_fit, without_plus};
 use crate::wait::retry_after;
 use crate::{
@@ -110,10 +111,7 @@ impl Provider for MessageBird {
 /// A 2xx without a readable id may not come from MessageBird at all, or may: nobody knows whether it has the message.
 fn accepted(status: u16, answer: &Value, codes: &ErrorCodes) -> Outcome {
     let Some(id) = answer["id"].as_str().and_then(code_word) else {
-        return Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {status} without the id of a message"),
-        };
+        return unreadable(status, "without the id of a message");
     };
     // The one recipient may have failed already: then no status report follows.
     let recipient = &answer["recipients"]["items"][0];
@@ -149,14 +147,5 @@ fn refused(response: &Response<Bytes>, answer: &Value, codes: &ErrorCodes, now: 
             known.outcome(retry_after(headers, None, now))
         }
         _ => by_status(status, headers, None, code, now),
-    }
-}
-
-/// A number, or its digits.
-fn number(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(number) => number.as_u64().map(|code| code.to_string()),
-        Value::String(text) => text.parse::<u32>().ok().map(|code| code.to_string()),
-        _ => None,
     }
 }

@@ -16,7 +16,7 @@ use self::error_codes::ERROR_CODES;
 use self::signature::Signed;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::text_message::{is_mms, refuse_attachments_beyond, refuse_what_cannot_fit, without_plus};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -125,10 +125,7 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
             provider_code: Some("invalid_number".to_owned()),
             detail: "the recipient is not a valid number".to_owned(),
         },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {} without a message id", response.status().as_u16()),
-        },
+        None => unreadable(response.status().as_u16(), "without a message id"),
     }
 }
 

@@ -16,7 +16,7 @@ use self::error_codes::ERROR_CODES;
 use self::signature::Secrets;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::wait::retry_after;
 use crate::{
@@ -152,9 +152,6 @@ fn accepted(status: u16, answer: &Value) -> Outcome {
             provider_code: None,
             detail: "Sinch took the batch and canceled it at once".to_owned(),
         },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {status} without the id of a batch"),
-        },
+        None => unreadable(status, "without the id of a batch"),
     }
 }

@@ -10,6 +10,7 @@ use super::answer::scalar;
 use crate::callback::{in_reference, in_url, query_of};
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Settings, SettingsError, Webhook, WebhookError, WebhookRequest};
 
 #[derive(Debug)]
@@ -199,7 +200,7 @@ impl Document {
 fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhook, WebhookError> {
     let required = |field: &str, key: &str| {
         let value = document.get(field).filter(|value| !value.trim().is_empty());
-        value.ok_or_else(|| unparsable(&format!("it has no {key}, as the configuration names it")))
+        value.ok_or_else(|| unparsable(format!("it has no {key}, as the configuration names it")))
     };
     let id = storable(required(&fields.id, "inbound_id")?);
     let (from, to) = (required(&fields.from, "inbound_from")?, required(&fields.to, "inbound_to")?);
@@ -263,8 +264,4 @@ fn receipt(
         timestamp: None,
     };
     Ok(Webhook { receipts: vec![receipt], ..Webhook::default() })
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

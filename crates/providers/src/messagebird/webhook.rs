@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::callback::{in_reference, query_of};
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -132,8 +133,4 @@ fn receipt(status: &str, parameters: &Parameters, codes: &ErrorCodes) -> Result<
         provider_code: code.or_else(|| Some(status.to_owned())),
         timestamp: parameters.get("statusdatetime").and_then(|text| text.parse().ok()),
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

@@ -11,6 +11,7 @@ use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::media_type::is_form;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -62,7 +63,7 @@ impl<'a> Parameters<'a> {
 
 fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> {
     let required = |name: &str, shown: &str| {
-        parameters.get(name).ok_or_else(|| unparsable(&format!("{shown} is missing; this is no message")))
+        parameters.get(name).ok_or_else(|| unparsable(format!("{shown} is missing; this is no message")))
     };
     let attachments: Vec<String> = (0..ATTACHMENTS_MAX)
         .map_while(|index| parameters.get(&format!("media{index}")))
@@ -125,8 +126,4 @@ fn receipt(
         provider_code: code.or(Some(status)),
         timestamp: None,
     })
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

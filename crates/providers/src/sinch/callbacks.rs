@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::{list, time};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -22,7 +24,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
         }
         // Of a batch: it has one recipient, so each status is the message's.
         Some("delivery_report_sms" | "delivery_report_mms") => {
-            let statuses = event["statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let statuses = list(&event["statuses"]);
             let receipts: Result<Vec<Receipt>, WebhookError> =
                 statuses.iter().map(|status| receipt(&event, status, request.url, codes)).collect();
             Ok(Webhook { receipts: receipts?, ..Webhook::default() })
@@ -43,7 +45,7 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
     let id = code_word(required("id")?).ok_or_else(|| unparsable("its id cannot be read"))?;
     let body = &event["body"];
     let text = body.as_str().or_else(|| body["message"].as_str()).unwrap_or_default();
-    let media = body["media"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let media = list(&body["media"]);
     let attachments = media
         .iter()
         // What failed to upload has no URL.
@@ -60,7 +62,7 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
         body: storable(text),
         attachments,
         files: Vec::new(),
-        timestamp: event["received_at"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&event["received_at"]),
     })
 }
 
@@ -96,10 +98,6 @@ fn receipt(event: &Value, status: &Value, url: &str, codes: &ErrorCodes) -> Resu
         detail: known.map(|known| known.meaning.to_owned()),
         temporary: known.is_some_and(Known::is_temporary),
         provider_code: code.or_else(|| code_word(word)),
-        timestamp: event["at"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&event["at"]),
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

@@ -11,6 +11,7 @@ use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, is_web_address, place_text, storable};
 use crate::media_type::{is_form, is_json};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -157,8 +158,4 @@ fn receipt(
         provider_code: code.or_else(|| Some(status.to_owned())),
         timestamp: None,
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

@@ -31,6 +31,33 @@ fn every_kind_has_its_source_its_fixtures_and_its_page_and_nothing_else_has() {
     assert_eq!(names(&folder.join("../../docs/providers"), Some("md"), |_| true), kinds, "docs/providers");
 }
 
+/// `http` and `smtp` are protocols before they are kinds.
+const PROTOCOLS: &[&str] = &["http", "smtp"];
+
+#[test]
+fn what_kinds_share_names_none_of_them() {
+    let src = crate_folder().join("src");
+    let mut shared = Vec::new();
+    let mut folders = vec![src.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if path.parent() == Some(&src) && (name == "lib" || providers::kind(name).is_some()) {
+                continue;
+            }
+            if path.is_dir() { folders.push(path) } else { shared.push(path) }
+        }
+    }
+    assert!(shared.len() > 20, "the shared sources are where this test looks");
+    for path in shared {
+        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric()).collect();
+        for kind in KINDS.iter().filter(|kind| !PROTOCOLS.contains(&kind.name)) {
+            assert!(!words.contains(kind.name), "{} names {}", path.display(), kind.name);
+        }
+    }
+}
+
 #[test]
 fn a_kind_is_found_by_its_name() {
     for kind in KINDS {
