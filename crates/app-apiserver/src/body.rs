@@ -38,6 +38,14 @@ impl Default for Budget {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Share {
     _permit: Option<Arc<OwnedSemaphorePermit>>,
+    _parts: Option<Box<(Share, Share)>>,
+}
+
+impl Share {
+    /// This part and another one, given back together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { _permit: None, _parts: Some(Box::new((self, other))) }
+    }
 }
 
 /// A request's body, and its share of the memory.
@@ -93,7 +101,8 @@ impl Budget {
         }
     }
 
-    async fn collect(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
+    /// As [`read_beginning`](Self::read_beginning), with no time limit of its own, and the rest is not read.
+    pub(crate) async fn collect(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
         let mut collected = BytesMut::new();
         let mut share: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
@@ -114,7 +123,10 @@ impl Budget {
                 break;
             }
         }
-        Ok(ReadBody { bytes: collected.freeze(), share: Share { _permit: share.map(Arc::new) } })
+        Ok(ReadBody {
+            bytes: collected.freeze(),
+            share: Share { _permit: share.map(Arc::new), _parts: None },
+        })
     }
 }
 
@@ -217,6 +229,16 @@ mod tests {
         assert_eq!(read(vec![b'x']).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
         drop(share);
         assert_eq!(read(vec![b'x']).await.unwrap().bytes, "x");
+    }
+
+    #[tokio::test]
+    async fn shares_together_give_back_both() {
+        let budget = Budget::of_units(2);
+        let read = async || budget.read(&HeaderMap::new(), Body::from(vec![b'x']), 10).await.unwrap().share;
+        let both = read().await.and(read().await);
+        assert_eq!(budget.0.available_permits(), 0);
+        drop(both);
+        assert_eq!(budget.0.available_permits(), 2);
     }
 
     #[tokio::test]

@@ -148,7 +148,6 @@ impl Problem {
         if messages.is_empty() { self.detail.clone() } else { messages.join("; ") }
     }
 
-    #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }

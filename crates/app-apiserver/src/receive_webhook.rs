@@ -16,9 +16,10 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use providers::{Webhook, WebhookError};
 use service::metrics::ProviderResult;
+use url::Url;
 
 use self::keep::Arrived;
-use self::understand::understand;
+use self::understand::{Reader, understand};
 use crate::App;
 use crate::problem::Problem;
 
@@ -65,11 +66,18 @@ pub(crate) async fn receive_webhook(
         body: body.bytes,
         share: body.share,
     };
-    let (public_url, now) = (&app.config.public_url, app.clock.now());
-    let (arrived, understood) =
-        understand(&app.documents, &provider.adapter, arrived, public_url, now).await?;
+    let reader = Reader {
+        documents: &app.documents,
+        budget: &app.webhook_bodies,
+        adapter: &provider.adapter,
+        base_url: &provider.base_url,
+        public_url: &app.config.public_url,
+        private_bytes_max: app.config.server.webhook_bytes_max,
+        now: app.clock.now(),
+    };
+    let (arrived, understood) = understand(&reader, arrived).await?;
     match understood {
-        Ok(webhook) => store(&app, &arrived, webhook).await,
+        Ok(webhook) => store(&app, &arrived, &provider.base_url, webhook).await,
         Err(WebhookError::Unverified(why)) => {
             arrived.keep(&app, Reason::Unverified, &why).await?;
             let detail = "the webhook does not prove that the provider sent it; it is kept in webhook_deliveries, \
@@ -123,7 +131,7 @@ pub(crate) async fn receive_webhook_by_get(
     receive_webhook(state, provider_id, request).await
 }
 
-async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Response, Problem> {
+async fn store(app: &App, arrived: &Arrived, base_url: &Url, webhook: Webhook) -> Result<Response, Problem> {
     let count = |result: &str| {
         let labels = ProviderResult::new(&arrived.provider_id, result);
         app.metrics.webhooks_received.get_or_create(&labels).inc();
@@ -149,7 +157,7 @@ async fn store(app: &App, arrived: &Arrived, webhook: Webhook) -> Result<Respons
         return Err(not_understood());
     }
     if let Some(url) = &webhook.confirm {
-        app.documents.confirm(url).await.map_err(|why| {
+        app.documents.confirm(url, base_url, &app.webhook_bodies).await.map_err(|why| {
             tracing::warn!(provider.id = arrived.provider_id, why, "a subscription cannot be confirmed");
             let detail = "the subscription cannot be confirmed now; try again";
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "webhook_not_confirmed", detail)

@@ -15,7 +15,7 @@ pub async fn cancel(client: &Client, message_id: Uuid, event_id: Uuid) -> Result
     let statement = client
         .prepare_cached(
             "with stopped as (
-                 delete from outbox where message_id = $1 and bucket = $2 and leased_by is null and not confirming
+                 delete from outbox where message_id = $1 and bucket = $2 and leased_by is null and accepted_by is null
                  returning message_id, bucket, lease_no, attempt
              ), changed as (
                  update messages m set status_tag = 'failed', delivery_tag = 'none', status_payload = $3,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
+use model::transition::Earlier;
 use model::{Bucket, Channel, Endpoint, Priority};
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -46,8 +47,10 @@ pub struct Claimed {
     pub lapsed_provider: Option<String>,
     /// It waited for a receipt, and none came.
     pub reconciling: bool,
-    /// A provider accepted it, and its delivery was not confirmed in time.
-    pub confirming: bool,
+    /// Providers that accepted it, where its delivery was not confirmed in time; and those of them whose carriers have
+    /// refused it since.
+    pub accepted_by: Vec<String>,
+    pub refused_by: Vec<String>,
     /// Who was asked last, if anybody was.
     pub provider_id: Option<String>,
     pub channel: Channel,
@@ -64,12 +67,24 @@ impl Claimed {
     pub fn lease(&self) -> Lease {
         Lease { message_id: self.message_id, lease_no: self.lease_no }
     }
+
+    /// What is known of earlier attempts that were accepted.
+    pub fn earlier(&self) -> Earlier {
+        if self.accepted_by.is_empty() {
+            Earlier::None
+        } else if self.accepted_by.iter().all(|id| self.refused_by.contains(id)) {
+            Earlier::Refused
+        } else {
+            Earlier::Accepted
+        }
+    }
 }
 
 /// What [`from_row`] reads, of a leased outbox row `o` with its message `m`.
 pub(crate) const COLUMNS: &str = "o.message_id, o.lease_no, o.attempt, o.priority, o.due_at,
     greatest(m.send_at, m.created_at), o.expires_at, now(), o.lapsed_provider, o.reconciling, m.provider_id,
-    o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments, o.confirming";
+    o.channel, m.endpoint_source, m.endpoint_target, m.subject, m.body, m.attachments, o.accepted_by,
+    o.refused_by";
 
 /// Of an outbox row: its channel is one that this version knows. While versions are mixed there may be others, left to
 /// the newer processors: taken along, a row that cannot be read would let the lease of every other row of its claim
@@ -99,7 +114,7 @@ const CLAIM: &str = "
             leased_provider = coalesce(o.leased_provider, $6), leased_until = now() + $7 * interval '1 second'
         from due where o.ctid = due.place
         returning o.message_id, o.bucket, o.lease_no, o.attempt, o.priority, o.next_attempt_at as due_at,
-            o.expires_at, due.leased_provider as lapsed_provider, o.reconciling, o.channel, o.confirming
+            o.expires_at, due.leased_provider as lapsed_provider, o.reconciling, o.channel, o.accepted_by, o.refused_by
     )
     select ";
 
@@ -161,7 +176,8 @@ pub(crate) fn from_row(row: &Row) -> Result<Claimed, Error> {
         subject: row.get(14),
         body: row.get(15),
         attachments: row.get::<_, Option<Json<Vec<String>>>>(16).map_or_else(Vec::new, |json| json.0),
-        confirming: row.get(17),
+        accepted_by: row.get::<_, Option<Vec<String>>>(17).unwrap_or_default(),
+        refused_by: row.get::<_, Option<Vec<String>>>(18).unwrap_or_default(),
         before: Vec::new(),
     })
 }

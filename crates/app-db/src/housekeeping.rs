@@ -71,12 +71,12 @@ pub async fn claim_expired(
         "with old as (
              (select message_id, bucket from outbox
               where expires_at < now() and leased_by is null and next_attempt_at < 'infinity' and not reconciling
-                and not confirming and {known_channel}
+                and accepted_by is null and {known_channel}
               order by expires_at limit $4)
              union
              (select o.message_id, o.bucket from outbox o
               join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
-              where o.message_id < $1 and o.leased_by is null and not o.reconciling and not o.confirming
+              where o.message_id < $1 and o.leased_by is null and not o.reconciling and o.accepted_by is null
                 and o.{known_channel}
                 and o.next_attempt_at < now() - interval '1 minute'
                 and coalesce(m.send_at, m.created_at) < now() - $2 * interval '1 second'

@@ -80,7 +80,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         "array['{id}']::uuid[], array[1]::smallint[], array[1], array['ok'], array['pending'],
          array[null]::jsonb[], array[1], array[null]::float8[], array[true], array['p'], array['SM1'],
          array['{id}']::uuid[], array['sent'], '{id}', array[null]::bytea[], array[null]::text[],
-         array[false]"
+         array[false], array[null]::text[]"
     );
     let window_arguments = |conversations: &str| {
         let any = "null, null, null, null, null, null";

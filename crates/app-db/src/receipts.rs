@@ -7,7 +7,7 @@ mod writing;
 use std::collections::HashMap;
 
 use model::transition::{ReceiptStep, Report, Standing, after_receipt};
-use model::{Bucket, Delivery, Status, StatusPayload};
+use model::{Bucket, Delivery, Reason, Status, StatusPayload};
 use uuid::Uuid;
 
 use crate::group::{self, Surroundings};
@@ -61,6 +61,9 @@ struct Row {
     provider_message_id: Option<String>,
     payload: Option<StatusPayload>,
     confirming: bool,
+    /// While it is to be confirmed: who accepted it, and whose carriers have refused it since.
+    accepted_by: Vec<String>,
+    refused_by: Vec<String>,
     step: Option<Step>,
 }
 
@@ -97,20 +100,22 @@ impl group::Member for NewReceipt {
         let mut client: Client = pool.get().await?;
         let transaction = client.transaction().await?;
         let references = find_references(&transaction, receipts).await?;
-        let target = |receipt: &NewReceipt| {
-            let by_reference = || references.get(&reference_hash(receipt)?).copied();
-            receipt.message_id.or_else(by_reference)
+        // The message, and the attempt: what the receipt brought back, else what stands under the provider's id.
+        let target = |receipt: &NewReceipt| match receipt.message_id {
+            Some(message_id) => Some((message_id, receipt.attempt)),
+            None => references.get(&reference_hash(receipt)?).copied(),
         };
-        let mut rows = standing::lock(&transaction, receipts.iter().filter_map(target)).await?;
+        let wanted = receipts.iter().filter_map(target).map(|(message_id, _)| message_id);
+        let mut rows = standing::lock(&transaction, wanted).await?;
         let mut events = Vec::new();
         let mut results = Vec::with_capacity(receipts.len());
         for receipt in receipts {
-            let Some((message_id, row)) = target(receipt).and_then(|id| Some((id, rows.get_mut(&id)?)))
-            else {
+            let found = target(receipt).and_then(|(id, attempt)| Some((id, attempt, rows.get_mut(&id)?)));
+            let Some((message_id, attempt, row)) = found else {
                 results.push(Applied::Unmatched);
                 continue;
             };
-            if !apply_one(row, receipt) {
+            if !apply_one(row, receipt, attempt) {
                 results.push(Applied::Stale);
                 continue;
             }
@@ -134,7 +139,7 @@ impl group::Member for NewReceipt {
 }
 
 /// Changes the row in memory; says whether it did.
-fn apply_one(row: &mut Row, receipt: &NewReceipt) -> bool {
+fn apply_one(row: &mut Row, receipt: &NewReceipt, attempt: Option<u32>) -> bool {
     let standing = Standing {
         status: row.status,
         delivery: row.delivery,
@@ -142,7 +147,11 @@ fn apply_one(row: &mut Row, receipt: &NewReceipt) -> bool {
         unanswered: row.unanswered,
         confirming: row.confirming,
     };
-    let report = Report { delivery: receipt.delivery, attempt: receipt.attempt };
+    let report = Report {
+        delivery: receipt.delivery,
+        attempt,
+        about_an_acceptance: row.was_accepted_by(&receipt.provider_id),
+    };
     match after_receipt(standing, report) {
         ReceiptStep::Nothing => return false,
         ReceiptStep::Settles => {
@@ -163,9 +172,24 @@ fn apply_one(row: &mut Row, receipt: &NewReceipt) -> bool {
         ReceiptStep::HandsOver => {
             row.step = Some(Step::HandOver);
             row.payload = payload_of(receipt);
+            row.refused_by.push(receipt.provider_id.clone());
         }
     }
     true
+}
+
+impl Row {
+    /// Whether that provider accepted it, nothing was said against that, and it is not confirmed yet; also where the
+    /// message ended with that acceptance, although others were asked after it.
+    fn was_accepted_by(&self, provider_id: &str) -> bool {
+        if self.confirming {
+            let is_in = |list: &[String]| list.iter().any(|id| id == provider_id);
+            return is_in(&self.accepted_by) && !is_in(&self.refused_by);
+        }
+        let ended_so =
+            self.payload.as_ref().is_some_and(|payload| payload.code == Reason::AwaitingDelivery.as_str());
+        ended_so && self.provider_id.as_deref() == Some(provider_id)
+    }
 }
 
 /// What a receipt leaves in `status_payload`: of a refusal whether another try might help, of any the provider's code.
@@ -193,11 +217,11 @@ fn reference_hash(receipt: &NewReceipt) -> Option<[u8; 32]> {
     Some(crate::receive::key_hash(&receipt.provider_id, receipt.provider_message_id.as_deref()?))
 }
 
-/// Our messages, by the provider's id, for the receipts that do not bring ours back.
+/// Our messages and their attempts, by the provider's id, for the receipts that do not bring ours back.
 async fn find_references(
     transaction: &deadpool_postgres::Transaction<'_>,
     receipts: &[NewReceipt],
-) -> Result<HashMap<[u8; 32], Uuid>, Error> {
+) -> Result<HashMap<[u8; 32], (Uuid, Option<u32>)>, Error> {
     let hashes: Vec<[u8; 32]> =
         receipts.iter().filter(|receipt| receipt.message_id.is_none()).filter_map(reference_hash).collect();
     if hashes.is_empty() {
@@ -207,12 +231,14 @@ async fn find_references(
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let statement = transaction
         .prepare_cached(
-            "select r.key_hash, r.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
+            "select r.key_hash, r.message_id, r.attempt from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
              join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.key_hash",
         )
         .await?;
     let rows = transaction.query(&statement, &[&buckets, &hashes]).await?;
-    let pair =
-        |row: &tokio_postgres::Row| Some((<[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok()?, row.get(1)));
+    let pair = |row: &tokio_postgres::Row| {
+        let hash = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok()?;
+        Some((hash, (row.get(1), u32::try_from(row.get::<_, i32>(2)).ok())))
+    };
     Ok(rows.iter().filter_map(pair).collect())
 }

@@ -24,8 +24,10 @@ pub struct Settlement {
     pub event_id: Uuid,
     /// `receive::key_hash` of the provider's id, for kinds whose receipts do not bring ours back.
     pub reference: Option<[u8; 32]>,
-    /// Whether a provider has accepted the message, now or before, and its delivery is to be confirmed.
-    pub confirming: bool,
+    /// Whether the provider accepted it, and its delivery is to be confirmed: the row stays, and remembers who did.
+    pub accepts: bool,
+    /// Whose the message is, where another provider than that of the step has accepted it.
+    pub holder: Option<String>,
     /// Where the row waits for its next try, if that is another lane (`model::route`).
     pub lane: Option<String>,
 }
@@ -46,7 +48,7 @@ pub(crate) struct Needs {
     pub later: bool,
     pub reference: bool,
     pub problem: bool,
-    /// A provider accepted one of them, and its delivery is still to be confirmed.
+    /// A provider accepted one of them, now or before, and its delivery is to be confirmed.
     pub confirming: bool,
 }
 
@@ -56,9 +58,10 @@ impl Needs {
         Self {
             later: any(|s| s.transition.next != Next::Gone),
             reference: any(|s| s.reference.is_some()),
-            confirming: any(|s| s.confirming),
+            confirming: any(|s| s.accepts || s.holder.is_some()),
             problem: any(|s| {
-                s.transition.status == Status::Failed || s.transition.delivery == Delivery::Unknown
+                let Transition { status, delivery, .. } = s.transition;
+                status == Status::Failed || matches!(delivery, Delivery::Unknown | Delivery::Undelivered)
             }),
         }
     }
@@ -71,9 +74,9 @@ const OURS: &str = "
     with s as (
         select * from unnest($1::uuid[], $2::smallint[], $3::integer[], $4::text[], $5::text[], $6::jsonb[],
                 $7::integer[], $8::float8[], $9::boolean[], $10::text[], $11::text[], $12::uuid[], $13::text[],
-                $15::bytea[], $16::text[], $17::boolean[])
+                $15::bytea[], $16::text[], $17::boolean[], $18::text[])
             as s(message_id, bucket, lease_no, status_tag, delivery_tag, status_payload, attempt, next_s, gone,
-                provider_id, provider_message_id, event_id, event_kind, reference, lane, confirming)
+                provider_id, provider_message_id, event_id, event_kind, reference, lane, accepts, holder)
     ), ours as materialized (
         select s.* from s cross join lateral (
             select from outbox
@@ -86,7 +89,7 @@ const OURS: &str = "
     ), changed as (
         update messages m set status_tag = ours.status_tag, delivery_tag = {DELIVERY},
             status_payload = ours.status_payload, attempt = ours.attempt, lease_no = ours.lease_no,
-            provider_id = ours.provider_id,
+            provider_id = {PROVIDER},
             provider_message_id = coalesce(ours.provider_message_id, m.provider_message_id), updated_at = now()
         from ours where m.id = any(array[ours.message_id]) and m.bucket = ours.bucket
     ), event as (
@@ -99,7 +102,8 @@ const OURS: &str = "
 
 const LATER: &str = ", later as (
         update outbox o set leased_by = null, leased_provider = null, leased_until = null, attempt = ours.attempt,
-            route = coalesce(ours.lane, o.route), confirming = ours.confirming,
+            route = coalesce(ours.lane, o.route), accepted_by = case when ours.accepts then array_append(o.accepted_by, ours.provider_id)
+                else o.accepted_by end,
             reconciling = ours.delivery_tag = 'unknown' and ours.next_s is not null,
             next_attempt_at = case when ours.next_s is null then 'infinity'
                 else now() + ours.next_s * interval '1 second' end
@@ -115,8 +119,9 @@ const REFERENCE: &str = ", reference as (
 
 const PROBLEM: &str = ", problem as (
         insert into problems (bucket, message_id, kind)
-        select bucket, message_id, case status_tag when 'failed' then 'failed' else 'held' end from ours
-        where status_tag = 'failed' or delivery_tag = 'unknown'
+        select bucket, message_id, case when status_tag = 'failed' then 'failed'
+            when delivery_tag = 'undelivered' then 'undelivered' else 'held' end
+        from ours where status_tag = 'failed' or delivery_tag in ('unknown', 'undelivered')
         on conflict (message_id, bucket) do update set kind = excluded.kind
     )";
 
@@ -127,11 +132,14 @@ pub(crate) fn settle_sql(needs: Needs) -> String {
     let problem = part(needs.problem, PROBLEM);
     // A receipt may have come meanwhile: that it was sent is not taken back.
     let delivery = if needs.confirming {
-        "case when m.delivery_tag = 'sent' and ours.delivery_tag = 'pending' then 'sent' else ours.delivery_tag end"
+        "case when m.delivery_tag = 'sent' and ours.delivery_tag in ('none', 'pending') then 'sent'
+            else ours.delivery_tag end"
     } else {
         "ours.delivery_tag"
     };
-    let ours = OURS.replace("{DELIVERY}", delivery);
+    let provider =
+        if needs.confirming { "coalesce(ours.holder, ours.provider_id)" } else { "ours.provider_id" };
+    let ours = OURS.replace("{DELIVERY}", delivery).replace("{PROVIDER}", provider);
     format!("{ours}{later}{reference}{problem} select message_id from ours")
 }
 
@@ -173,7 +181,8 @@ pub async fn settle(
     let references: Vec<Option<&[u8]>> =
         sorted.iter().map(|s| s.reference.as_ref().map(<[u8; 32]>::as_slice)).collect();
     let lanes: Vec<Option<&str>> = sorted.iter().map(|s| s.lane.as_deref()).collect();
-    let confirming: Vec<bool> = sorted.iter().map(|s| s.confirming).collect();
+    let accepts: Vec<bool> = sorted.iter().map(|s| s.accepts).collect();
+    let holders: Vec<Option<&str>> = sorted.iter().map(|s| s.holder.as_deref()).collect();
     let kinds: Vec<&str> = sorted.iter().map(|s| s.transition.event.as_str()).collect();
     let statement = client.prepare_cached(&settle_sql(Needs::of(&sorted))).await?;
     let rows = client
@@ -196,7 +205,8 @@ pub async fn settle(
                 &owner,
                 &references,
                 &lanes,
-                &confirming,
+                &accepts,
+                &holders,
             ],
         )
         .await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use app_db::claim;
 use app_db::settle::{Settled, Settlement};
 use app_db::{cancel, floors, housekeeping, requeue};
-use model::transition::{self, Elsewhere, Rules, Tried};
+use model::transition::{self, Earlier, Elsewhere, Rules, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
 use testkit::outbox::{Outbox, accepted, rejected, unavailable};
 use uuid::Uuid;
@@ -226,7 +226,8 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
         .enumerate()
         .map(|(position, row)| {
             let outcome = [accepted(), unavailable(), rejected()][position % 3].clone();
-            let tried = Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0, confirming: false };
+            let tried =
+                Tried { attempt: 0, age: Duration::ZERO, claims: 1, jitter: 0.0, earlier: Earlier::None };
             let transition = transition::after_outcome(
                 &outcome,
                 tried,
@@ -247,7 +248,8 @@ async fn failures_and_retries_of_many_messages_are_settled_in_one_statement() {
                 event_id,
                 reference: None,
                 lane: None,
-                confirming: false,
+                accepts: false,
+                holder: None,
             }
         })
         .collect();

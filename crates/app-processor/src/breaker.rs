@@ -18,6 +18,7 @@ const FAILURES_SHARE: f64 = 0.5;
 /// Calls at once that probe, and how many of the same verdict decide.
 const PROBES: usize = 3;
 const PROBES_DECIDE: u32 = 2;
+const PROBES_TIME: Duration = Duration::from_secs(60);
 
 /// The first pause and the longest, by what is wrong.
 const UNREACHABLE_PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -43,8 +44,9 @@ pub(crate) struct Breaker {
     state: State,
     /// The latest verdicts, the newest last: whether it failed.
     window: Vec<bool>,
-    /// Openings since it was last closed.
+    /// Openings since it was last closed, and ever.
     openings: u32,
+    opening: u64,
     /// Since when it has not been closed.
     down_since: Option<Instant>,
     throttled: u32,
@@ -65,6 +67,8 @@ enum State {
     HalfOpen {
         good: u32,
         bad: u32,
+        under_way: usize,
+        since: Instant,
     },
     /// Closed as far as verdicts go, but slowly.
     Returning {
@@ -87,6 +91,7 @@ impl Breaker {
             state: State::Closed,
             window: Vec::with_capacity(WINDOW),
             openings: 0,
+            opening: 0,
             down_since: None,
             throttled: 0,
             reason: None,
@@ -95,13 +100,21 @@ impl Breaker {
         }
     }
 
-    /// Up to `wanted` calls, while `in_flight` are under way. They count as begun; [`Self::give_back`] takes back.
-    pub(crate) fn take(&mut self, wanted: usize, in_flight: usize, now: Instant) -> Allowance {
+    /// Up to `wanted` calls. They count as begun; [`Self::give_back`] takes back.
+    pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Allowance {
         self.move_on(now);
         let calls = match &mut self.state {
             State::Closed => wanted,
             State::Open { .. } => 0,
-            State::HalfOpen { .. } => wanted.min(PROBES.saturating_sub(in_flight)),
+            State::HalfOpen { under_way, since, .. } => {
+                // A call that ended without a word, by a defect of an adapter, must not keep its place for ever.
+                if now.duration_since(*since) > PROBES_TIME {
+                    (*under_way, *since) = (0, now);
+                }
+                let probes = wanted.min(PROBES.saturating_sub(*under_way));
+                *under_way += probes;
+                probes
+            }
             State::Returning { since, begun } => {
                 let elapsed = now.duration_since(*since).as_secs_f64();
                 // The integral of a rate that doubles every second.
@@ -117,9 +130,16 @@ impl Breaker {
 
     /// Calls that were taken and not begun.
     pub(crate) fn give_back(&mut self, calls: usize) {
-        if let State::Returning { begun, .. } = &mut self.state {
-            *begun -= f64::from(u32::try_from(calls).unwrap_or(0));
+        match &mut self.state {
+            State::Returning { begun, .. } => *begun -= f64::from(u32::try_from(calls).unwrap_or(0)),
+            State::HalfOpen { under_way, .. } => *under_way = under_way.saturating_sub(calls),
+            State::Closed | State::Open { .. } => {}
         }
+    }
+
+    /// The number of openings so far: a call that began before the latest says nothing about a probe.
+    pub(crate) fn opening(&self) -> u64 {
+        self.opening
     }
 
     /// Whether it lets nothing through until some time.
@@ -127,9 +147,15 @@ impl Breaker {
         matches!(self.state, State::Open { until } if now < until)
     }
 
-    /// What a call came to.
-    pub(crate) fn learn(&mut self, outcome: &Outcome, now: Instant) {
+    /// What a call came to that began after that opening.
+    pub(crate) fn learn(&mut self, outcome: &Outcome, opening: u64, now: Instant) {
         self.move_on(now);
+        if opening != self.opening {
+            return;
+        }
+        if let State::HalfOpen { under_way, .. } = &mut self.state {
+            *under_way = under_way.saturating_sub(1);
+        }
         match outcome {
             Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
                 self.throttled = 0;
@@ -140,6 +166,7 @@ impl Breaker {
                 if self.throttled >= THROTTLED_IN_A_ROW && !self.is_open(now) {
                     let pause = retry_after.unwrap_or(THROTTLE_PAUSE_MAX).min(THROTTLE_PAUSE_MAX);
                     self.reason = Some(THROTTLED);
+                    self.changed_at = now;
                     self.state = State::Open { until: now + pause };
                 }
             }
@@ -153,9 +180,9 @@ impl Breaker {
 
     fn verdict(&mut self, failed: bool, reason: &'static str, pause: (Duration, Duration), now: Instant) {
         match &mut self.state {
-            // Of a call that was under way when it opened.
+            // Only a pause that it asked for is open without an opening: there is nothing to decide.
             State::Open { .. } => {}
-            State::HalfOpen { good, bad } => {
+            State::HalfOpen { good, bad, .. } => {
                 *good += u32::from(!failed);
                 *bad += u32::from(failed);
                 if *bad >= PROBES_DECIDE {
@@ -186,6 +213,7 @@ impl Breaker {
         }
         let pause = first.saturating_mul(1 << self.openings.min(16)).min(longest);
         self.openings += 1;
+        self.opening += 1;
         if self.down_since.is_none() {
             self.down_since = Some(now);
             self.opened_by = count(&self.window).max(1);
@@ -206,7 +234,7 @@ impl Breaker {
     }
 
     fn close(&mut self) {
-        *self = Self::new();
+        *self = Self { opening: self.opening, ..Self::new() };
     }
 
     /// What the time alone changes.
@@ -219,7 +247,7 @@ impl Breaker {
                     self.reason = None;
                     self.state = State::Closed;
                 } else {
-                    self.state = State::HalfOpen { good: 0, bad: 0 };
+                    self.state = State::HalfOpen { good: 0, bad: 0, under_way: 0, since: now };
                 }
             }
             State::Returning { since, .. } if now.duration_since(since).as_secs_f64() >= SLOW_SECONDS => {

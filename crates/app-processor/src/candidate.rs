@@ -126,14 +126,19 @@ impl Candidate {
             self.want();
             return Room::Busy;
         }
-        let in_flight = self.config.max_in_flight.saturating_sub(free);
-        let Allowance::Calls(allowed) = lock(&self.breaker).take(wanted, in_flight, now) else {
+        let Allowance::Calls(allowed) = lock(&self.breaker).take(wanted, now) else {
             self.want();
             return Room::Down;
         };
         let permits =
             u32::try_from(allowed).ok().and_then(|n| Arc::clone(&self.slots).try_acquire_many_owned(n).ok());
         permits.map_or(Room::Busy, Room::Slots)
+    }
+
+    /// Of a call that begins and ends now.
+    #[cfg(test)]
+    pub(crate) fn learn(&self, outcome: &Outcome) {
+        self.learn_of(outcome, self.opening());
     }
 
     /// Of `permits` so many are not used: nothing was due, or the rate did not allow it.
@@ -144,6 +149,10 @@ impl Candidate {
     /// The installation's rate is used up until then.
     pub(crate) fn rate_is_ready_at(&self, at: Instant) {
         *lock(&self.rate_ready_at) = Some(at);
+    }
+
+    pub(crate) fn rate_is_ready(&self) {
+        *lock(&self.rate_ready_at) = None;
     }
 
     /// Somebody waits for its slots.
@@ -162,12 +171,17 @@ impl Candidate {
         self.slots.available_permits() > half && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// What an outcome says about the provider, beyond the message.
-    pub(crate) fn learn(&self, outcome: &Outcome) {
+    /// Which opening of its breaker a call that begins now comes after.
+    pub(crate) fn opening(&self) -> u64 {
+        lock(&self.breaker).opening()
+    }
+
+    /// What an outcome says about the provider, beyond the message, of a call that began after that opening.
+    pub(crate) fn learn_of(&self, outcome: &Outcome, opening: u64) {
         let now = Instant::now();
         let mut breaker = lock(&self.breaker);
         let was_open = breaker.is_open(now);
-        breaker.learn(outcome, now);
+        breaker.learn(outcome, opening, now);
         if !was_open && breaker.is_open(now) {
             let (_, reason, pause) = breaker.report(now);
             let pause_ms = pause.unwrap_or_default().as_millis();

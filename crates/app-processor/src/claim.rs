@@ -142,10 +142,11 @@ impl Processor {
             let tried = tried(row, Duration::ZERO);
             return Some(transition::after_unknown(Reason::LeaseLapsed, None, tried, &rules));
         }
-        // Who accepted it is not asked again, and what it accepted does not expire.
+        // Who accepted it is not asked again, and what was accepted does not expire.
         let is_late = row.expires_at.is_some_and(|expires_at| expires_at <= row.claimed_at);
-        if row.confirming && (is_late || row.provider_id.as_deref() == Some(provider_id)) {
-            return Some(transition::unconfirmed(row.attempt));
+        let has_accepted = row.accepted_by.iter().any(|id| id == provider_id);
+        if has_accepted || (is_late && !row.accepted_by.is_empty()) {
+            return Some(transition::unconfirmed(row.attempt, row.earlier()));
         }
         is_late.then(|| transition::expired(row.attempt))
     }
@@ -166,7 +167,8 @@ impl Processor {
             event_id,
             reference: None,
             lane: None,
-            confirming: row.confirming,
+            accepts: false,
+            holder: row.accepted_by.last().cloned(),
         }
     }
 }
@@ -180,6 +182,6 @@ pub(crate) fn tried(row: &Claimed, since: Duration) -> Tried {
         age: age_at_claim + since,
         claims: u32::try_from(row.lease_no).unwrap_or(1),
         jitter: fastrand::f64(),
-        confirming: row.confirming,
+        earlier: row.earlier(),
     }
 }

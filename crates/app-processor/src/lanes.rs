@@ -39,20 +39,11 @@ struct Share {
 pub(crate) struct Lanes(pub Vec<Lane>);
 
 impl Lanes {
-    /// A plain lane for each route; and where it has several candidates, one that avoids and one that prefers each.
+    /// Every lane of every route.
     pub(crate) fn new(routes: &Routes, candidates: &Candidates) -> Self {
         let mut lanes = Vec::new();
         for route in &routes.0 {
-            let mut variants = vec![Variant::Plain];
-            if route.candidates.len() > 1 {
-                for candidate in &route.candidates {
-                    variants.push(Variant::Avoid(candidate.provider_id.clone()));
-                    if route.sticky {
-                        variants.push(Variant::Prefer(candidate.provider_id.clone()));
-                    }
-                }
-            }
-            for variant in variants {
+            for variant in route.variants() {
                 let order = variant.order(route);
                 let weights: Option<Vec<u32>> = order.iter().map(|candidate| candidate.weight).collect();
                 let shares = weights.filter(|_| variant == Variant::Plain).map(|weights| {
@@ -74,9 +65,11 @@ impl Lanes {
         Self(lanes)
     }
 
-    /// The numbers of the lanes that messages are in only now and then.
-    pub(crate) fn seldom_used(&self) -> impl Iterator<Item = (usize, &Lane)> {
-        self.0.iter().enumerate().filter(|(_, lane)| lane.variant != Variant::Plain)
+    /// The numbers of the lanes that are looked into before anything is claimed from them: those that messages are in
+    /// only now and then, and those of a rate, which a claim that finds nothing would keep from others.
+    pub(crate) fn looked_into(&self) -> impl Iterator<Item = (usize, &Lane)> {
+        let has_rate = |lane: &Lane| lane.candidates.iter().any(|other| other.config.rate_per_s.is_some());
+        self.0.iter().enumerate().filter(move |(_, lane)| lane.variant != Variant::Plain || has_rate(lane))
     }
 }
 
@@ -85,10 +78,14 @@ impl Lane {
     /// one that is merely busy is waited for, unless the route spills.
     pub(crate) fn choose(&self, now: Instant) -> Option<(Arc<Candidate>, OwnedSemaphorePermit)> {
         let limit = if self.shares.is_some() { WEIGHTED_ROWS_MAX } else { usize::MAX };
-        for place in self.turns(now) {
+        let turns = self.turns();
+        for (passed, &place) in turns.iter().enumerate() {
             let candidate = &self.candidates[place];
             match candidate.take(limit, now) {
-                Room::Slots(permits) => return Some((Arc::clone(candidate), permits)),
+                Room::Slots(permits) => {
+                    self.forgive(&turns[..passed], place);
+                    return Some((Arc::clone(candidate), permits));
+                }
                 Room::Busy if self.spill => {}
                 Room::Busy => return None,
                 Room::Down => {}
@@ -98,21 +95,23 @@ impl Lane {
     }
 
     /// In the lane's order; by weight, whoever is furthest behind its share first.
-    fn turns(&self, now: Instant) -> Vec<usize> {
+    fn turns(&self) -> Vec<usize> {
         let mut places: Vec<usize> = (0..self.candidates.len()).collect();
-        let Some(shares) = &self.shares else { return places };
-        let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
-        // Who was down comes back to its share of what is to come, not with what it missed.
-        let is_up = |place: &usize| !self.candidates[*place].is_down(now);
-        let least = places.iter().filter(|place| is_up(place)).map(|&place| shares[place].carried);
-        let least = least.fold(f64::INFINITY, f64::min);
-        for &place in places.iter().filter(|place| !is_up(place)) {
-            if least.is_finite() {
-                shares[place].carried = shares[place].carried.max(least);
-            }
+        if let Some(shares) = &self.shares {
+            let shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
+            places.sort_by(|&one, &other| shares[one].carried.total_cmp(&shares[other].carried));
         }
-        places.sort_by(|&one, &other| shares[one].carried.total_cmp(&shares[other].carried));
         places
+    }
+
+    /// Who was passed over comes back to its share of what is to come, not with what it missed.
+    fn forgive(&self, passed: &[usize], chosen: usize) {
+        let Some(shares) = &self.shares else { return };
+        let mut shares = shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let carried = shares[chosen].carried;
+        for &place in passed {
+            shares[place].carried = carried;
+        }
     }
 
     /// So many went to that candidate.
@@ -130,15 +129,40 @@ impl Lane {
         self.candidates.iter().any(|candidate| candidate.is_waited_for() && !candidate.is_down(now))
     }
 
-    /// How long an accepted attempt of this number may take to be delivered before another provider is asked; nothing
-    /// where each was asked, or none must confirm.
-    pub(crate) fn confirms(&self, attempt: u32) -> Option<Duration> {
-        self.confirm_within.filter(|_| (attempt as usize) < self.candidates.len())
+    /// How long an attempt that this candidate accepted may take to be delivered before another one is asked; nothing
+    /// where each has accepted it, or none must confirm.
+    pub(crate) fn confirms(&self, candidate: &Candidate, accepted_by: &[String]) -> Option<Duration> {
+        self.confirm_within.filter(|_| self.others(candidate, accepted_by).next().is_some())
     }
 
-    /// Whether somebody else than this candidate could carry a message of the lane now.
-    pub(crate) fn has_another(&self, than: &Candidate, now: Instant) -> bool {
-        self.candidates.iter().any(|other| other.config.id != than.config.id && !other.is_down(now))
+    /// Whom a message goes to next that some providers have accepted and nobody has confirmed: another than this one,
+    /// rather one that is not down, else this one again, unless it has accepted it.
+    pub(crate) fn next_to_confirm(
+        &self,
+        candidate: &Candidate,
+        accepted_by: &[String],
+        now: Instant,
+    ) -> Option<String> {
+        let other = self.others(candidate, accepted_by).min_by_key(|other| other.is_down(now));
+        let again = (!accepted_by.contains(&candidate.config.id)).then(|| candidate.config.id.clone());
+        other.map(|other| other.config.id.clone()).or(again)
+    }
+
+    /// Whether somebody else than this candidate, and than those that accepted it, could carry a message of the lane
+    /// now.
+    pub(crate) fn has_another(&self, than: &Candidate, accepted_by: &[String], now: Instant) -> bool {
+        self.others(than, accepted_by).any(|other| !other.is_down(now))
+    }
+
+    fn others<'a>(
+        &'a self,
+        than: &'a Candidate,
+        accepted_by: &'a [String],
+    ) -> impl Iterator<Item = &'a Arc<Candidate>> {
+        let is_other = move |other: &&Arc<Candidate>| {
+            other.config.id != than.config.id && !accepted_by.contains(&other.config.id)
+        };
+        self.candidates.iter().filter(is_other)
     }
 }
 
@@ -206,7 +230,7 @@ auth_token = "t"
         let a = candidates.get("a").unwrap();
         a.learn(&Outcome::Unreachable { detail: String::new() });
         assert_eq!(chosen(lane).unwrap().0, "b");
-        assert!(!lane.has_another(candidates.get("b").unwrap(), Instant::now()));
+        assert!(!lane.has_another(candidates.get("b").unwrap(), &[], Instant::now()));
         tokio::time::advance(Duration::from_millis(500)).await;
         let (_, probes) = lane.choose(Instant::now()).unwrap();
         assert_eq!(probes.num_permits(), 3);
@@ -219,7 +243,7 @@ auth_token = "t"
         assert_eq!(chosen(named(&lanes, "sms!a")).unwrap().0, "b");
         assert_eq!(chosen(named(&lanes, "sms!b")).unwrap().0, "a");
         assert_eq!(chosen(named(&lanes, "sms>b")).unwrap().0, "b");
-        assert_eq!(lanes.seldom_used().count(), 8, "two channels, two candidates, two variants");
+        assert_eq!(lanes.looked_into().count(), 12, "three channels, two candidates, two variants");
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,6 +41,8 @@ impl Processor {
         if unused == 0 {
             return Ok(());
         }
+        // There is something again, and other lanes may want it.
+        candidate.rate_is_ready();
         let client = app_db::pool::get(&self.parts.pool).await?;
         app_db::rates::give_back(&client, &candidate.config.id, rate, unused).await
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Processor;
 use crate::candidate::Candidate;
 use crate::lease::Leases;
+use crate::settle::Attempt;
 
 /// Claims follow each other at this distance at least. A first wake-up after idling is served at once.
 const CLAIM_PACE: Duration = Duration::from_millis(2);
@@ -89,7 +90,7 @@ impl Processor {
             return Ok(round);
         }
         let idle = match visit {
-            Visit::Everyone => self.seldom_used_and_empty().await?,
+            Visit::Everyone => self.looked_into_and_empty().await?,
             Visit::Only(_) => HashSet::new(),
         };
         for number in turns.clone() {
@@ -117,11 +118,11 @@ impl Processor {
         Ok(round)
     }
 
-    /// Lanes that hold messages now and then only are claimed from when they do: one look tells for all of them.
-    async fn seldom_used_and_empty(&self) -> Result<HashSet<usize>, app_db::Error> {
+    /// Of the lanes that are looked into before they are claimed from, those with nothing due: one look tells for all.
+    async fn looked_into_and_empty(&self) -> Result<HashSet<usize>, app_db::Error> {
         let (numbers, lanes): (Vec<usize>, Vec<(&str, app_db::floors::Floors)>) = self
             .lanes
-            .seldom_used()
+            .looked_into()
             .map(|(number, lane)| (number, (lane.name.as_str(), self.floors.of(&lane.name))))
             .unzip();
         if lanes.is_empty() {
@@ -140,12 +141,11 @@ impl Processor {
         mut permits: OwnedSemaphorePermit,
     ) -> Result<(usize, bool), app_db::Error> {
         let lane = &self.lanes.0[number];
-        let taken = permits.num_permits();
-        let within_rate = self.take_rate(&candidate, taken).await?;
-        if within_rate < taken {
+        // On every way out, what was not begun is given back.
+        let mut unused = Unused { candidate: Arc::clone(&candidate), calls: permits.num_permits() };
+        let within_rate = self.take_rate(&candidate, unused.calls).await?;
+        if within_rate < unused.calls {
             candidate.want();
-            drop(permits.split(taken - within_rate));
-            candidate.give_back(taken - within_rate);
         }
         if within_rate == 0 {
             return Ok((0, true));
@@ -162,10 +162,8 @@ impl Processor {
             tokio::spawn(sending);
         }
         lane.carried(&candidate, claimed);
-        let unused = permits.num_permits();
-        drop(permits);
-        candidate.give_back(unused);
-        self.give_rate_back(&candidate, unused).await?;
+        unused.calls -= claimed;
+        self.give_rate_back(&candidate, within_rate - claimed).await?;
         Ok((claimed, claim.was_full))
     }
 
@@ -179,22 +177,36 @@ impl Processor {
     ) {
         let held = HeldLease { leases: Arc::clone(&self.leases), lease: claimed.lease() };
         let began = Instant::now();
-        let outcome = match self.gather(&claimed).await {
+        let opening = candidate.opening();
+        let (outcome, asked) = match self.gather(&claimed).await {
             Ok(gathered) => {
                 let call = candidate.meters.call();
                 let outcome = self.send(&candidate, &claimed, &gathered).await;
                 drop(call);
-                candidate.learn(&outcome);
-                outcome
+                candidate.learn_of(&outcome, opening);
+                (outcome, true)
             }
-            // The provider was not asked: nothing is to be learnt about it.
-            Err(outcome) => outcome,
+            // Nothing is to be learnt about the provider.
+            Err(outcome) => (outcome, false),
         };
         drop(permit);
         if candidate.has_room_for_who_waits() {
             self.room.notify_one();
         }
-        self.settle(&self.lanes.0[number], &candidate, &claimed, &outcome, began, held);
+        let attempt = Attempt { outcome, asked, began, held };
+        self.settle(&self.lanes.0[number], &candidate, &claimed, attempt);
+    }
+}
+
+/// Calls that a candidate allowed and that are not begun.
+struct Unused {
+    candidate: Arc<Candidate>,
+    calls: usize,
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        self.candidate.give_back(self.calls);
     }
 }
 

@@ -66,39 +66,44 @@ impl Settler {
     }
 }
 
+/// An attempt that is over.
+pub(crate) struct Attempt {
+    pub outcome: Outcome,
+    /// Whether the provider was asked. Otherwise the outcome says nothing about it, and no other would do better.
+    pub asked: bool,
+    pub began: Instant,
+    pub held: HeldLease,
+}
+
 impl Processor {
     /// Hands one attempt's outcome on to be settled. The queue needs no bound: nothing is claimed while it is long.
-    pub(crate) fn settle(
-        &self,
-        lane: &Lane,
-        candidate: &Candidate,
-        claimed: &Claimed,
-        outcome: &Outcome,
-        began: Instant,
-        held: HeldLease,
-    ) {
+    pub(crate) fn settle(&self, lane: &Lane, candidate: &Candidate, claimed: &Claimed, attempt: Attempt) {
+        let Attempt { outcome, asked, began, held } = attempt;
         let provider = &candidate.config;
         let took = began.elapsed();
-        let elsewhere = elsewhere(lane, candidate);
+        let elsewhere =
+            if asked { elsewhere(lane, candidate, &claimed.accepted_by) } else { Elsewhere::Nowhere };
         let transition = transition::after_outcome(
-            outcome,
+            &outcome,
             tried(claimed, took),
             &Rules {
                 policy: &self.parts.config.processor.retry,
                 on_unknown: provider.on_unknown,
                 reconcile_wait: provider.reconcile_wait,
                 elsewhere,
-                confirm_within: lane.confirms(claimed.attempt + 1),
+                confirm_within: lane.confirms(candidate, &claimed.accepted_by),
             },
         );
         let waited =
             Duration::try_from(claimed.claimed_at.duration_since(claimed.due_at)).unwrap_or_default();
         candidate.meters.dispatched(claimed.channel, waited + took);
         let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
-        let is_accepted_and_stays =
-            settlement.transition.event == EventKind::Sent && settlement.transition.next != Next::Gone;
-        settlement.confirming |= is_accepted_and_stays;
-        settlement.lane = lane_after(lane, candidate, elsewhere, &settlement.transition);
+        let is_accepted = settlement.transition.event == EventKind::Sent;
+        settlement.accepts = is_accepted && settlement.transition.next != Next::Gone;
+        if is_accepted && settlement.holder.is_some() {
+            settlement.holder = Some(provider.id.clone());
+        }
+        settlement.lane = lane_after(lane, candidate, claimed, elsewhere, &settlement);
         if !provider.kind.receipts_carry_our_id {
             let provider_message_id = settlement.transition.provider_message_id.as_deref();
             settlement.reference = provider_message_id.map(|id| key_hash(&provider.id, id));
@@ -110,8 +115,8 @@ impl Processor {
 }
 
 /// Whether another provider may take the message over. Who avoids one already was handed over just before.
-fn elsewhere(lane: &Lane, candidate: &Candidate) -> Elsewhere {
-    if !lane.has_another(candidate, Instant::now()) {
+fn elsewhere(lane: &Lane, candidate: &Candidate, accepted_by: &[String]) -> Elsewhere {
+    if !lane.has_another(candidate, accepted_by, Instant::now()) {
         Elsewhere::Nowhere
     } else if matches!(lane.variant, Variant::Avoid(_)) {
         Elsewhere::Later
@@ -120,12 +125,28 @@ fn elsewhere(lane: &Lane, candidate: &Candidate) -> Elsewhere {
     }
 }
 
-/// Where the message waits for its next try, if that is another lane: away from who failed it.
-fn lane_after(lane: &Lane, candidate: &Candidate, elsewhere: Elsewhere, step: &Transition) -> Option<String> {
+/// Where the message waits for its next try, if that is another lane: away from who failed it; or, where it is to be
+/// confirmed, at somebody who has not accepted it yet.
+fn lane_after(
+    lane: &Lane,
+    candidate: &Candidate,
+    claimed: &Claimed,
+    elsewhere: Elsewhere,
+    settlement: &Settlement,
+) -> Option<String> {
+    let step = &settlement.transition;
     let is_tried_again = matches!(step.next, Next::After(_)) && step.delivery != Delivery::Unknown;
-    (is_tried_again && elsewhere != Elsewhere::Nowhere)
-        .then(|| Variant::Avoid(candidate.config.id.clone()).lane(&lane.route))
-        .filter(|name| *name != lane.name)
+    let id = candidate.config.id.clone();
+    let variant = if !is_tried_again {
+        None
+    } else if settlement.accepts || !claimed.accepted_by.is_empty() {
+        let mut accepted_by = claimed.accepted_by.clone();
+        accepted_by.extend(settlement.accepts.then_some(id));
+        lane.next_to_confirm(candidate, &accepted_by, Instant::now()).map(Variant::Prefer)
+    } else {
+        (elsewhere != Elsewhere::Nowhere).then_some(Variant::Avoid(id))
+    };
+    variant.map(|variant| variant.lane(&lane.route)).filter(|name| *name != lane.name)
 }
 
 /// What the settling task works with.

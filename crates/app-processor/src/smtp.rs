@@ -41,8 +41,8 @@ impl SmtpClient {
 
     /// The server's last word, or the outcome that its absence means.
     pub(crate) async fn submit(&self, submission: &Submission) -> Result<SmtpReply, Outcome> {
-        let said_all = AtomicBool::new(false);
-        let failure = match timeout(self.timeout, self.attempt(submission, &said_all)).await {
+        let (began, said_all) = (AtomicBool::new(false), AtomicBool::new(false));
+        let failure = match timeout(self.timeout, self.attempt(submission, &began, &said_all)).await {
             Ok(Ok(reply) | Err(Failure::Reply(reply))) => return Ok(reply),
             Ok(Err(failure)) => failure,
             Err(_) => Failure::Late(format!("no answer within {} ms", self.timeout.as_millis())),
@@ -53,6 +53,10 @@ impl SmtpClient {
                 Outcome::Uncertain { reason: Reason::UnreadableAnswer, detail }
             }
             (Failure::Broken(detail), true) => Outcome::Uncertain { reason: Reason::ConnectionReset, detail },
+            // The server was there: it is this mail that takes too long, and says nothing of others.
+            (Failure::Late(detail), false) if began.load(Ordering::Relaxed) => {
+                Outcome::Unavailable { retry_after: None, provider_code: None, detail }
+            }
             (Failure::Late(detail) | Failure::Unreadable(detail) | Failure::Broken(detail), false) => {
                 Outcome::Unreachable { detail }
             }
@@ -62,19 +66,27 @@ impl SmtpClient {
     }
 
     /// An idle connection may have been closed by the server in the meantime; then a new one takes its place.
-    async fn attempt(&self, submission: &Submission, said_all: &AtomicBool) -> Result<SmtpReply, Failure> {
+    async fn attempt(
+        &self,
+        submission: &Submission,
+        began: &AtomicBool,
+        said_all: &AtomicBool,
+    ) -> Result<SmtpReply, Failure> {
         if let Some(session) = self.pool.take() {
+            began.store(true, Ordering::Relaxed);
             match self.say(session, submission, said_all).await {
                 Err(failure) if failure.closes() && !said_all.load(Ordering::Relaxed) => {}
                 result => return result,
             }
         }
+        began.store(false, Ordering::Relaxed);
         let connecting = self.connector.connect(&submission.server);
         let stream = timeout(self.connect_timeout, connecting).await.unwrap_or_else(|_| {
             let detail = format!("no connection within {} ms", self.connect_timeout.as_millis());
             Err(Failure::Late(detail))
         })?;
         let session = Session::open(stream, &submission.server, &self.connector).await?;
+        began.store(true, Ordering::Relaxed);
         self.say(session, submission, said_all).await
     }
 

@@ -116,7 +116,8 @@ impl Driver {
             // Twilio's receipts carry our id: the processor writes none for it either.
             reference: None,
             lane: None,
-            confirming: false,
+            accepts: false,
+            holder: None,
         };
         let settlements: Vec<Settlement> = claimed.iter().map(settlement).collect();
         let client = self.pool.get().await?;

@@ -98,7 +98,8 @@ mod tests {
             confirming: false,
         };
         for delivery in [Delivery::Sent, Delivery::Undelivered, Delivery::Delivered, Delivery::Read] {
-            let step = after_receipt(timed_out, Report { delivery, attempt: Some(1) });
+            let step =
+                after_receipt(timed_out, Report { delivery, attempt: Some(1), about_an_acceptance: false });
             assert_eq!(step, ReceiptStep::Settles, "{delivery}");
         }
     }

@@ -126,21 +126,22 @@ impl Routes {
         self.0.iter().find(|route| route.name == name)
     }
 
-    /// The route of a lane, unless the configuration no longer has it, or no longer the lane's provider in it.
+    /// The route of a lane, unless the configuration no longer has it.
     pub fn of_lane(&self, lane: &str) -> Option<(&Route, Variant)> {
         let (name, variant) = Variant::parse(lane);
         let route = self.named(name)?;
-        let known = match &variant {
-            Variant::Plain => true,
-            Variant::Avoid(id) | Variant::Prefer(id) => route.has(id),
-        };
-        known.then_some((route, variant))
+        route.variants().contains(&variant).then_some((route, variant))
     }
 }
 
 impl Route {
-    pub fn has(&self, provider_id: &str) -> bool {
-        self.candidates.iter().any(|candidate| candidate.provider_id == provider_id)
+    /// Its lanes: there are these and no others, so that nothing waits in one that nobody looks at. Where there is a
+    /// choice, one that avoids each candidate and one that prefers it.
+    pub fn variants(&self) -> Vec<Variant> {
+        let has_choice = self.candidates.len() > 1;
+        let ids = self.candidates.iter().filter(|_| has_choice).map(|candidate| &candidate.provider_id);
+        let both = ids.flat_map(|id| [Variant::Avoid(id.clone()), Variant::Prefer(id.clone())]);
+        std::iter::once(Variant::Plain).chain(both).collect()
     }
 
     /// The providers that its messages stick to, where their conversation uses one of them.
@@ -294,6 +295,10 @@ mod tests {
         assert_eq!(order(Variant::Prefer("c".to_owned())), "cab");
         let routes = Routes(vec![route.clone()]);
         assert!(routes.of_lane("r!b").is_some() && routes.of_lane("r!gone").is_none());
+        let alone = Route { candidates: route.candidates[..1].to_vec(), ..route.clone() };
+        let routes = Routes(vec![alone]);
+        assert!(routes.of_lane("r").is_some());
+        assert!(routes.of_lane("r!a").is_none() && routes.of_lane("r>a").is_none(), "matched again");
         assert_eq!(route.sticky_providers(), ["a", "b", "c"]);
         assert!(Route { sticky: false, ..route }.sticky_providers().is_empty());
     }

@@ -71,8 +71,19 @@ pub struct Tried {
     pub claims: u32,
     /// `jitter` in [0, 1) spreads the retries.
     pub jitter: f64,
-    /// Whether another provider has accepted the message already, and it was not confirmed in time.
-    pub confirming: bool,
+    pub earlier: Earlier,
+}
+
+/// What is known of earlier attempts that a provider accepted, where delivery is to be confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Earlier {
+    /// There were none.
+    #[default]
+    None,
+    /// One may still be delivered.
+    Accepted,
+    /// Of each the carrier has said since that it was not delivered.
+    Refused,
 }
 
 /// What the configuration says about the attempt in hand.
@@ -102,20 +113,34 @@ pub enum Elsewhere {
 /// The step that an outcome asks for. With another provider at hand waits are none, and a refusal that is about our
 /// account is not the last word.
 pub fn after_outcome(outcome: &Outcome, tried: Tried, rules: &Rules<'_>) -> Transition {
-    let step = after_outcome_alone(outcome, tried, rules);
-    if tried.confirming { beside_an_accepted_attempt(step) } else { step }
+    beside(tried.earlier, after_outcome_alone(outcome, tried, rules))
 }
 
-/// A provider has the message already: what another one says of it neither fails it nor takes that back.
-fn beside_an_accepted_attempt(step: Transition) -> Transition {
-    match step.status {
-        Status::Failed => {
-            Transition { status: Status::Ok, delivery: Delivery::Pending, event: EventKind::Retrying, ..step }
+/// A provider has accepted the message before: what another one says of it neither fails it, nor holds it, nor takes that
+/// back. What it ends with is what became of the earlier attempts.
+fn beside(earlier: Earlier, step: Transition) -> Transition {
+    let is_over = step.status == Status::Failed || step.delivery == Delivery::Unknown;
+    match (earlier, step.status) {
+        (Earlier::None, _) | (_, Status::Ok) => step,
+        (_, _) if is_over => {
+            let event = match step.event {
+                EventKind::OutcomeUnknown => EventKind::OutcomeUnknown,
+                _ => EventKind::Retrying,
+            };
+            let said = step.payload;
+            let ended = unconfirmed(step.attempt, earlier);
+            // The code stays the earlier attempt's; what was said of this one is in the words.
+            let payload = ended.payload.map(|payload| StatusPayload {
+                provider_code: said.as_ref().and_then(|said| said.provider_code.clone()),
+                detail: said.map(|said| match said.detail {
+                    Some(detail) => format!("another provider: {}: {detail}", said.code),
+                    None => format!("another provider: {}", said.code),
+                }),
+                ..payload
+            });
+            Transition { event, payload, ..ended }
         }
-        Status::Retry if step.delivery == Delivery::None => {
-            Transition { delivery: Delivery::Pending, ..step }
-        }
-        _ => step,
+        _ => Transition { delivery: Delivery::Pending, ..step },
     }
 }
 
@@ -184,7 +209,7 @@ fn after_outcome_alone(outcome: &Outcome, tried: Tried, rules: &Rules<'_>) -> Tr
 pub fn after_unknown(reason: Reason, detail: Option<String>, tried: Tried, rules: &Rules<'_>) -> Transition {
     let &Rules { policy, on_unknown, reconcile_wait, .. } = rules;
     let counted = tried.attempt + 1;
-    match on_unknown {
+    let step = match on_unknown {
         OnUnknown::Retry => {
             let wait = policy.delay(counted, None, tried.jitter);
             let step = retry_or_give_up(reason, None, detail, wait, counted, tried, policy);
@@ -197,7 +222,8 @@ pub fn after_unknown(reason: Reason, detail: Option<String>, tried: Tried, rules
             let next = Next::After(reconcile_wait);
             Transition { event: EventKind::OutcomeUnknown, ..held(reason, detail, counted, next) }
         }
-    }
+    };
+    beside(tried.earlier, step)
 }
 
 /// The step when no receipt came while a message waited to be reconciled.
@@ -206,11 +232,15 @@ pub fn after_reconcile_wait(attempt: u32) -> Transition {
 }
 
 /// The step of a message that a provider accepted, that was not confirmed in time, and that nobody else can take.
-pub fn unconfirmed(attempt: u32) -> Transition {
+pub fn unconfirmed(attempt: u32, earlier: Earlier) -> Transition {
+    let (delivery, reason) = match earlier {
+        Earlier::Refused => (Delivery::Undelivered, Reason::Undelivered),
+        Earlier::None | Earlier::Accepted => (Delivery::Pending, Reason::AwaitingDelivery),
+    };
     Transition {
         status: Status::Ok,
-        delivery: Delivery::Pending,
-        payload: None,
+        delivery,
+        payload: Some(StatusPayload::new(reason)),
         next: Next::Gone,
         attempt,
         event: EventKind::Sent,
@@ -255,6 +285,9 @@ pub struct Report {
     pub delivery: Delivery,
     /// The attempt that it names, if it names one.
     pub attempt: Option<u32>,
+    /// Whether it is about an attempt that its provider had accepted, and that nothing was said against: where several
+    /// providers had the message, the number of the last attempt does not tell.
+    pub about_an_acceptance: bool,
 }
 
 /// What a receipt does. Delivery never regresses: a settled message moves up its rank only. One that is not settled is
@@ -262,16 +295,15 @@ pub struct Report {
 /// for its answer. One that waits to be confirmed is settled by nothing less than its delivery.
 pub fn after_receipt(standing: Standing, report: Report) -> ReceiptStep {
     let is_refusal = report.delivery == Delivery::Undelivered;
-    let is_about_the_last_attempt =
-        !is_refusal || report.attempt.is_none_or(|attempt| attempt == standing.attempt);
+    let is_about_the_last_attempt = !is_refusal
+        || report.about_an_acceptance
+        || report.attempt.is_none_or(|attempt| attempt == standing.attempt);
     let settles = match standing.status {
         Status::Outbox | Status::Retry if standing.confirming => {
             let is_delivered = report.delivery.rank() >= Delivery::Delivered.rank();
             return match report.delivery {
                 _ if is_delivered => ReceiptStep::Settles,
-                Delivery::Undelivered if is_about_the_last_attempt && !standing.unanswered => {
-                    ReceiptStep::HandsOver
-                }
+                Delivery::Undelivered if report.about_an_acceptance => ReceiptStep::HandsOver,
                 Delivery::Sent if standing.delivery.rank() < Delivery::Sent.rank() => ReceiptStep::Notes,
                 _ => ReceiptStep::Nothing,
             };

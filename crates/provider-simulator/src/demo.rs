@@ -8,6 +8,13 @@ pub const DEMO_BANDWIDTH_ACCOUNT_ID: &str = "5500001";
 pub const DEMO_BANDWIDTH_USER: &str = "simulator";
 pub const DEMO_BANDWIDTH_PASSWORD: &str = "simulator-password";
 
+pub const DEMO_BIRD_WORKSPACE_ID: &str = "5ade0000-0000-4000-8000-0000000000a1";
+pub const DEMO_BIRD_CHANNEL_ID: &str = "5ade0000-0000-4000-8000-0000000000c1";
+pub const DEMO_BIRD_ACCESS_KEY: &str = "simulator-access-key";
+pub const DEMO_BIRD_SIGNING_KEY: &str = "simulator-signing-key";
+
+pub const DEMO_HTTP_TOKEN: &str = "simulator-http-token";
+
 pub const DEMO_INFOBIP_API_KEY: &str = "5ade000000000001-simulator";
 
 pub const DEMO_MAILGUN_DOMAIN: &str = "mg.example.com";

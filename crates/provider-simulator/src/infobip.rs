@@ -53,7 +53,7 @@ impl Protocol for Infobip {
     fn read(&self, call: &HttpCall) -> Reading {
         let bad = |words: &str| self.error(StatusCode::BAD_REQUEST, None, Some(words));
         let Some(json) = call.json() else { return Reading::refused(bad("The request is not valid JSON.")) };
-        let is_mms = call.uri.path() == MMS;
+        let is_mms = call.uri.path().ends_with(MMS);
         let mut outlines = Vec::new();
         for message in json["messages"].as_array().into_iter().flatten() {
             outlines.extend(read_message(message, is_mms));

@@ -24,6 +24,8 @@ use crate::simulator::Shared;
 /// Every kind, a line each, in alphabetical order.
 pub(crate) static KINDS: &[&dyn Protocol] = &[
     &crate::bandwidth::Bandwidth,
+    &crate::bird::Bird,
+    &crate::http::Http,
     &crate::infobip::Infobip,
     &crate::mailgun::Mailgun,
     &crate::messagebird::Messagebird,

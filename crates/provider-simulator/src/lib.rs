@@ -4,11 +4,13 @@
 mod account;
 mod answer;
 mod bandwidth;
+mod bird;
 mod control;
 mod demo;
 mod digest;
 mod documents;
 mod faults;
+mod http;
 mod http_call;
 mod idempotency;
 mod infobip;

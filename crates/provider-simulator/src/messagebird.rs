@@ -54,7 +54,7 @@ impl Protocol for Messagebird {
         let Some(json) = call.json() else {
             return Reading::refused(error(400, 21, "Bad request (the body is not JSON)", None));
         };
-        let is_mms = call.uri.path() == MMS;
+        let is_mms = call.uri.path().ends_with(MMS);
         let callback_url = Some(text(&json, "reportUrl")).filter(|url| !url.is_empty());
         let found = callback_url.map(reference_of_url).into_iter();
         let outline = Outline {

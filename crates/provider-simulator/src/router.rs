@@ -29,14 +29,21 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// The router panics where two kinds claim one path and method, at the start of every simulator.
+/// Each kind at its provider's paths, and at the same below its name, where nothing can collide. The router panics
+/// where two claim one path and method, at the start of every simulator.
 fn kinds() -> Router<Arc<Shared>> {
     let mut router = Router::new();
     for kind in Kind::all() {
-        for path in kind.protocol().send_paths() {
+        let protocol = kind.protocol();
+        let prefix = format!("/{}", kind.as_str());
+        for path in protocol.send_paths() {
             router = router.route(path, send::route(kind));
+            // The generic kind is below its name already.
+            if !path.starts_with(&format!("{prefix}/")) {
+                router = router.route(&format!("{prefix}{path}"), send::route(kind));
+            }
         }
-        router = router.merge(kind.protocol().other_routes());
+        router = router.merge(protocol.other_routes()).nest(&prefix, protocol.other_routes());
     }
     router
 }

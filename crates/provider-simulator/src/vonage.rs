@@ -60,16 +60,18 @@ impl Protocol for Vonage {
             return Reading::refused(error(422, "1010", "Missing params", "The body is not JSON.", None));
         };
         let message_type = text(&json, "message_type");
-        let part = &json[message_type];
+        let parts = parts(&json, message_type);
         let callback_url = Some(text(&json, "webhook_url")).filter(|url| !url.is_empty());
         let client_ref = text(&json, "client_ref");
         let is_media = MEDIA.contains(&message_type);
+        let caption = parts.iter().map(|part| text(part, "caption")).find(|caption| !caption.is_empty());
+        let caption = caption.unwrap_or_else(|| text(&json, "text"));
         let outline = Outline {
             from: with_plus(text(&json, "from")),
             to: with_plus(text(&json, "to")),
             channel: if json["channel"] == "mms" { "mms" } else { "sms" },
-            body: if is_media { text(part, "caption") } else { text(&json, "text") }.to_owned(),
-            media: if is_media { vec![text(part, "url").to_owned()] } else { Vec::new() },
+            body: if is_media { caption } else { text(&json, "text") }.to_owned(),
+            media: parts.iter().map(|part| text(part, "url").to_owned()).collect(),
             reference: first_reference(
                 callback_url.map(reference_of_url).into_iter().chain([reference_of_text(client_ref)]),
             ),
@@ -134,6 +136,15 @@ impl Protocol for Vonage {
     }
 }
 
+/// The media of a message: one, or with the type `content` a list of several.
+fn parts<'a>(json: &'a Value, message_type: &str) -> Vec<&'a Value> {
+    match &json[message_type] {
+        _ if !MEDIA.contains(&message_type) => Vec::new(),
+        Value::Array(parts) => parts.iter().collect(),
+        part => vec![part],
+    }
+}
+
 fn date(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -178,10 +189,12 @@ fn check(json: &Value, message_type: &str) -> Result<(), Whole> {
     match (text(json, "channel"), message_type) {
         ("sms" | "mms", "text") if text(json, "text").is_empty() => return refuse("text", "is required"),
         ("sms" | "mms", "text") => {}
-        ("mms", _) if is_media && text(&json[message_type], "url").is_empty() => {
-            return refuse("url", "is required");
+        ("mms", _) if is_media => {
+            let parts = parts(json, message_type);
+            if parts.is_empty() || parts.iter().any(|part| text(part, "url").is_empty()) {
+                return refuse("url", "is required");
+            }
         }
-        ("mms", _) if is_media => {}
         ("sms" | "mms", _) => return refuse("message_type", "is not one of this channel"),
         _ => return refuse("channel", "is not one of this account"),
     }

@@ -72,16 +72,18 @@ impl Protocol for Whatsapp {
             "template" => text(part, "name"),
             _ => text(part, "caption"),
         };
+        // A person without a number is written to by the id that the business knows (`US.1349...`).
+        let to = Some(text(&json, "to")).filter(|to| !to.is_empty()).unwrap_or(text(&json, "recipient"));
         let outline = Outline {
             from: call.parameter("phone_number_id").to_owned(),
-            to: with_plus(text(&json, "to")),
+            to: with_plus(to),
             channel: "whatsapp",
             body: body.to_owned(),
             media: media.filter(|_| MEDIA.contains(&message_type)).map(str::to_owned).into_iter().collect(),
             reference: reference_of_text(text(&json, "biz_opaque_callback_data")),
             event_fields: fields([
                 ("biz_opaque_callback_data", json["biz_opaque_callback_data"].clone()),
-                ("input", json["to"].clone()),
+                ("input", json!(to)),
             ]),
             ..Outline::default()
         };
@@ -188,8 +190,8 @@ fn check(
     if outline.to.is_empty() {
         return Err((131_008, "The parameter to is required."));
     }
-    if !is_phone(&outline.to) {
-        return Err((131_009, "The recipient is not a phone number."));
+    if !is_phone(&outline.to) && !is_user_id(&outline.to) {
+        return Err((131_009, "The recipient is neither a phone number nor a user's id."));
     }
     match message_type {
         "text" if outline.body.is_empty() => Err((131_008, "The parameter text['body'] is required.")),
@@ -205,6 +207,16 @@ fn check(
         _ if !part.is_object() => Err((131_008, "The object that the type names is required.")),
         _ => Ok(()),
     }
+}
+
+/// A country's code, a dot, and letters or digits.
+fn is_user_id(text: &str) -> bool {
+    text.split_once('.').is_some_and(|(country, id)| {
+        country.len() == 2
+            && country.bytes().all(|byte| byte.is_ascii_uppercase())
+            && !id.is_empty()
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    })
 }
 
 fn receipt(hook: &Hook<'_>, message: &Accepted) -> Post {

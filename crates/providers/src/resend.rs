@@ -150,15 +150,28 @@ impl Provider for Resend {
         };
         let event = Value::Object(event);
         match event["type"].as_str() {
-            Some("email.received") => inbound::read(&event["data"], request, &self.received_url),
+            Some("email.received") => inbound::read(&event["data"], request, self),
             word => Ok(events::read(word.unwrap_or_default(), &event)),
         }
     }
 
     /// The mails that came in are read with our key, and their sources, elsewhere, without it.
     fn document_authorization(&self, url: &str) -> Option<(HeaderName, HeaderValue)> {
-        let is_ours = url.strip_prefix(&self.received_url).is_some_and(|rest| rest.starts_with('/'));
-        is_ours.then(|| (AUTHORIZATION, self.authorization.clone()))
+        self.is_below_base(url).then(|| (AUTHORIZATION, self.authorization.clone()))
+    }
+}
+
+impl Resend {
+    fn is_below_base(&self, url: &str) -> bool {
+        url.strip_prefix(&self.received_url).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Whether a document that a mail refers to is at Resend, whose hosts are all below its domain, or at what is
+    /// configured in its place.
+    fn has_document(&self, url: &str) -> bool {
+        let is_host = |host: &str| host.ends_with(".resend.com");
+        self.is_below_base(url)
+            || Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.host_str().is_some_and(is_host))
     }
 }
 
@@ -173,11 +186,4 @@ fn reason_of(status: u16, answer: &Value) -> Reason {
     } else {
         Reason::Rejected
     }
-}
-
-/// Whether a document that a mail refers to is at Resend, whose hosts are all below its domain.
-fn is_at_resend(url: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| {
-        url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".resend.com"))
-    })
 }

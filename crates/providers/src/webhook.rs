@@ -114,7 +114,8 @@ pub enum WebhookError {
     /// The provider sent it, or may have, but it cannot be understood.
     #[error("not understood: {0}")]
     Unparsable(String),
-    /// The document of this https address is needed first; the adapter vouches for its host.
+    /// The document of this https address is needed first; the adapter vouches for its host. By http only where the
+    /// provider is configured on this machine.
     #[error("a document is needed first")]
     Needs(String),
 }

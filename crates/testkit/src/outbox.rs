@@ -7,7 +7,7 @@ use app_db::accept::{Accept, Accepted, accept};
 use app_db::claim::{self, ClaimRequest, Claimed};
 use app_db::messages::{self, events};
 use app_db::settle::{Settled, Settlement, settle};
-use model::transition::{self, Elsewhere, Rules, Tried};
+use model::transition::{self, Earlier, Elsewhere, Rules, Tried};
 use model::{Bucket, Message, OnUnknown, Outcome, Reason, RetryPolicy};
 use uuid::Uuid;
 
@@ -66,7 +66,7 @@ impl Outbox {
             age: Duration::ZERO,
             claims: 1,
             jitter: 0.0,
-            confirming: false,
+            earlier: Earlier::None,
         };
         let policy = RetryPolicy::default();
         let wait = Duration::from_secs(300);
@@ -88,7 +88,8 @@ impl Outbox {
             event_id: self.event_id(claimed.message_id),
             reference: None,
             lane: None,
-            confirming: false,
+            accepts: false,
+            holder: None,
         }
     }
 

@@ -249,7 +249,7 @@ fn the_last_to_fail_comes_last_and_the_conversations_provider_first() {
     case.work().route = "sms:+1!a".to_owned();
     assert_eq!(case.candidates(), ["b ready true", "a avoided true"]);
     assert_eq!(case.explained()["route"]["avoid"], "a");
-    case.work().route = "sms:+1+b".to_owned();
+    case.work().route = "sms:+1>b".to_owned();
     assert_eq!(case.candidates(), ["b ready true", "a ready true"]);
     assert_eq!(case.explained()["route"]["prefer"], "b");
     assert_eq!(case.explained()["route"]["name"], "sms:+1");

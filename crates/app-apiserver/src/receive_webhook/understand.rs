@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use providers::{Fetched, Provider, Webhook, WebhookError, WebhookRequest};
+use url::Url;
 
-use super::documents::Documents;
+use super::documents::{Documents, Privacy, Wanted};
 use super::keep::Arrived;
+use crate::body::Budget;
 use crate::problem::Problem;
 
 /// Larger ones are read on a thread of their own: inbound email is megabytes of MIME.
@@ -16,28 +18,51 @@ const DOCUMENTS_MAX: usize = 2;
 
 pub(super) type Understood = Result<Webhook, WebhookError>;
 
+/// Who reads a webhook, and with what.
+pub(super) struct Reader<'a> {
+    pub documents: &'a Documents,
+    /// The memory for documents.
+    pub budget: &'a Budget,
+    pub adapter: &'a Arc<dyn Provider>,
+    /// The provider's configured address.
+    pub base_url: &'a Url,
+    pub public_url: &'a str,
+    /// Of a document that is for us alone.
+    pub private_bytes_max: usize,
+    pub now: Timestamp,
+}
+
 /// [`WebhookError::Needs`] remains where the document cannot be had.
 ///
 /// # Errors
 /// When reading it panicked.
 pub(super) async fn understand(
-    documents: &Documents,
-    adapter: &Arc<dyn Provider>,
+    reader: &Reader<'_>,
     mut arrived: Arrived,
-    public_url: &str,
-    now: Timestamp,
 ) -> Result<(Arrived, Understood), Problem> {
     let mut fetched = Vec::new();
+    let mut is_private = false;
     loop {
         let understood;
         (arrived, fetched, understood) =
-            read(Arc::clone(adapter), arrived, fetched, public_url.to_owned(), now).await?;
+            read(Arc::clone(reader.adapter), arrived, fetched, reader.public_url.to_owned(), reader.now)
+                .await?;
         let Err(WebhookError::Needs(url)) = &understood else { return Ok((arrived, understood)) };
         if fetched.len() >= DOCUMENTS_MAX {
             return Ok((arrived, understood));
         }
-        match documents.get(url).await {
-            Ok(document) => fetched.push(document),
+        let authorization = reader.adapter.document_authorization(url);
+        // What a private document leads to is as private, although its address may be proof enough.
+        is_private |= authorization.is_some();
+        let privacy = match is_private {
+            true => Privacy::Private { authorization, bytes_max: reader.private_bytes_max },
+            false => Privacy::Public,
+        };
+        match reader.documents.get(&Wanted { url, base_url: reader.base_url, privacy }, reader.budget).await {
+            Ok(document) => {
+                fetched.push(document.fetched);
+                arrived.share = arrived.share.and(document.share);
+            }
             Err(why) => {
                 tracing::warn!(
                     provider.id = arrived.provider_id,
@@ -57,7 +82,8 @@ async fn read(
     public_url: String,
     now: Timestamp,
 ) -> Result<(Arrived, Vec<Fetched>, Understood), Problem> {
-    let is_small = arrived.body.len() <= READ_INLINE_BYTES_MAX;
+    let bytes = arrived.body.len() + fetched.iter().map(|document| document.body.len()).sum::<usize>();
+    let is_small = bytes <= READ_INLINE_BYTES_MAX;
     let read = move || {
         // The URL that the provider was told, which it signs; never from a proxy's headers.
         let url = format!("{public_url}{}", arrived.target);
@@ -80,16 +106,20 @@ async fn read(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::{HeaderMap, Method};
+    use http::header::AUTHORIZATION;
+    use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use model::Outcome;
     use providers::{Call, Outgoing, WebhookReply};
 
     use super::super::documents::tests::{FOUND, answers};
     use super::*;
 
-    /// Wants these documents, one after the other.
+    /// Wants these documents, one after the other; has a key for some.
     #[derive(Debug)]
-    struct Wants(Vec<String>);
+    struct Wants {
+        urls: Vec<String>,
+        key_for: Option<String>,
+    }
 
     impl Provider for Wants {
         fn call(&self, _message: &Outgoing<'_>) -> Result<Call, Outcome> {
@@ -97,7 +127,7 @@ mod tests {
         }
 
         fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
-            match self.0.iter().find(|url| request.document(url).is_none()) {
+            match self.urls.iter().find(|url| request.document(url).is_none()) {
                 Some(url) => Err(WebhookError::Needs(url.clone())),
                 None => Ok(Webhook {
                     reply: WebhookReply { content_type: "text/plain", body: "read".into() },
@@ -105,10 +135,17 @@ mod tests {
                 }),
             }
         }
+
+        fn document_authorization(&self, url: &str) -> Option<(HeaderName, HeaderValue)> {
+            let has_key = self.key_for.as_deref() == Some(url);
+            has_key.then(|| (AUTHORIZATION, HeaderValue::from_static("Bearer key")))
+        }
     }
 
-    async fn understood(urls: &[&str]) -> Understood {
-        let adapter: Arc<dyn Provider> = Arc::new(Wants(urls.iter().map(|&url| url.to_owned()).collect()));
+    async fn understood(documents: &Documents, urls: &[&str], key_for: Option<&str>) -> Understood {
+        let urls: Vec<String> = urls.iter().map(|&url| url.to_owned()).collect();
+        let base_url = Url::parse(&urls[0]).unwrap();
+        let adapter: Arc<dyn Provider> = Arc::new(Wants { urls, key_for: key_for.map(str::to_owned) });
         let arrived = Arrived {
             provider_id: "p".to_owned(),
             method: Method::POST,
@@ -117,21 +154,54 @@ mod tests {
             body: Bytes::new(),
             share: crate::body::Share::default(),
         };
-        let (documents, now) = (Documents::without_tls(), Timestamp::UNIX_EPOCH);
-        understand(&documents, &adapter, arrived, "https://relay.example.org", now).await.unwrap().1
+        let reader = Reader {
+            documents,
+            budget: &Budget::default(),
+            adapter: &adapter,
+            base_url: &base_url,
+            public_url: "https://relay.example.org",
+            private_bytes_max: 1 << 20,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        understand(&reader, arrived).await.unwrap().1
     }
 
     #[tokio::test]
     async fn what_is_needed_is_fetched_and_the_webhook_read_again() {
-        let (one, two) = (answers(&[FOUND]).await, answers(&[FOUND]).await);
-        assert_eq!(understood(&[&one, &two]).await.unwrap().reply.body, "read");
+        let mut server = answers(&[FOUND, FOUND]).await;
+        let urls = [&*server.url, &format!("{}/2", server.url)];
+        let read = understood(&Documents::default(), &urls, None).await.unwrap();
+        assert_eq!(read.reply.body, "read");
+        while let Some(asked) = server.asked() {
+            assert!(!asked.contains("authorization"), "{asked}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_goes_only_with_the_document_it_is_for_and_what_that_leads_to_is_not_kept() {
+        let documents = Documents::default();
+        let large = format!("200 OK\r\nconnection: close\r\n\r\n{}", "x".repeat(100 << 10));
+        let mut server = answers(&[FOUND, &large, FOUND, &large]).await;
+        let urls = [&*server.url.clone(), &format!("{}/source", server.url)];
+        for _ in 0..2 {
+            understood(&documents, &urls, Some(urls[0])).await.unwrap();
+            let (first, second) = (server.asked().unwrap(), server.asked().unwrap());
+            assert!(first.contains("authorization: Bearer key"), "{first}");
+            assert!(
+                second.starts_with("GET /document/source ") && !second.contains("authorization"),
+                "{second}"
+            );
+        }
     }
 
     #[tokio::test]
     async fn what_cannot_be_had_and_a_third_document_remain_needed() {
-        let gone = answers(&[]).await;
-        assert_eq!(understood(&[&gone]).await, Err(WebhookError::Needs(gone)));
-        let (one, two, three) = (answers(&[FOUND]).await, answers(&[FOUND]).await, answers(&[FOUND]).await);
-        assert_eq!(understood(&[&one, &two, &three]).await, Err(WebhookError::Needs(three)));
+        let documents = Documents::default();
+        let gone = answers(&[]).await.url;
+        assert_eq!(understood(&documents, &[&gone], None).await, Err(WebhookError::Needs(gone)));
+        let one = answers(&[FOUND, FOUND, FOUND]).await.url;
+        let (two, three) = (format!("{one}/2"), format!("{one}/3"));
+        let understood = understood(&documents, &[&one, &two, &three], None).await;
+        assert_eq!(understood, Err(WebhookError::Needs(three)));
     }
 }

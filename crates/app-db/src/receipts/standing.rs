@@ -24,18 +24,16 @@ pub(super) async fn lock(
     let statement = transaction
         .prepare_cached(
             "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
-                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, confirming
+                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, accepted_by,
+                     refused_by
                  from outbox
                  where message_id = k.id and bucket = k.bucket for update
              ) as o",
         )
         .await?;
-    let outbox: HashMap<Uuid, (bool, i32, i32, bool)> = transaction
-        .query(&statement, &[&ids, &buckets])
-        .await?
-        .iter()
-        .map(|row| (row.get(0), (row.get(1), row.get(2), row.get(3), row.get(4))))
-        .collect();
+    let rows = transaction.query(&statement, &[&ids, &buckets]).await?;
+    let mut outbox: HashMap<Uuid, Waiting> =
+        rows.iter().map(|row| (row.get(0), Waiting::from_row(row))).collect();
     let statement = transaction
         .prepare_cached(
             "select m.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
@@ -49,9 +47,10 @@ pub(super) async fn lock(
     rows.iter()
         .map(|row| {
             let id: Uuid = row.get(0);
-            let in_outbox = outbox.get(&id).copied();
-            let (leased, attempt, lease_no, confirming) =
-                in_outbox.unwrap_or((false, row.get(3), row.get(4), false));
+            let waiting = outbox.remove(&id);
+            let is_waiting = waiting.is_some();
+            let Waiting { leased, attempt, lease_no, accepted_by, refused_by } =
+                waiting.unwrap_or_else(|| Waiting::none(row.get(3), row.get(4)));
             let delivery: Delivery = row.get::<_, &str>(2).parse()?;
             let counted = u32::try_from(attempt).unwrap_or(0);
             Ok((
@@ -65,10 +64,38 @@ pub(super) async fn lock(
                     provider_id: row.get(5),
                     provider_message_id: row.get(6),
                     payload: row.get::<_, Option<Json<StatusPayload>>>(7).map(|json| json.0),
-                    confirming,
+                    confirming: is_waiting && accepted_by.is_some(),
+                    accepted_by: accepted_by.unwrap_or_default(),
+                    refused_by: refused_by.unwrap_or_default(),
                     step: None,
                 },
             ))
         })
         .collect()
+}
+
+/// What the outbox row of a message says.
+struct Waiting {
+    leased: bool,
+    attempt: i32,
+    lease_no: i32,
+    accepted_by: Option<Vec<String>>,
+    refused_by: Option<Vec<String>>,
+}
+
+impl Waiting {
+    fn from_row(row: &tokio_postgres::Row) -> Self {
+        Self {
+            leased: row.get(1),
+            attempt: row.get(2),
+            lease_no: row.get(3),
+            accepted_by: row.get(4),
+            refused_by: row.get(5),
+        }
+    }
+
+    /// Of a message that has no row: what the message says.
+    fn none(attempt: i32, lease_no: i32) -> Self {
+        Self { leased: false, attempt, lease_no, accepted_by: None, refused_by: None }
+    }
 }

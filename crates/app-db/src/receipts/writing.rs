@@ -52,13 +52,17 @@ async fn hand_over(transaction: &Transaction<'_>, rows: &[(Uuid, &Row)]) -> Resu
         return Ok(());
     }
     let (ids, buckets) = keys(rows);
+    let refused_by: Vec<Json<&[String]>> =
+        rows.iter().map(|(_, row)| Json(row.refused_by.as_slice())).collect();
     let statement = transaction
         .prepare_cached(
-            "update outbox o set next_attempt_at = now() from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             where o.message_id = any(array[k.id]) and o.bucket = k.bucket and o.confirming",
+            "update outbox o set next_attempt_at = least(o.next_attempt_at, now()),
+                 refused_by = array(select jsonb_array_elements_text(k.refused_by))
+             from unnest($1::uuid[], $2::smallint[], $3::jsonb[]) as k(id, bucket, refused_by)
+             where o.message_id = any(array[k.id]) and o.bucket = k.bucket and o.accepted_by is not null",
         )
         .await?;
-    transaction.execute(&statement, &[&ids, &buckets]).await?;
+    transaction.execute(&statement, &[&ids, &buckets, &refused_by]).await?;
     Ok(())
 }
 

@@ -16,6 +16,12 @@ fn rejected() -> Outcome {
     Outcome::Rejected { reason: Reason::InvalidRecipient, provider_code: None, detail: String::new() }
 }
 
+/// Of a call that begins and ends then.
+fn learn(breaker: &mut Breaker, outcome: &Outcome, now: Instant) {
+    let opening = breaker.opening();
+    breaker.learn(outcome, opening, now);
+}
+
 fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
@@ -24,16 +30,16 @@ fn seconds(seconds: f64) -> Duration {
 fn opened(now: Instant) -> Breaker {
     let mut breaker = Breaker::new();
     for _ in 0..CALLS_MIN {
-        breaker.learn(&unavailable(), now);
+        learn(&mut breaker, &unavailable(), now);
     }
     assert!(breaker.is_open(now));
     breaker
 }
 
 fn probe(breaker: &mut Breaker, outcomes: &[Outcome], now: Instant) {
-    assert_eq!(breaker.take(100, 0, now), Allowance::Calls(PROBES));
+    assert_eq!(breaker.take(100, now), Allowance::Calls(PROBES));
     for outcome in outcomes {
-        breaker.learn(outcome, now);
+        learn(breaker, outcome, now);
     }
 }
 
@@ -42,10 +48,10 @@ fn a_recipient_that_always_fails_does_not_open_it() {
     let (mut breaker, now) = (Breaker::new(), Instant::now());
     for _ in 0..100 {
         for outcome in [unavailable(), accepted(), rejected()] {
-            breaker.learn(&outcome, now);
+            learn(&mut breaker, &outcome, now);
         }
     }
-    assert_eq!(breaker.take(64, 0, now), Allowance::Calls(64));
+    assert_eq!(breaker.take(64, now), Allowance::Calls(64));
 }
 
 #[test]
@@ -53,15 +59,11 @@ fn failures_open_it_once_however_many_calls_were_under_way() {
     let now = Instant::now();
     let mut breaker = opened(now);
     for _ in 0..200 {
-        breaker.learn(&unavailable(), now);
+        learn(&mut breaker, &unavailable(), now);
     }
-    assert_eq!(breaker.take(64, 0, now), Allowance::Nothing);
+    assert_eq!(breaker.take(64, now), Allowance::Nothing);
     assert!(!breaker.is_open(now + seconds(1.0)));
-    assert_eq!(
-        breaker.take(64, 2, now + seconds(1.0)),
-        Allowance::Calls(1),
-        "probes beside what is under way"
-    );
+    assert_eq!(breaker.take(64, now + seconds(1.0)), Allowance::Calls(PROBES), "whatever is still under way");
 }
 
 #[test]
@@ -91,7 +93,7 @@ fn traffic_comes_back_slowly_after_an_outage_and_at_once_after_a_hiccup() {
     let mut breaker = opened(now);
     let soon = now + seconds(1.5);
     probe(&mut breaker, &[accepted(), accepted()], soon);
-    assert_eq!(breaker.take(64, 0, soon), Allowance::Calls(64));
+    assert_eq!(breaker.take(64, soon), Allowance::Calls(64));
 
     let mut breaker = opened(now);
     let late = now + seconds(10.0);
@@ -101,8 +103,8 @@ fn traffic_comes_back_slowly_after_an_outage_and_at_once_after_a_hiccup() {
         let mut calls = 0;
         for step in 1..=100 {
             let at = late + seconds(f64::from(second) + f64::from(step) / 100.0);
-            if let Allowance::Calls(more) = breaker.take(64, 0, at) {
-                breaker.learn(&accepted(), at);
+            if let Allowance::Calls(more) = breaker.take(64, at) {
+                learn(&mut breaker, &accepted(), at);
                 calls += more;
             }
         }
@@ -113,7 +115,7 @@ fn traffic_comes_back_slowly_after_an_outage_and_at_once_after_a_hiccup() {
         assert!(pair[1] > pair[0] && pair[1] <= 3 * pair[0], "no spike: {begun:?}");
     }
     let after = late + seconds(SLOW_SECONDS);
-    assert_eq!(breaker.take(500, 0, after), Allowance::Calls(500));
+    assert_eq!(breaker.take(500, after), Allowance::Calls(500));
     assert_eq!(breaker.report(after).0, ProviderHealth::Closed);
 }
 
@@ -124,16 +126,16 @@ fn what_was_not_begun_is_given_back() {
     let late = now + seconds(10.0);
     probe(&mut breaker, &[accepted(), accepted()], late);
     let at = late + seconds(1.0);
-    let Allowance::Calls(all) = breaker.take(1_000, 0, at) else { panic!("nothing") };
-    assert_eq!(breaker.take(1_000, 0, at), Allowance::Nothing);
+    let Allowance::Calls(all) = breaker.take(1_000, at) else { panic!("nothing") };
+    assert_eq!(breaker.take(1_000, at), Allowance::Nothing);
     breaker.give_back(all);
-    assert_eq!(breaker.take(1_000, 0, at), Allowance::Calls(all));
+    assert_eq!(breaker.take(1_000, at), Allowance::Calls(all));
 }
 
 #[test]
 fn a_blocked_account_pauses_at_once_and_longer() {
     let (mut breaker, now) = (Breaker::new(), Instant::now());
-    breaker.learn(&Outcome::Halted { provider_code: None, detail: String::new() }, now);
+    learn(&mut breaker, &Outcome::Halted { provider_code: None, detail: String::new() }, now);
     let (health, reason, left) = breaker.report(now);
     assert_eq!((health, reason, left), (ProviderHealth::Halted, Some("halted"), Some(HALT_PAUSE.0)));
 }
@@ -144,8 +146,28 @@ fn throttling_pauses_shortly_and_needs_no_probes() {
     let throttled = Outcome::Throttled { retry_after: Some(seconds(2.0)), provider_code: None };
     for _ in 0..THROTTLED_IN_A_ROW {
         assert!(!breaker.is_open(now));
-        breaker.learn(&throttled, now);
+        learn(&mut breaker, &throttled, now);
     }
     assert!(breaker.is_open(now + seconds(1.9)));
-    assert_eq!(breaker.take(64, 0, now + seconds(2.0)), Allowance::Calls(64));
+    assert_eq!(breaker.take(64, now + seconds(2.0)), Allowance::Calls(64));
+}
+
+#[test]
+fn calls_that_began_before_it_opened_say_nothing_about_a_probe() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    let before = breaker.opening();
+    for _ in 0..CALLS_MIN {
+        breaker.learn(&unavailable(), before, now);
+    }
+    let later = now + seconds(1.0);
+    assert_eq!(breaker.take(64, later), Allowance::Calls(PROBES));
+    for _ in 0..50 {
+        breaker.learn(&unavailable(), before, later);
+    }
+    assert!(!breaker.is_open(later));
+    assert_eq!(breaker.take(64, later), Allowance::Nothing, "the probes are still out");
+    for _ in 0..PROBES_DECIDE {
+        learn(&mut breaker, &accepted(), later);
+    }
+    assert_eq!(breaker.take(64, later), Allowance::Calls(64));
 }

@@ -141,7 +141,7 @@ async fn after_the_last_line_only_a_reply_tells() {
 async fn a_time_out_counts_by_what_was_said() {
     for (script, expected) in [
         (vec![Hang], "unreachable"),
-        ([&GREET[..], &TO_DATA[..5], &[Hang]].concat(), "unreachable"),
+        ([&GREET[..], &TO_DATA[..5], &[Hang]].concat(), "unavailable"),
         ([&GREET[..], &TO_DATA, &[HearMail, Hang]].concat(), "uncertain timeout"),
     ] {
         let server = Server::start(vec![script]).await;

@@ -94,16 +94,99 @@ async fn what_is_not_delivered_in_time_goes_to_the_next_provider_and_either_may_
 }
 
 #[tokio::test]
-async fn a_carriers_refusal_hands_over_at_once() {
+async fn a_carriers_refusal_hands_over_once_and_where_all_refuse_it_is_undelivered() {
     let mut this = Confirming::new().await;
     this.receipt("a", 1, Delivery::Undelivered).await;
     assert_eq!(this.axes().await, (Status::Retry, Delivery::Pending));
     assert!(this.is_due().await);
     step(&this.processor).await;
-    // The second refuses it for good, which does not undo that the first has accepted it.
+    this.second.call().await.answer(429, "Retry-After: 600\r\n", "{}").await;
+    settled(&this.processor).await;
+    assert!(!this.is_due().await);
+    this.receipt("a", 1, Delivery::Undelivered).await;
+    assert!(!this.is_due().await, "the same receipt once more hurries nobody");
+    this.stage.make_due(this.message.id).await;
+    step(&this.processor).await;
     this.second.call().await.answer(400, "", r#"{"code":21211,"status":400}"#).await;
     settled(&this.processor).await;
-    assert_eq!(this.axes().await, (Status::Ok, Delivery::Pending));
+    assert_eq!(this.axes().await, (Status::Ok, Delivery::Undelivered));
+    let problems =
+        this.stage.pool().get().await.unwrap().query("select kind from problems", &[]).await.unwrap();
+    assert_eq!(problems[0].get::<_, &str>(0), "undelivered");
+    assert!(this.first.has_no_more_calls());
+}
+
+#[tokio::test]
+async fn who_accepted_it_is_not_asked_again_whatever_the_other_says() {
+    for answer in [(429, "{}"), (503, "{}"), (201, "nonsense"), (400, r#"{"code":21211,"status":400}"#)] {
+        let mut this = Confirming::new().await;
+        this.receipt("a", 1, Delivery::Sent).await;
+        this.stage.make_due(this.message.id).await;
+        step(&this.processor).await;
+        this.second.call().await.answer(answer.0, "", answer.1).await;
+        settled(&this.processor).await;
+        if this.stage.row(this.message.id).await.is_some() {
+            this.stage.make_due(this.message.id).await;
+            step(&this.processor).await;
+            this.second.call().await.accept().await;
+            settled(&this.processor).await;
+        }
+        assert_eq!(this.axes().await, (Status::Ok, Delivery::Sent), "{answer:?}");
+        assert!(this.first.has_no_more_calls(), "{answer:?}");
+        this.receipt("a", 1, Delivery::Delivered).await;
+        assert_eq!(this.axes().await, (Status::Ok, Delivery::Delivered), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_provider_whose_the_message_is_counts_although_another_was_asked_after_it() {
+    let mut this = Confirming::new().await;
+    this.stage.make_due(this.message.id).await;
+    step(&this.processor).await;
+    this.second.call().await.answer(400, "", r#"{"code":21211,"status":400}"#).await;
+    settled(&this.processor).await;
+    let message = this.stage.find(this.message.id).await;
+    assert_eq!((message.status, message.provider_id.as_deref()), (Status::Ok, Some("a")));
+    this.receipt("a", 1, Delivery::Undelivered).await;
+    assert_eq!(this.axes().await, (Status::Ok, Delivery::Undelivered));
+}
+
+#[tokio::test]
+async fn a_lapse_beside_an_accepted_attempt_takes_nothing_back() {
+    let this = Confirming::new().await;
+    this.receipt("a", 1, Delivery::Sent).await;
+    this.stage.make_due(this.message.id).await;
+    this.stage.lapse(this.message.id, "b").await;
+    step(&this.processor).await;
+    settled(&this.processor).await;
+    assert_eq!(this.axes().await, (Status::Retry, Delivery::Sent));
+    let label = service::metrics::ProviderResolution::new("b", "retry");
+    assert_eq!(this.processor.parts.metrics.outcomes_unknown.get_or_create(&label).get(), 1, "counted");
+}
+
+#[tokio::test]
+async fn with_three_candidates_each_has_it_once() {
+    let mut providers =
+        [TestProvider::start().await, TestProvider::start().await, TestProvider::start().await];
+    let stage = Stage::new().await;
+    let message = stage.accept_to(1).await;
+    let configured: String =
+        ["a", "b", "c"].iter().zip(&providers).map(|(id, known)| provider(id, &known.base_url, "")).collect();
+    let rule = "[[routes]]\nchannel = \"sms\"\nproviders = [\"a\", \"b\", \"c\"]\nconfirm_within_s = 600\n";
+    let processor = stage.processor(&format!("{configured}{rule}"));
+    for provider in &mut providers {
+        step(&processor).await;
+        provider.call().await.accept().await;
+        settled(&processor).await;
+        if stage.row(message.id).await.is_some() {
+            stage.make_due(message.id).await;
+        }
+    }
+    let message = stage.find(message.id).await;
+    assert_eq!((message.status, message.delivery, message.attempt), (Status::Ok, Delivery::Pending, 3));
+    for provider in &mut providers {
+        assert!(provider.has_no_more_calls());
+    }
 }
 
 #[tokio::test]

@@ -180,3 +180,46 @@ async fn a_rate_is_one_for_all_processors() {
     let begun = one.leases.count() + other.leases.count();
     assert!((1..20).contains(&begun), "{begun} calls at once, of 40 that are due");
 }
+
+#[tokio::test]
+async fn a_lane_that_the_configuration_no_longer_makes_is_matched_again() {
+    let mut first = TestProvider::start().await;
+    let stage = Stage::new().await;
+    let mut ids = Vec::new();
+    for (number, lane) in [(1, "sms!a"), (2, "sms>a"), (3, "sms!gone"), (4, "sms>gone")] {
+        ids.push(stage.accept_on(lane, stage.fixtures.sms(1, number)).await.id);
+    }
+    // One provider: there is nothing to avoid or to prefer any more.
+    let processor = stage.processor(&provider("a", &first.base_url, ""));
+    processor.reroute_stranded(&mut std::collections::HashMap::new()).await.unwrap();
+    step(&processor).await;
+    for call in first.calls(4).await {
+        call.accept().await;
+    }
+    settled(&processor).await;
+    for id in ids {
+        assert_eq!(stage.find(id).await.status, Status::Ok);
+    }
+}
+
+#[tokio::test]
+async fn lanes_with_nothing_due_take_no_rate_from_one_that_has() {
+    let test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    // A call a fortnight: what is taken and lost does not come back within the test.
+    let text = format!(
+        "{}
+         [[routes]]\nname = \"first\"\nchannel = \"sms\"\nto_prefix = \"+44\"\nproviders = [\"p\"]
+         [[routes]]\nname = \"second\"\nchannel = \"sms\"\nproviders = [\"p\"]\n",
+        provider("p", &test_provider.base_url, "rate_per_s = 0.001")
+    );
+    let processor = stage.processor(&text);
+    let (mut turns, end) = (turns(&processor), CancellationToken::new());
+    for _ in 0..3 {
+        let round = processor.run_once(&mut turns, Visit::Everyone, &end).await.unwrap();
+        assert!(round.unserved.is_empty(), "nothing is due, so nobody waits");
+    }
+    stage.accept_on("second", stage.fixtures.sms(1000, 2)).await;
+    step(&processor).await;
+    assert_eq!(processor.leases.count(), 1);
+}

@@ -1,13 +1,15 @@
 //! What a provider answers decides: 429 waits as long as told, 5xx backs off, a permanent 4xx fails with the
 //! provider's code, and a reset after the accept ends as the policy says.
 
+use std::time::Duration;
+
 use futures_util::future::try_join_all;
 use provider_simulator::{Fault, WaitForm};
 use uuid::Uuid;
 
 use crate::client::HttpClient;
 use crate::figure::Figure;
-use crate::load::{send, sms};
+use crate::load::{Pressure, nth_sms, send, sms};
 use crate::policies::{
     HOLD, RECONCILE, RETRY, configuration, is_listed_as_problem, message, recipient, wait_held, wait_message,
     wait_state,
@@ -70,6 +72,8 @@ async fn throttled(api: &HttpClient, simulator: &Simulator, many: usize) -> anyh
 
 async fn unavailable(api: &HttpClient, simulator: &Simulator, many: usize) -> anyhow::Result<Vec<Figure>> {
     let unavailable = Fault::Status { status: 503, code: None, message: None };
+    // Beside others that it serves: were these alone, it would be an outage, and the breaker would hold them back.
+    let served = Pressure::start(std::slice::from_ref(api), 2, Duration::from_millis(10), nth_sms);
     let mut ids = Vec::new();
     for person in 0..many {
         let to = recipient(RETRY, 1_000 + person);
@@ -91,6 +95,7 @@ async fn unavailable(api: &HttpClient, simulator: &Simulator, many: usize) -> an
     simulator.fault_to(&to, unavailable, None).await?;
     let exhausted = send(api, &sms(&to, "unavailable for ever")).await?;
     let failed = wait_state(api, exhausted, "failed", "none").await?;
+    served.stop().await;
     let calls = simulator.calls_about(exhausted).await?.len();
     Ok(vec![
         Figure::told("503: mean waits", format!("{mean_ms:?} ms")),

@@ -7,7 +7,7 @@ fn rules(policy: &RetryPolicy, on_unknown: OnUnknown, elsewhere: Elsewhere) -> R
 }
 
 fn tried(attempt: u32) -> Tried {
-    Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5, confirming: false }
+    Tried { attempt, age: Duration::from_secs(1), claims: attempt + 1, jitter: 0.5, earlier: Earlier::None }
 }
 
 fn step(outcome: &Outcome, tried: Tried) -> Transition {
@@ -80,7 +80,8 @@ fn a_receipt_never_makes_delivery_regress() {
                 unanswered: false,
                 confirming: false,
             };
-            if settles(standing, Report { delivery: reported, attempt: Some(1) }) {
+            if settles(standing, Report { delivery: reported, attempt: Some(1), about_an_acceptance: false })
+            {
                 assert!(reported.rank() > before.rank(), "{before} -> {reported}");
             }
         }
@@ -96,13 +97,17 @@ fn a_receipt_settles_what_waits_for_an_answer() {
         unanswered: true,
         confirming: false,
     };
-    let applies = |delivery, attempt| settles(waiting, Report { delivery, attempt });
+    let applies =
+        |delivery, attempt| settles(waiting, Report { delivery, attempt, about_an_acceptance: false });
     assert!(applies(Delivery::Sent, Some(2)));
     assert!(applies(Delivery::Delivered, Some(1)), "the first attempt did get there");
     assert!(applies(Delivery::Undelivered, Some(2)));
     assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
     let again = Standing { unanswered: false, ..waiting };
-    assert!(!settles(again, Report { delivery: Delivery::Undelivered, attempt: Some(2) }));
+    assert!(!settles(
+        again,
+        Report { delivery: Delivery::Undelivered, attempt: Some(2), about_an_acceptance: false }
+    ));
 }
 
 #[test]
@@ -114,7 +119,9 @@ fn a_refusal_of_an_earlier_attempt_says_nothing_of_the_last() {
         unanswered: false,
         confirming: false,
     };
-    let applies = |attempt| settles(sent_twice, Report { delivery: Delivery::Undelivered, attempt });
+    let applies = |attempt| {
+        settles(sent_twice, Report { delivery: Delivery::Undelivered, attempt, about_an_acceptance: false })
+    };
     assert!(applies(Some(2)) && applies(None));
     assert!(!applies(Some(1)));
 }
@@ -128,7 +135,8 @@ fn a_failed_message_is_corrected_only_by_a_delivery() {
         unanswered: false,
         confirming: false,
     };
-    let applies = |delivery| settles(failed, Report { delivery, attempt: Some(1) });
+    let applies =
+        |delivery| settles(failed, Report { delivery, attempt: Some(1), about_an_acceptance: false });
     assert!(applies(Delivery::Delivered));
     assert!(!applies(Delivery::Sent) && !applies(Delivery::Undelivered));
 }
@@ -188,18 +196,35 @@ fn an_accepted_message_that_must_be_confirmed_waits_for_that_while_another_provi
 #[test]
 fn what_a_second_provider_says_takes_nothing_back() {
     let policy = RetryPolicy::default();
-    let second = Tried { confirming: true, ..tried(1) };
-    let after = |outcome: &Outcome| {
-        after_outcome(outcome, second, &rules(&policy, OnUnknown::Hold, Elsewhere::Nowhere))
+    let after = |outcome: &Outcome, earlier, on_unknown| {
+        let second = Tried { earlier, ..tried(1) };
+        let step = after_outcome(outcome, second, &rules(&policy, on_unknown, Elsewhere::Nowhere));
+        (step.status, step.delivery, step.next == Next::Gone, step.event)
     };
     let refused =
         Outcome::Rejected { reason: Reason::InvalidRecipient, provider_code: None, detail: String::new() };
-    let step = after(&refused);
-    assert_eq!((step.status, step.delivery, step.next), (Status::Ok, Delivery::Pending, Next::Gone));
-    assert_eq!(
-        (after(&unavailable()).status, after(&unavailable()).delivery),
-        (Status::Retry, Delivery::Pending)
-    );
+    let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: String::new() };
+    for (earlier, delivery) in
+        [(Earlier::Accepted, Delivery::Pending), (Earlier::Refused, Delivery::Undelivered)]
+    {
+        let ended = (Status::Ok, delivery, true, EventKind::Retrying);
+        assert_eq!(after(&refused, earlier, OnUnknown::Hold), ended);
+        let unknown = (Status::Ok, delivery, true, EventKind::OutcomeUnknown);
+        assert_eq!(after(&uncertain, earlier, OnUnknown::Hold), unknown, "it is not held");
+        assert_eq!(after(&uncertain, earlier, OnUnknown::Reconcile), unknown);
+        let waits = (Status::Retry, Delivery::Pending, false, EventKind::Retrying);
+        assert_eq!(after(&unavailable(), earlier, OnUnknown::Hold), waits);
+    }
+}
+
+#[test]
+fn a_lease_that_lapses_beside_an_accepted_attempt_takes_nothing_back() {
+    let policy = RetryPolicy::default();
+    let spent = Tried { earlier: Earlier::Accepted, ..tried(policy.max_attempts) };
+    let rules = rules(&policy, OnUnknown::Retry, Elsewhere::Nowhere);
+    let step = after_unknown(Reason::LeaseLapsed, None, spent, &rules);
+    let ended = (Status::Ok, Delivery::Pending, EventKind::OutcomeUnknown);
+    assert_eq!((step.status, step.delivery, step.event), ended);
 }
 
 #[test]
@@ -211,19 +236,23 @@ fn only_delivery_confirms() {
         unanswered: false,
         confirming: true,
     };
-    let after = |standing, delivery, attempt| after_receipt(standing, Report { delivery, attempt });
-    assert_eq!(after(waits, Delivery::Sent, Some(1)), ReceiptStep::Notes);
-    assert_eq!(
-        after(Standing { delivery: Delivery::Sent, ..waits }, Delivery::Sent, None),
-        ReceiptStep::Nothing
-    );
-    assert_eq!(after(waits, Delivery::Delivered, Some(1)), ReceiptStep::Settles);
-    assert_eq!(after(waits, Delivery::Undelivered, Some(1)), ReceiptStep::HandsOver);
+    let after = |standing, delivery, about_an_acceptance| {
+        after_receipt(standing, Report { delivery, attempt: Some(1), about_an_acceptance })
+    };
+    assert_eq!(after(waits, Delivery::Sent, true), ReceiptStep::Notes);
+    let sent = Standing { delivery: Delivery::Sent, ..waits };
+    assert_eq!(after(sent, Delivery::Sent, true), ReceiptStep::Nothing);
+    assert_eq!(after(waits, Delivery::Delivered, true), ReceiptStep::Settles);
+    assert_eq!(after(waits, Delivery::Undelivered, true), ReceiptStep::HandsOver);
+    assert_eq!(after(waits, Delivery::Undelivered, false), ReceiptStep::Nothing, "once more, or of nobody's");
     let second = Standing { attempt: 2, unanswered: true, ..waits };
-    assert_eq!(after(second, Delivery::Undelivered, Some(1)), ReceiptStep::Nothing, "of the first attempt");
     assert_eq!(
-        after(second, Delivery::Delivered, Some(1)),
-        ReceiptStep::Settles,
-        "of the first attempt, late"
+        after(second, Delivery::Undelivered, true),
+        ReceiptStep::HandsOver,
+        "during the second's call"
     );
+    assert_eq!(after(second, Delivery::Delivered, true), ReceiptStep::Settles, "of the first attempt, late");
+    let ended = Standing { status: Status::Ok, confirming: false, attempt: 2, ..waits };
+    assert_eq!(after(ended, Delivery::Undelivered, true), ReceiptStep::Settles);
+    assert_eq!(after(ended, Delivery::Undelivered, false), ReceiptStep::Nothing);
 }

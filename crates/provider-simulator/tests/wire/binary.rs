@@ -49,6 +49,9 @@ async fn bad_arguments_end_it_with_a_sentence() {
         ["--sendgrid-signing-key", "AAAA"],
         ["--listen", "nowhere"],
         ["--event-webhook-url", "not a url"],
+        ["--account", "kind=nobody"],
+        ["--account", "kind=telnyx,colour=red"],
+        ["--smtp-listen", "nowhere"],
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_provider-simulator"))
             .args(["--listen", "127.0.0.1:0"].iter().filter(|_| arguments[0] != "--listen"))

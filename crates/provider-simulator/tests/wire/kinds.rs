@@ -2,6 +2,8 @@
 //! checked here by other code than signs them, and an inbound message.
 
 mod bandwidth;
+mod bird;
+mod http;
 mod infobip;
 mod mailgun;
 mod messagebird;
@@ -12,11 +14,12 @@ mod ses;
 mod sinch;
 mod smtp;
 mod telnyx;
+mod vectors;
 mod vonage;
 mod whatsapp;
 
+use ::http::Method;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::Method;
 use provider_simulator::{Account, Kind, Options};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -110,4 +113,20 @@ pub(crate) fn claims(token: &str, key: &str) -> Value {
     let head: Value = serde_json::from_slice(&decode(head)).unwrap();
     assert_eq!(head["alg"], "HS256");
     serde_json::from_slice(&decode(claims)).unwrap()
+}
+
+#[test]
+fn every_kind_is_in_the_guide_with_its_demonstration_account() {
+    let guide = include_str!("../../../../docs/simulator.md");
+    for kind in Kind::all() {
+        let (name, account) = (kind.as_str(), kind.demo_account());
+        assert!(guide.contains(&format!("| `{name}` |")), "{name} is not in the table");
+        let its = match name {
+            "twilio" | "sendgrid" => guide,
+            _ => guide.split(&format!("kind = \"{name}\"\n")).nth(1).unwrap().split("[[").next().unwrap(),
+        };
+        for value in [&account.name, &account.secret] {
+            assert!(its.contains(value.as_str()), "{name}: {value}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::is_at_resend;
+use super::Resend;
 use crate::email::inbound::{self as inbound_email, Mail, Source, address_in};
 use crate::email::received;
 use crate::inbound_text::{code_word, storable};
@@ -17,16 +17,16 @@ use crate::{Webhook, WebhookError, WebhookRequest};
 pub(super) fn read(
     event: &Value,
     request: &WebhookRequest<'_>,
-    received_url: &str,
+    resend: &Resend,
 ) -> Result<Webhook, WebhookError> {
     let id = event["email_id"].as_str().and_then(code_word).ok_or_else(|| unparsable("it names no mail"))?;
-    let mail_url = format!("{received_url}/{id}");
+    let mail_url = format!("{}/{id}", resend.received_url);
     let mail = request.document(&mail_url).ok_or(WebhookError::Needs(mail_url))?;
     let Ok(Value::Object(mail)) = serde_json::from_slice(mail) else {
         return Err(unparsable("the mail that Resend keeps for it is no JSON object"));
     };
     let mail = Value::Object(mail);
-    let source_url = mail["raw"]["download_url"].as_str().filter(|url| is_at_resend(url));
+    let source_url = mail["raw"]["download_url"].as_str().filter(|url| resend.has_document(url));
     let source = match source_url {
         Some(url) => {
             let raw = request.document(url).ok_or_else(|| WebhookError::Needs(url.to_owned()))?;

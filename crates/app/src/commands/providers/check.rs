@@ -314,7 +314,10 @@ kind = "twilio"
         assert_eq!(entries.len(), 4);
         let good = of("good");
         assert!(good.problems.is_empty(), "{:?}", good.problems);
-        assert_eq!((good.channels.as_str(), good.base_url.as_str()), ("sms,mms", "http://127.0.0.1:8090"));
+        assert_eq!(
+            (good.channels.as_str(), good.base_url.as_str()),
+            ("sms,mms,whatsapp", "http://127.0.0.1:8090")
+        );
         assert!(of("keyless").problems[0].starts_with("api_key"), "{:?}", of("keyless").problems);
         assert_eq!(of("keyless").channels, "email");
         assert!(

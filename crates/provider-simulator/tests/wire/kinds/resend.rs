@@ -17,11 +17,15 @@ fn mail() -> Value {
     })
 }
 
-fn event(hook: &Hook) -> Value {
-    let key = from_base64(DEMO_RESEND_SIGNING_SECRET.strip_prefix("whsec_").unwrap());
+pub(super) fn assert_signed(hook: &Hook, key: &str) {
+    let key = from_base64(key.strip_prefix("whsec_").unwrap());
     let head = format!("{}.{}.", hook.header("svix-id"), hook.header("svix-timestamp"));
     let signature = hook.header("svix-signature").strip_prefix("v1,").unwrap();
     assert!(is_hmac_sha256(&key, &[head.as_bytes(), &hook.body].concat(), &from_base64(signature)));
+}
+
+fn event(hook: &Hook) -> Value {
+    assert_signed(hook, DEMO_RESEND_SIGNING_SECRET);
     hook.json()
 }
 

@@ -62,6 +62,18 @@ fn key_of(pem: &[u8]) -> Vec<u8> {
     der[at..at + 4 + 0x010a].to_vec()
 }
 
+/// The fields that count, in their order; the subject only where there is one.
+pub(super) fn assert_signed(envelope: &Value, certificate: &[u8]) {
+    let names = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
+    let lines = names.iter().filter_map(|name| Some(format!("{name}\n{}\n", envelope[*name].as_str()?)));
+    let signed: String = lines.collect();
+    let key = key_of(certificate);
+    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &key);
+    let signature = from_base64(envelope["Signature"].as_str().unwrap());
+    assert!(key.verify(signed.as_bytes(), &signature).is_ok());
+    assert!(key.verify(&signed.as_bytes()[1..], &signature).is_err());
+}
+
 /// What the envelope carries. The key that the signature is checked with comes from the certificate that is served.
 async fn event(rig: &Rig, hook: &Hook) -> Value {
     assert_eq!(hook.header("content-type"), "text/plain; charset=UTF-8");
@@ -72,15 +84,7 @@ async fn event(rig: &Rig, hook: &Hook) -> Value {
     let path = field("SigningCertURL").strip_prefix("https://sns.eu-central-1.amazonaws.com").unwrap();
     let certificate = rig.call(Method::GET, path, &[], "").await.unwrap();
     assert_eq!(certificate.status, 200);
-    let signed: String = ["Message", "MessageId", "Timestamp", "TopicArn", "Type"]
-        .iter()
-        .map(|name| format!("{name}\n{}\n", field(name)))
-        .collect();
-    let key = key_of(&certificate.body);
-    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &key);
-    let signature = from_base64(field("Signature"));
-    assert!(key.verify(signed.as_bytes(), &signature).is_ok());
-    assert!(key.verify(&signed.as_bytes()[1..], &signature).is_err());
+    assert_signed(&envelope, &certificate.body);
     serde_json::from_str(field("Message")).unwrap()
 }
 

@@ -18,13 +18,17 @@ fn message(target: &Target) -> Value {
     })
 }
 
-fn event(hook: &Hook) -> Value {
-    let key: [u8; 32] = from_base64(DEMO_TELNYX_PUBLIC_KEY).try_into().unwrap();
+pub(super) fn assert_signed(hook: &Hook, key: &str) {
+    let key: [u8; 32] = from_base64(key).try_into().unwrap();
     let signature: [u8; 64] = from_base64(hook.header("telnyx-signature-ed25519")).try_into().unwrap();
     let signed = [hook.header("telnyx-timestamp").as_bytes(), b"|", &hook.body].concat();
     let key = VerifyingKey::from_bytes(&key).unwrap();
     assert!(key.verify_strict(&signed, &Signature::from_bytes(&signature)).is_ok());
     assert!(key.verify_strict(&signed[1..], &Signature::from_bytes(&signature)).is_err());
+}
+
+fn event(hook: &Hook) -> Value {
+    assert_signed(hook, DEMO_TELNYX_PUBLIC_KEY);
     hook.json()["data"].clone()
 }
 

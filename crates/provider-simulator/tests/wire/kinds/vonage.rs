@@ -20,11 +20,17 @@ async fn send(rig: &Rig, message: &Value) -> Answer {
     rig.send_json("/v1/messages", &[("authorization", &authorization)], message).await
 }
 
-fn event(hook: &Hook) -> Value {
+/// The claims of its token.
+pub(super) fn assert_signed(hook: &Hook, key: &str) -> Value {
     let token = hook.header("authorization").strip_prefix("Bearer ").unwrap();
-    let claims = claims(token, DEMO_VONAGE_SIGNATURE_SECRET);
-    assert_eq!(claims["payload_hash"], sha256_hex(&hook.body));
-    assert_eq!((&claims["api_key"], &claims["iss"]), (&json!(DEMO_VONAGE_API_KEY), &json!("Vonage")));
+    let claims = claims(token, key);
+    assert_eq!((&claims["payload_hash"], &claims["iss"]), (&json!(sha256_hex(&hook.body)), &json!("Vonage")));
+    claims
+}
+
+fn event(hook: &Hook) -> Value {
+    let claims = assert_signed(hook, DEMO_VONAGE_SIGNATURE_SECRET);
+    assert_eq!(claims["api_key"], DEMO_VONAGE_API_KEY);
     assert_eq!(claims["application_id"], DEMO_VONAGE_APPLICATION_ID);
     hook.json()
 }
@@ -56,6 +62,24 @@ async fn a_message_is_accepted_and_reported() {
     let rejected = event(&target.next().await);
     assert_eq!(rejected["status"], "rejected");
     assert!(rejected["error"]["type"].as_str().unwrap().ends_with("messages#1240"));
+}
+
+#[tokio::test]
+async fn several_media_are_a_list_and_every_kind_stands_below_its_name() {
+    let (rig, _target, _) = start("vonage").await;
+    let mms = json!({
+        "message_type": "content", "channel": "mms", "to": "447700900000", "from": "447700900001",
+        "content": [
+            { "type": "image", "url": "https://example.com/a.jpg", "caption": "Look" },
+            { "type": "file", "url": "https://example.com/b.pdf" },
+        ],
+    });
+    let authorization = basic(DEMO_VONAGE_API_KEY, DEMO_VONAGE_API_SECRET);
+    let answer = rig.send_json("/vonage/v1/messages", &[("authorization", &authorization)], &mms).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let entry = rig.entry().await;
+    assert_eq!((&entry["kind"], &entry["body"]), (&json!("vonage"), &json!("Look")));
+    assert_eq!(entry["media"], json!(["https://example.com/a.jpg", "https://example.com/b.pdf"]));
 }
 
 #[tokio::test]

@@ -16,11 +16,15 @@ fn message() -> Value {
     })
 }
 
+pub(super) fn assert_signed(hook: &Hook, key: &str) {
+    let signature = hook.header("x-hub-signature-256").strip_prefix("sha256=").unwrap();
+    assert!(is_hmac_sha256(key.as_bytes(), &hook.body, &from_hex(signature)));
+    assert!(hook.body.is_ascii());
+}
+
 /// The value of the one change.
 fn value(hook: &Hook) -> Value {
-    let signature = hook.header("x-hub-signature-256").strip_prefix("sha256=").unwrap();
-    assert!(is_hmac_sha256(DEMO_WHATSAPP_APP_SECRET.as_bytes(), &hook.body, &from_hex(signature)));
-    assert!(hook.body.is_ascii());
+    assert_signed(hook, DEMO_WHATSAPP_APP_SECRET);
     let event = hook.json();
     assert_eq!(event["entry"][0]["changes"][0]["field"], "messages");
     let value = event["entry"][0]["changes"][0]["value"].clone();
@@ -54,6 +58,16 @@ async fn a_message_is_accepted_and_reported_until_it_is_read() {
     target.next().await;
     let failed = &value(&target.next().await)["statuses"][0];
     assert_eq!((&failed["status"], &failed["errors"][0]["code"]), (&json!("failed"), &json!(131_050)));
+}
+
+#[tokio::test]
+async fn a_person_without_a_number_has_an_id() {
+    let (rig, _target, _) = start("whatsapp").await;
+    let mut message = message();
+    message.as_object_mut().unwrap().remove("to");
+    message["recipient"] = json!("US.13491208655302741918");
+    assert_eq!(rig.send_json(PATH, &[KEY], &message).await.status, 200);
+    assert_eq!(rig.entry().await["to"], "US.13491208655302741918");
 }
 
 #[tokio::test]

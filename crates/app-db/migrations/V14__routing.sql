@@ -10,14 +10,6 @@ create table provider_rates (
 -- Which provider the conversation's last inbound message came through: a reply goes the same way.
 alter table conversations add column provider_id text;
 -- A message that a provider accepted and whose delivery is to be confirmed stays in the outbox until then: when its row
--- is due, another provider is asked.
-alter table outbox add column confirming boolean not null default false;
--- Such a message is `retry` with the delivery that receipts report so far. Only widened, as in V11.
-alter table messages
-    drop constraint messages_check,
-    add constraint messages_check check (case status_tag
-        when 'outbox' then delivery_tag = 'none'
-        when 'retry' then delivery_tag in ('none', 'unknown', 'pending', 'sent')
-        when 'failed' then delivery_tag = 'none'
-        else delivery_tag <> 'none'
-    end) not valid;
+-- is due, another provider is asked. By whom it was accepted; and by whose carrier it was refused since. Null: nothing is
+-- to be confirmed.
+alter table outbox add column accepted_by text[], add column refused_by text[];
