@@ -42,21 +42,3 @@ fn every_key_of_every_section_is_documented() {
         }
     }
 }
-
-#[test]
-fn every_key_of_every_kind_is_documented() {
-    let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers");
-    for kind in providers::KINDS {
-        let documentation = std::fs::read_to_string(pages.join(kind.name).with_extension("md")).unwrap();
-        let text = format!("[[providers]]\nid = \"p\"\nkind = \"{}\"\nno_such_key = \"1\"\n", kind.name);
-        let error = Config::parse(&text, "app.toml", &|_| None).unwrap_err().to_string();
-        let (_, keys) = error.rsplit_once("this kind takes ").unwrap_or_else(|| panic!("{error}"));
-        for key in keys.trim().split(", ") {
-            assert!(
-                documentation.contains(&format!("`{key}`")),
-                "{}: {key} is not on the kind's page",
-                kind.name
-            );
-        }
-    }
-}

@@ -7,14 +7,14 @@ mod webhook;
 use bytes::Bytes;
 use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
-use model::{Channel, Outcome, Reason};
+use model::{Channel, Outcome};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_code;
+use crate::response_class::{by_code, unreadable};
 use crate::text_message::{blame, refuse_what_cannot_fit};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -68,7 +68,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Bandwidth {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let mut body = json!({
             "applicationId": self.application_id,
             "from": message.from.as_str(),
@@ -92,10 +92,7 @@ impl Provider for Bandwidth {
             return match answer["id"].as_str().and_then(code_word) {
                 Some(id) => Outcome::Accepted { provider_message_id: Some(id) },
                 // It may not come from Bandwidth at all, or may: nobody knows whether it has the message.
-                None => Outcome::Uncertain {
-                    reason: Reason::UnreadableAnswer,
-                    detail: format!("HTTP {} without a message id", response.status().as_u16()),
-                },
+                None => unreadable(response.status().as_u16(), "without a message id"),
             };
         }
         // A word such as `request-validation`.

@@ -37,7 +37,7 @@ mod tests {
     fn the_path_follows_the_base_with_one_slash() {
         assert_eq!(joined("https://api.example.com").unwrap(), "https://api.example.com/v1/x");
         assert_eq!(joined("http://127.0.0.1:8090/").unwrap(), "http://127.0.0.1:8090/v1/x");
-        assert_eq!(joined("http://127.0.0.1:8090/twilio/").unwrap(), "http://127.0.0.1:8090/twilio/v1/x");
+        assert_eq!(joined("http://127.0.0.1:8090/gateway/").unwrap(), "http://127.0.0.1:8090/gateway/v1/x");
     }
 
     #[test]

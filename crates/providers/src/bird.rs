@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::error_codes::{Class, ErrorCode, ErrorCodes, RETRY, entry};
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
+use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -81,7 +82,13 @@ fn identifier(settings: &Settings, key: &str) -> Result<String, SettingsError> {
 
 impl Provider for Bird {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        self.refuse_what_cannot_fit(message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(ATTACHMENTS_MAX, &KIND, message)?;
+        // A channel sends from its own number, whatever we ask for.
+        if message.from.as_str() != self.sender {
+            let detail = "this channel of Bird sends from the configured sender only".to_owned();
+            return Err(Outcome::Rejected { reason: Reason::Configuration, provider_code: None, detail });
+        }
         let content = match message.attachments {
             [] => json!({ "type": "text", "text": { "text": message.body } }),
             urls => {
@@ -127,29 +134,10 @@ impl Provider for Bird {
 }
 
 impl Bird {
-    fn refuse_what_cannot_fit(&self, message: &Outgoing<'_>) -> Result<(), Outcome> {
-        let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-            (Reason::Configuration, "bird sends sms and mms")
-        } else if message.from.as_str() != self.sender {
-            // A channel sends from its own number, whatever we ask for.
-            (Reason::Configuration, "this channel of Bird sends from the configured sender only")
-        } else if message.body.is_empty() && message.attachments.is_empty() {
-            (Reason::ContentRejected, "bird sends no message without body and attachments")
-        } else if message.attachments.len() > ATTACHMENTS_MAX {
-            (Reason::ContentRejected, "bird takes up to 10 attachments")
-        } else {
-            return Ok(());
-        };
-        Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
-    }
-
     /// A 2xx without a readable id may not come from Bird at all, or may: nobody knows whether it has the message.
     fn accepted(&self, status: u16, answer: &Value) -> Outcome {
         let Some(id) = answer["id"].as_str().and_then(code_word) else {
-            return Outcome::Uncertain {
-                reason: Reason::UnreadableAnswer,
-                detail: format!("HTTP {status} without the id of a message"),
-            };
+            return unreadable(status, "without the id of a message");
         };
         if !matches!(answer["status"].as_str(), Some("sending_failed" | "delivery_failed" | "skipped")) {
             return Outcome::Accepted { provider_message_id: Some(id) };

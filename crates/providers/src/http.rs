@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use self::answer::Answers;
 use self::template::{Format, Placeholder, Template};
 use self::webhook::Fields;
+use crate::text_message::without_plus;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     callback, credentials, shared_secret,
@@ -317,12 +318,11 @@ impl Gateway {
         let secret = |secret: &Option<SecretString>| {
             secret.as_ref().map(|secret| secret.expose_secret().to_owned()).unwrap_or_default()
         };
-        let digits = |address: &str| address.strip_prefix('+').unwrap_or(address).to_owned();
         match placeholder {
             Placeholder::From => message.from.as_str().to_owned(),
-            Placeholder::FromDigits => digits(message.from.as_str()),
+            Placeholder::FromDigits => without_plus(message.from).to_owned(),
             Placeholder::To => message.to.as_str().to_owned(),
-            Placeholder::ToDigits => digits(message.to.as_str()),
+            Placeholder::ToDigits => without_plus(message.to).to_owned(),
             Placeholder::Body => message.body.to_owned(),
             Placeholder::Subject => message.subject.unwrap_or_default().to_owned(),
             Placeholder::Attachment => message.attachments.first().cloned().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Texts and references as they come in from providers, made safe to store. Changes nothing that a person wrote.
 
 use model::id;
+use url::Url;
 use uuid::Uuid;
 
 /// The text without NULs, which no text column takes: one such character must not lose a message.
@@ -23,6 +24,11 @@ pub(crate) fn international(number: &str) -> String {
     let is_long_enough = (9..=15).contains(&number.len()) && !number.starts_with('0');
     let lacks_plus = is_long_enough && number.bytes().all(|b| b.is_ascii_digit());
     if lacks_plus { format!("+{number}") } else { storable(number) }
+}
+
+/// Whether it is an address that an attachment can be fetched from.
+pub(crate) fn is_web_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// The message and attempt that a receipt brought back. Nothing unless the id is one of ours.
@@ -64,10 +70,13 @@ mod tests {
             ("14155550100", "+14155550100"),
             (" 4930123456 ", "+4930123456"),
             ("+14155550100", "+14155550100"),
+            ("447700900000", "+447700900000"),
+            ("12345", "12345"),
             ("12345678", "12345678"),
             ("0301234567", "0301234567"),
             ("ACME", "ACME"),
             ("1415555010012345", "1415555010012345"),
+            ("", ""),
         ] {
             assert_eq!(international(number), expected);
         }

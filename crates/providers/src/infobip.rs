@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
+use crate::text_message::{is_mms, refuse_what_cannot_fit, without_plus};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -61,10 +62,9 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Infobip {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
-        let is_mms = message.channel == Channel::Mms || !message.attachments.is_empty();
+        refuse_what_cannot_fit(&KIND, message)?;
+        let is_mms = is_mms(message);
         let content = if is_mms { mms_content(message) } else { json!({ "text": message.body }) };
-        let without_plus = |number: &str| number.strip_prefix('+').unwrap_or(number).to_owned();
         let mut webhooks = json!({ "callbackData": callback::reference(message) });
         // A secret is known to the account's own subscription alone: without an address in the message that one is
         // used.
@@ -73,9 +73,9 @@ impl Provider for Infobip {
             webhooks["contentType"] = "application/json".into();
         }
         let body = json!({ "messages": [{
-            "sender": without_plus(message.from.as_str()),
+            "sender": without_plus(message.from),
             "destinations": [{
-                "to": without_plus(message.to.as_str()),
+                "to": without_plus(message.to),
                 // Letters, digits and hyphens: this one Infobip keeps as its own.
                 "messageId": format!("{}-{}", message.message_id, message.attempt),
             }],
@@ -117,24 +117,10 @@ fn mms_content(message: &Outgoing<'_>) -> Value {
     json!({ "title": message.subject.unwrap_or_default(), "messageSegments": segments })
 }
 
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "infobip sends sms and mms")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "infobip sends no message without body and attachments")
-    } else {
-        return Ok(());
-    };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
-}
-
 /// HTTP 200 is about the request; whether the message was taken, its own status says.
 fn accepted(status: u16, answer: &Value, codes: &ErrorCodes) -> Outcome {
     let message = &answer["messages"][0];
-    let unreadable = |what: &str| Outcome::Uncertain {
-        reason: Reason::UnreadableAnswer,
-        detail: format!("HTTP {status} {what}"),
-    };
+    let unreadable = |what: &str| unreadable(status, what);
     let Some(group) = message["status"]["groupId"].as_u64() else {
         return unreadable("without the status of a message");
     };

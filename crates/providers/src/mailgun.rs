@@ -17,7 +17,7 @@ use crate::email::content::{self, Content};
 use crate::email::{self, ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::error_codes::{Class, ErrorCode, ErrorCodes, RETRY, entry};
 use crate::http_call::{self, FORM};
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::wait::retry_after;
 use crate::{
     Call, File, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest,
@@ -126,8 +126,7 @@ impl Provider for Mailgun {
     /// Events are JSON, mail that a route forwards is a form.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         let key = if self.verify { Some(self.webhook_signing_key.as_ref()) } else { None };
-        let content_type =
-            request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = request.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if media_type == "application/json" {
             events::read(request, key)
@@ -153,10 +152,7 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
     let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     match answer["id"].as_str().and_then(bare_message_id) {
         Some(id) => Outcome::Accepted { provider_message_id: Some(id) },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: "HTTP 200 without a message id".to_owned(),
-        },
+        None => unreadable(200, "without a message id"),
     }
 }
 

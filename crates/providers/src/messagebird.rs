@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::{Class, ErrorCodes};
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::json_field::number;
+use crate::response_class::{by_status, unreadable};
+use crate::text_message::{is_mms, refuse_attachments_beyond, refuse_what_cannot_fit, without_plus};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -64,19 +66,18 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for MessageBird {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
-        let without_plus = |number: &str| number.strip_prefix('+').unwrap_or(number).to_owned();
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(ATTACHMENTS_MAX, &KIND, message)?;
         let mut body = json!({
-            "originator": without_plus(message.from.as_str()),
-            "recipients": [without_plus(message.to.as_str())],
+            "originator": without_plus(message.from),
+            "recipients": [without_plus(message.to)],
             "reference": callback::reference(message),
             "reportUrl": message.webhook_url,
         });
         if !message.body.is_empty() {
             body["body"] = message.body.into();
         }
-        let is_mms = message.channel == Channel::Mms || !message.attachments.is_empty();
-        if !is_mms {
+        if !is_mms(message) {
             // Without it everything beyond GSM-7 arrives as question marks.
             body["datacoding"] = "auto".into();
             return Ok(Call::Http(http_call::post_json(&self.messages_uri, &self.authorization, &body)));
@@ -107,26 +108,10 @@ impl Provider for MessageBird {
     }
 }
 
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "messagebird sends sms and mms")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "messagebird sends no message without body and attachments")
-    } else if message.attachments.len() > ATTACHMENTS_MAX {
-        (Reason::ContentRejected, "messagebird takes up to 10 attachments")
-    } else {
-        return Ok(());
-    };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
-}
-
 /// A 2xx without a readable id may not come from MessageBird at all, or may: nobody knows whether it has the message.
 fn accepted(status: u16, answer: &Value, codes: &ErrorCodes) -> Outcome {
     let Some(id) = answer["id"].as_str().and_then(code_word) else {
-        return Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {status} without the id of a message"),
-        };
+        return unreadable(status, "without the id of a message");
     };
     // The one recipient may have failed already: then no status report follows.
     let recipient = &answer["recipients"]["items"][0];
@@ -162,14 +147,5 @@ fn refused(response: &Response<Bytes>, answer: &Value, codes: &ErrorCodes, now: 
             known.outcome(retry_after(headers, None, now))
         }
         _ => by_status(status, headers, None, code, now),
-    }
-}
-
-/// A number, or its digits.
-fn number(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(number) => number.as_u64().map(|code| code.to_string()),
-        Value::String(text) => text.parse::<u32>().ok().map(|code| code.to_string()),
-        _ => None,
     }
 }

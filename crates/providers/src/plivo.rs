@@ -16,8 +16,8 @@ use self::error_codes::ERROR_CODES;
 use self::signature::Signed;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
-use crate::text_message::{is_mms, refuse_what_cannot_fit, without_plus};
+use crate::response_class::{by_status, unreadable};
+use crate::text_message::{is_mms, refuse_attachments_beyond, refuse_what_cannot_fit, without_plus};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     callback, credentials, http_call, shared_secret,
@@ -75,14 +75,8 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Plivo {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
-        if message.attachments.len() > ATTACHMENTS_MAX {
-            return Err(Outcome::Rejected {
-                reason: Reason::ContentRejected,
-                provider_code: None,
-                detail: "plivo takes up to 10 attachments".to_owned(),
-            });
-        }
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(ATTACHMENTS_MAX, &KIND, message)?;
         let mut body = json!({
             "src": message.from.as_str(),
             "dst": without_plus(message.to),
@@ -131,10 +125,7 @@ fn accepted(response: &Response<Bytes>) -> Outcome {
             provider_code: Some("invalid_number".to_owned()),
             detail: "the recipient is not a valid number".to_owned(),
         },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {} without a message id", response.status().as_u16()),
-        },
+        None => unreadable(response.status().as_u16(), "without a message id"),
     }
 }
 

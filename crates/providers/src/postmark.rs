@@ -19,7 +19,7 @@ use crate::email::{self, ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::error_codes::ErrorCodes;
 use crate::http_call::JSON;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -191,9 +191,6 @@ impl Postmark {
 fn accepted(answer: &Value) -> Outcome {
     match answer["MessageID"].as_str().and_then(code_word) {
         Some(id) => Outcome::Accepted { provider_message_id: Some(id) },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: "HTTP 200 without a message id".to_owned(),
-        },
+        None => unreadable(200, "without a message id"),
     }
 }

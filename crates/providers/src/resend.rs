@@ -19,7 +19,7 @@ use crate::email::content::{self, Content};
 use crate::email::{self, ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -124,10 +124,7 @@ impl Provider for Resend {
         if status.is_success() {
             return match answer["id"].as_str().and_then(code_word) {
                 Some(id) if status == 200 => Outcome::Accepted { provider_message_id: Some(id) },
-                _ => Outcome::Uncertain {
-                    reason: Reason::UnreadableAnswer,
-                    detail: format!("HTTP {} without a message id", status.as_u16()),
-                },
+                _ => unreadable(status.as_u16(), "without a message id"),
             };
         }
         let name = answer["name"].as_str().and_then(code_word);

@@ -65,3 +65,9 @@ pub(crate) fn by_status(
         _ => Outcome::Uncertain { reason: Reason::UnreadableAnswer, detail },
     }
 }
+
+/// An answer of success that cannot be read may not come from the provider at all, or may: nobody knows whether it has
+/// the message. `what` says what is missing or wrong.
+pub(crate) fn unreadable(status: u16, what: &str) -> Outcome {
+    Outcome::Uncertain { reason: Reason::UnreadableAnswer, detail: format!("HTTP {status} {what}") }
+}

@@ -145,8 +145,7 @@ impl Provider for SendGrid {
 
     /// Both webhooks arrive at one address; events are JSON, mail is a form.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
-        let content_type =
-            request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let content_type = request.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media_type.as_str() {
             "application/json" => {

@@ -5,9 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::AUTHORIZATION;
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::callback::query_of;
+use crate::webhook::unverified;
 use crate::{WebhookError, WebhookRequest};
 
 /// `key` is the setting that holds the secret.
@@ -19,14 +21,14 @@ pub(crate) fn verify(
     key: &str,
     secret: Option<&SecretString>,
 ) -> Result<(), WebhookError> {
-    let unverified = |why: String| Err(WebhookError::Unverified(why));
+    let unverified = |why: String| Err(unverified(why));
     let Some(secret) = secret else {
         return unverified(format!(
             "{key} is not set; this provider signs nothing, so its webhooks need one"
         ));
     };
     match password(request).or_else(|| parameter(request)) {
-        Some(given) if bool::from(given.as_bytes().ct_eq(secret.expose_secret().as_bytes())) => Ok(()),
+        Some(given) if is(&given, secret) => Ok(()),
         Some(_) => unverified(format!("its secret is not {key}")),
         None => unverified(format!(
             "it brings no secret; enter the webhook at the provider as https://hook:SECRET@host/..., or with \
@@ -35,14 +37,21 @@ pub(crate) fn verify(
     }
 }
 
+/// Compared as hashes, so that not even the length shows in the time taken.
+pub(crate) fn is(given: &str, secret: &SecretString) -> bool {
+    let hashes = [given, secret.expose_secret()].map(|text| Sha256::digest(text.as_bytes()));
+    hashes[0].as_slice().ct_eq(hashes[1].as_slice()).into()
+}
+
 fn password(request: &WebhookRequest<'_>) -> Option<String> {
-    let value = request.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let value = request.header(AUTHORIZATION)?;
     let (scheme, credentials) = value.split_once(' ')?;
     let decoded = BASE64.decode(credentials.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     Some(String::from_utf8(decoded).ok()?.split_once(':')?.1.to_owned())
 }
 
-fn parameter(request: &WebhookRequest<'_>) -> Option<String> {
+/// `?secret=`.
+pub(crate) fn parameter(request: &WebhookRequest<'_>) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query_of(request.url).as_bytes());
     pairs.find(|(name, _)| name == "secret").map(|(_, value)| value.into_owned())
 }

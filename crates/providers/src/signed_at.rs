@@ -4,27 +4,42 @@
 use jiff::Timestamp;
 
 use crate::WebhookError;
+use crate::webhook::unverified;
 
-/// Longer than any provider here goes on delivering one webhook.
-const AGE_S_MAX: i64 = 25 * 3600;
-/// Clocks differ.
-const AHEAD_S_MAX: i64 = 300;
+/// For how long a signature is believed.
+pub(crate) struct Window {
+    pub(crate) age_s_max: i64,
+    /// Clocks differ.
+    pub(crate) ahead_s_max: i64,
+    /// `age_s_max` in words.
+    pub(crate) words: &'static str,
+}
 
-/// `header` is the name of the header that holds `unix_s`, for the refusal.
+/// For webhooks that are signed anew each time they are delivered.
+pub(crate) const FIVE_MINUTES: Window = Window { age_s_max: 300, ahead_s_max: 300, words: "five minutes" };
+
+/// For webhooks that are repeated for a day, perhaps with the first one's time.
+pub(crate) const A_DAY: Window = Window { age_s_max: 25 * 3600, ahead_s_max: 300, words: "a day" };
+
+/// `name` is that of the field which holds `unix_s`, for the refusal.
 ///
 /// # Errors
 /// [`WebhookError::Unverified`] where the time cannot be read, is long past or in the future.
-pub(crate) fn check(header: &str, unix_s: &str, now: Timestamp) -> Result<(), WebhookError> {
-    let unverified = |why: String| Err(WebhookError::Unverified(why));
-    let Ok(signed_s) = unix_s.parse::<i64>() else {
-        return unverified(format!("{header} is not a time in unix seconds"));
-    };
-    let age_s = now.as_second().saturating_sub(signed_s);
-    if age_s > AGE_S_MAX {
-        return unverified("it was signed more than a day ago".to_owned());
+pub(crate) fn check(name: &str, unix_s: &str, window: &Window, now: Timestamp) -> Result<(), WebhookError> {
+    match unix_s.parse() {
+        Ok(signed_s) => check_s(signed_s, window, now),
+        Err(_) => Err(unverified(format!("{name} is not a time in unix seconds"))),
     }
-    if age_s < -AHEAD_S_MAX {
-        return unverified("it was signed in the future; check this machine's clock".to_owned());
+}
+
+/// As [`check`], of a time that was read.
+pub(crate) fn check_s(signed_s: i64, window: &Window, now: Timestamp) -> Result<(), WebhookError> {
+    let age_s = now.as_second().saturating_sub(signed_s);
+    if age_s > window.age_s_max {
+        return Err(unverified(format!("it was signed more than {} ago", window.words)));
+    }
+    if age_s < -window.ahead_s_max {
+        return Err(unverified("it was signed in the future; check this machine's clock"));
     }
     Ok(())
 }
@@ -47,7 +62,7 @@ mod tests {
             ("", false),
             ("1.7e9", false),
         ] {
-            assert_eq!(check("x-time", unix_s, now).is_ok(), fits, "{unix_s}");
+            assert_eq!(check("x-time", unix_s, &A_DAY, now).is_ok(), fits, "{unix_s}");
         }
     }
 }

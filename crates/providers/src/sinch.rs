@@ -16,7 +16,8 @@ use self::error_codes::ERROR_CODES;
 use self::signature::Secrets;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
+use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -76,7 +77,8 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Sinch {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(1, &KIND, message)?;
         // One recipient a batch: its id then is the message's.
         let mut batch = json!({
             "from": message.from.as_str(),
@@ -141,19 +143,6 @@ fn media(url: &str, message: &Outgoing<'_>) -> Value {
     body
 }
 
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "sinch sends sms and mms")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "sinch sends no message without body and attachments")
-    } else if message.attachments.len() > 1 {
-        (Reason::ContentRejected, "sinch takes one attachment a message")
-    } else {
-        return Ok(());
-    };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
-}
-
 /// A 2xx without a readable id may not come from Sinch at all, or may: nobody knows whether it has the message.
 fn accepted(status: u16, answer: &Value) -> Outcome {
     match answer["id"].as_str().and_then(code_word) {
@@ -163,9 +152,6 @@ fn accepted(status: u16, answer: &Value) -> Outcome {
             provider_code: None,
             detail: "Sinch took the batch and canceled it at once".to_owned(),
         },
-        None => Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {status} without the id of a batch"),
-        },
+        None => unreadable(status, "without the id of a batch"),
     }
 }

@@ -95,7 +95,7 @@ impl Provider for Smtp {
         if self.verify {
             shared_secret::verify(request, "webhook_secret", self.webhook_secret.as_ref())?;
         }
-        let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = request.header(CONTENT_TYPE);
         if inbound::media_type(content_type) != "message/rfc822" {
             return Err(WebhookError::Unparsable("its content type is not message/rfc822".to_owned()));
         }

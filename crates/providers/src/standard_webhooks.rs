@@ -5,14 +5,11 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD as BASE64};
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use sha2::Sha256;
 
-use crate::{SettingsError, WebhookError, WebhookRequest};
-
-/// Every delivery is signed anew, so that its timestamp is the time of that delivery.
-const AGE_MAX_S: u64 = 5 * 60;
+use crate::signed_at::FIVE_MINUTES;
+use crate::webhook::unverified;
+use crate::{SettingsError, WebhookError, WebhookRequest, hmac_sha256, signed_at};
 
 /// As the libraries decode secrets: neither padding nor what the last character says too much matters.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -44,41 +41,28 @@ pub(crate) fn verify(
     setting: &str,
     key: Option<&SecretSlice<u8>>,
 ) -> Result<(), WebhookError> {
-    let unverified = |why: String| Err(WebhookError::Unverified(why));
     let Some(key) = key else {
-        return unverified(format!("{setting} is not set; set it to the webhook's signing secret"));
+        return Err(unverified(format!("{setting} is not set; set it to the webhook's signing secret")));
     };
-    let header =
-        |name: &str| request.headers.get(format!("{prefix}-{name}")).and_then(|value| value.to_str().ok());
+    let header = |name: &str| request.header(format!("{prefix}-{name}"));
     let (Some(id), Some(timestamp), Some(signatures)) =
         (header("id"), header("timestamp"), header("signature"))
     else {
-        return unverified(format!(
+        return Err(unverified(format!(
             "its headers {prefix}-id, {prefix}-timestamp and {prefix}-signature are missing"
-        ));
+        )));
     };
+    let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", request.body];
     // A list, while keys are changed; versions that are not known are passed over.
     let verifies = signatures
         .split(' ')
         .filter_map(|signature| signature.strip_prefix("v1,"))
         .filter_map(|signature| BASE64.decode(signature).ok())
-        .any(|signature| matches(key, &[id.as_bytes(), timestamp.as_bytes(), request.body], &signature));
+        .any(|signature| hmac_sha256::verifies(key.expose_secret(), &signed, &signature));
     if !verifies {
-        return unverified(format!("the signature does not match; check {setting}"));
+        return Err(unverified(format!("the signature does not match; check {setting}")));
     }
-    match timestamp.parse::<i64>() {
-        Ok(signed_at_s) if request.now.as_second().abs_diff(signed_at_s) <= AGE_MAX_S => Ok(()),
-        Ok(_) => unverified("it was signed more than five minutes ago, or ahead of our clock".to_owned()),
-        Err(_) => unverified("its timestamp is not a number".to_owned()),
-    }
-}
-
-fn matches(key: &SecretSlice<u8>, parts: &[&[u8]; 3], signature: &[u8]) -> bool {
-    let [id, timestamp, body] = parts;
-    Hmac::<Sha256>::new_from_slice(key.expose_secret()).is_ok_and(|mac| {
-        let mac = mac.chain_update(id).chain_update(b".").chain_update(timestamp).chain_update(b".");
-        mac.chain_update(body).verify_slice(signature).is_ok()
-    })
+    signed_at::check(&format!("{prefix}-timestamp"), timestamp, &FIVE_MINUTES, request.now)
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use self::error_codes::ERROR_CODES;
 use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
-use crate::response_class::by_code;
+use crate::json_field::code;
+use crate::response_class::{by_code, unreadable};
 use crate::text_message::{blame, is_mms, refuse_what_cannot_fit};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -73,7 +74,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Telnyx {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let is_mms = is_mms(message);
         let mut body = json!({
             "from": message.from.as_str(),
@@ -122,10 +123,7 @@ impl Provider for Telnyx {
 /// A 2xx without a readable id may not come from Telnyx at all, or may: nobody knows whether it has the message.
 fn accepted(status: u16, data: &Value, codes: &ErrorCodes) -> Outcome {
     let Some(id) = data["id"].as_str().and_then(code_word) else {
-        return Outcome::Uncertain {
-            reason: Reason::UnreadableAnswer,
-            detail: format!("HTTP {status} without a message id"),
-        };
+        return unreadable(status, "without a message id");
     };
     // Queued mostly; but a status that is final already is not reported again.
     if !matches!(data["to"][0]["status"].as_str(), Some("sending_failed" | "delivery_failed" | "expired")) {
@@ -145,14 +143,6 @@ fn accepted(status: u16, data: &Value, codes: &ErrorCodes) -> Outcome {
 /// The first code of a list of errors that the table knows, else the first. Documented as a string; a number is
 /// understood as well.
 fn error_code(errors: &Value, codes: &ErrorCodes) -> Option<String> {
-    let written: Vec<String> = errors
-        .as_array()?
-        .iter()
-        .filter_map(|error| match &error["code"] {
-            Value::String(text) => code_word(text),
-            Value::Number(number) => number.as_u64().map(|code| code.to_string()),
-            _ => None,
-        })
-        .collect();
+    let written: Vec<String> = errors.as_array()?.iter().filter_map(|error| code(&error["code"])).collect();
     written.iter().find(|code| codes.find(code).is_some()).or(written.first()).cloned()
 }

@@ -1,22 +1,43 @@
-//! What kinds that send SMS and MMS share: how numbers are written, and who is to blame for a refusal. Knows no
+//! What kinds that send texts to numbers share: how numbers are written, and who is to blame for a refusal. Knows no
 //! provider.
 
 use model::{Channel, Endpoint, Outcome, Reason};
-use url::Url;
 
-use crate::Outgoing;
+use crate::{Kind, Outgoing};
 
 /// # Errors
-/// An [`Outcome::Rejected`] where no provider of SMS and MMS could send the message.
-pub(crate) fn refuse_what_cannot_fit(kind: &str, message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !matches!(message.channel, Channel::Sms | Channel::Mms) {
-        (Reason::Configuration, format!("{kind} sends sms and mms"))
+/// An [`Outcome::Rejected`] where the kind has no such channel, or where there is nothing to send.
+pub(crate) fn refuse_what_cannot_fit(kind: &Kind, message: &Outgoing<'_>) -> Result<(), Outcome> {
+    let (reason, detail) = if !kind.channels.contains(&message.channel) {
+        let channels: Vec<&str> = kind.channels.iter().map(|channel| channel.as_str()).collect();
+        let channels = match channels.as_slice() {
+            [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+            channels => channels.concat(),
+        };
+        (Reason::Configuration, format!("{} sends {channels}", kind.name))
     } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, format!("{kind} sends no message without body and attachments"))
+        (Reason::ContentRejected, format!("{} sends no message without body and attachments", kind.name))
     } else {
         return Ok(());
     };
     Err(Outcome::Rejected { reason, provider_code: None, detail })
+}
+
+/// # Errors
+/// An [`Outcome::Rejected`] where the message has more attachments than the provider takes.
+pub(crate) fn refuse_attachments_beyond(
+    max: usize,
+    kind: &Kind,
+    message: &Outgoing<'_>,
+) -> Result<(), Outcome> {
+    if message.attachments.len() <= max {
+        return Ok(());
+    }
+    let detail = match max {
+        1 => format!("{} takes one attachment a message", kind.name),
+        max => format!("{} takes up to {max} attachments", kind.name),
+    };
+    Err(Outcome::Rejected { reason: Reason::ContentRejected, provider_code: None, detail })
 }
 
 /// Whether it travels as MMS: an SMS with attachments does, since nothing else carries them.
@@ -27,17 +48,6 @@ pub(crate) fn is_mms(message: &Outgoing<'_>) -> bool {
 /// For providers that want E.164 without its plus. Short codes and alphanumeric senders stay as they are.
 pub(crate) fn without_plus(endpoint: &Endpoint) -> &str {
     endpoint.as_str().strip_prefix('+').unwrap_or(endpoint.as_str())
-}
-
-/// E.164 where a provider leaves out the plus. Up to eight digits are a short code, a leading zero is no country.
-pub(crate) fn with_plus(text: &str) -> String {
-    let is_e164 =
-        (9..=15).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    if is_e164 { format!("+{text}") } else { text.to_owned() }
-}
-
-pub(crate) fn is_web_address(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// A rejection without a reason of its own, where the answer names the field of the request that it is about: by
@@ -73,20 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plus_is_put_before_e164_and_nothing_else() {
-        for (text, written) in [
-            ("14155550100", "+14155550100"),
-            ("+14155550100", "+14155550100"),
-            ("447700900000", "+447700900000"),
-            ("07700900000", "07700900000"),
-            ("12345", "12345"),
-            ("12345678", "12345678"),
-            ("1234567890123456", "1234567890123456"),
-            ("ACME", "ACME"),
-            ("", ""),
-        ] {
-            assert_eq!(with_plus(text), written);
-        }
+    fn only_the_plus_is_taken_away() {
         assert_eq!(without_plus(&Endpoint::stored("+14155550100")), "14155550100");
         assert_eq!(without_plus(&Endpoint::stored("ACME")), "ACME");
     }

@@ -17,7 +17,9 @@ use self::error_codes::ERROR_CODES;
 use self::signature::SigningKeys;
 use crate::error_codes::ErrorCodes;
 use crate::http_call::{self, FORM};
-use crate::response_class::by_code;
+use crate::json_field::number;
+use crate::response_class::{by_code, unreadable};
+use crate::text_message::{refuse_attachments_beyond, refuse_what_cannot_fit};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     callback, credentials,
@@ -103,7 +105,9 @@ fn sid(key: &str, value: &SecretString) -> Result<String, SettingsError> {
 
 impl Provider for Twilio {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
+        refuse_attachments_beyond(ATTACHMENTS_MAX, &KIND, message)?;
+        refuse_what_is_too_much(message)?;
         let mut form = form_urlencoded::Serializer::new(String::new());
         let address = |endpoint: &Endpoint| match message.channel {
             Channel::Whatsapp => format!("{WHATSAPP}{}", endpoint.as_str()),
@@ -145,22 +149,17 @@ impl Provider for Twilio {
     }
 }
 
-fn refuse_what_cannot_fit(message: &Outgoing<'_>) -> Result<(), Outcome> {
-    let (reason, detail) = if !KIND.channels.contains(&message.channel) {
-        (Reason::Configuration, "twilio sends sms, mms and whatsapp")
-    } else if message.body.is_empty() && message.attachments.is_empty() {
-        (Reason::ContentRejected, "twilio sends no message without body and attachments")
-    } else if message.body.chars().count() > BODY_CHARS_MAX {
-        (Reason::ContentRejected, "twilio takes bodies of up to 1600 characters")
-    } else if message.attachments.len() > ATTACHMENTS_MAX {
-        (Reason::ContentRejected, "twilio takes up to 10 attachments")
+/// What Twilio refuses of the messages that a provider of texts could send.
+fn refuse_what_is_too_much(message: &Outgoing<'_>) -> Result<(), Outcome> {
+    let detail = if message.body.chars().count() > BODY_CHARS_MAX {
+        "twilio takes bodies of up to 1600 characters"
     } else if message.channel == Channel::Whatsapp && message.attachments.len() > 1 {
         // Twilio would send the first, and ignore the others.
-        (Reason::ContentRejected, "a WhatsApp message carries one attachment")
+        "a WhatsApp message carries one attachment"
     } else {
         return Ok(());
     };
-    Err(Outcome::Rejected { reason, provider_code: None, detail: detail.to_owned() })
+    Err(Outcome::Rejected { reason: Reason::ContentRejected, provider_code: None, detail: detail.to_owned() })
 }
 
 #[derive(Deserialize)]
@@ -175,10 +174,7 @@ struct Accepted {
 /// A 2xx without a readable id may not come from Twilio at all, or may: nobody knows whether it has the message.
 fn accepted(response: &Response<Bytes>, codes: &ErrorCodes) -> Outcome {
     let status = response.status().as_u16();
-    let unreadable = |what: &str| Outcome::Uncertain {
-        reason: Reason::UnreadableAnswer,
-        detail: format!("HTTP {status} {what}"),
-    };
+    let unreadable = |what: &str| unreadable(status, what);
     let Ok(answer) = serde_json::from_slice::<Accepted>(response.body()) else {
         return unreadable("whose body is not Twilio's");
     };
@@ -188,7 +184,7 @@ fn accepted(response: &Response<Bytes>, codes: &ErrorCodes) -> Outcome {
         return unreadable("without a message id");
     }
     // No callback reports the first status: one that is final is only ever said here.
-    let code = error_code(&answer.error_code);
+    let code = number(&answer.error_code);
     match (answer.status.as_str(), code.as_deref().and_then(|code| codes.find(code))) {
         (Some("failed" | "undelivered"), Some(known)) => known.outcome(None),
         (Some("failed" | "undelivered"), None) => Outcome::Rejected {
@@ -200,16 +196,7 @@ fn accepted(response: &Response<Bytes>, codes: &ErrorCodes) -> Outcome {
     }
 }
 
-/// Documented as a number; a string of digits is understood as well.
-fn error_code(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(number) => number.as_u64().map(|code| code.to_string()),
-        Value::String(text) => text.parse::<u32>().ok().map(|code| code.to_string()),
-        _ => None,
-    }
-}
-
 fn refused(response: &Response<Bytes>, codes: &ErrorCodes, now: Timestamp) -> Outcome {
     let answer: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-    by_code(response, codes, error_code(&answer["code"]), None, now)
+    by_code(response, codes, number(&answer["code"]), None, now)
 }

@@ -8,7 +8,7 @@ mod webhook;
 use bytes::Bytes;
 use http::{HeaderValue, Response, Uri};
 use jiff::Timestamp;
-use model::{Channel, Outcome, Reason};
+use model::{Channel, Outcome};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -17,7 +17,7 @@ use self::error_codes::{ALREADY_SENT, ERROR_CODES};
 use self::signature::Account;
 use crate::error_codes::{Class, ErrorCodes};
 use crate::inbound_text::code_word;
-use crate::response_class::by_code;
+use crate::response_class::{by_code, unreadable};
 use crate::text_message::{blame, is_mms, refuse_what_cannot_fit, without_plus};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -67,7 +67,7 @@ fn configure(settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
 
 impl Provider for Vonage {
     fn call(&self, message: &Outgoing<'_>) -> Result<Call, Outcome> {
-        refuse_what_cannot_fit(KIND.name, message)?;
+        refuse_what_cannot_fit(&KIND, message)?;
         let mut body = content(message);
         body.insert("channel".to_owned(), if is_mms(message) { "mms" } else { "sms" }.into());
         body.insert("to".to_owned(), without_plus(message.to).into());
@@ -85,10 +85,7 @@ impl Provider for Vonage {
             return match answer["message_uuid"].as_str().and_then(code_word) {
                 Some(id) => Outcome::Accepted { provider_message_id: Some(id) },
                 // It may not come from Vonage at all, or may: nobody knows whether it has the message.
-                None => Outcome::Uncertain {
-                    reason: Reason::UnreadableAnswer,
-                    detail: format!("HTTP {} without a message id", response.status().as_u16()),
-                },
+                None => unreadable(response.status().as_u16(), "without a message id"),
             };
         }
         let code = error_code(&answer);

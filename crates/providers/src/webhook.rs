@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::header::AsHeaderName;
 use http::{HeaderMap, Method};
 use jiff::Timestamp;
 use model::{Channel, Delivery};
@@ -29,6 +30,11 @@ pub struct Fetched {
 }
 
 impl<'a> WebhookRequest<'a> {
+    /// The header's text. Nothing where it is missing, or is no text.
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&'a str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
     /// The document of this address, if it was fetched already.
     pub fn document(&self, url: &str) -> Option<&'a [u8]> {
         self.fetched.iter().find(|document| document.url == url).map(|document| document.body.as_slice())
@@ -112,4 +118,12 @@ pub enum WebhookError {
     /// provider is configured on this machine.
     #[error("a document is needed first")]
     Needs(String),
+}
+
+pub(crate) fn unverified(why: impl Into<String>) -> WebhookError {
+    WebhookError::Unverified(why.into())
+}
+
+pub(crate) fn unparsable(why: impl Into<String>) -> WebhookError {
+    WebhookError::Unparsable(why.into())
 }

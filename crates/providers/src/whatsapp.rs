@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use self::error_codes::{ERROR_CODES, find};
 use crate::error_codes::ErrorCodes;
-use crate::response_class::by_status;
+use crate::response_class::{by_status, unreadable};
 use crate::wait::retry_after;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
@@ -138,10 +138,7 @@ impl Provider for Whatsapp {
         let id = webhook::message_id(&answer["messages"][0]["id"]);
         match id.filter(|_| answer["error"].is_null()) {
             Some(id) => Outcome::Accepted { provider_message_id: Some(id) },
-            None => Outcome::Uncertain {
-                reason: Reason::UnreadableAnswer,
-                detail: format!("HTTP {} without a message id", status.as_u16()),
-            },
+            None => unreadable(status.as_u16(), "without a message id"),
         }
     }
 

@@ -1,13 +1,13 @@
 //! What a Bandwidth webhook says: an array of inbound messages and receipts
 //! (https://dev.bandwidth.com/docs/messaging/webhooks). Must not be asked before the secret is.
 
-use jiff::Timestamp;
 use model::{Channel, Delivery};
 use serde_json::Value;
 
 use crate::error_codes::{Class, ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::{is_web_address, with_plus};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::{list, time};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, callback};
 
 /// An inbound message that cannot be understood refuses the whole delivery, which is then kept. Any other event does
@@ -44,7 +44,7 @@ pub(super) fn read(body: &[u8], codes: &ErrorCodes) -> Result<Webhook, WebhookEr
 fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
     let message = &event["message"];
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(storable);
-    let missing = |what: &str| unparsable(&format!("{what} is missing; this is no message"));
+    let missing = |what: &str| unparsable(format!("{what} is missing; this is no message"));
     let media: Vec<&str> = list(&message["media"]).iter().filter_map(Value::as_str).collect();
     // SMIL says how to lay the others out; it is nothing to look at.
     let attachments: Vec<String> = media
@@ -60,13 +60,13 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
     Ok(InboundMessage {
         provider_message_id: if is_to_several { storable(format!("{id}/{to}")) } else { id },
         channel: if media.is_empty() && !is_to_several { Channel::Sms } else { Channel::Mms },
-        from: with_plus(&text(&message["from"]).ok_or_else(|| missing("message.from"))?),
-        to: with_plus(&to),
+        from: international(&text(&message["from"]).ok_or_else(|| missing("message.from"))?),
+        to: international(&to),
         subject: None,
         body: text(&message["text"]).unwrap_or_default(),
         attachments,
         files: Vec::new(),
-        timestamp: timestamp(&message["time"]).or_else(|| timestamp(&event["time"])),
+        timestamp: time(&message["time"]).or_else(|| time(&event["time"])),
     })
 }
 
@@ -102,18 +102,6 @@ fn receipt(word: &str, event: &Value, codes: &ErrorCodes) -> Result<Receipt, Web
         detail: known.filter(|_| failed).map(|known| known.meaning.to_owned()),
         temporary: failed && known.is_some_and(Known::is_temporary),
         provider_code: code.or_else(|| Some(word.to_owned())),
-        timestamp: timestamp(&event["eventTime"]).or_else(|| timestamp(&event["time"])),
+        timestamp: time(&event["eventTime"]).or_else(|| time(&event["time"])),
     })
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn timestamp(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

@@ -3,11 +3,12 @@
 
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::callback::in_reference;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::time;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -51,7 +52,7 @@ fn inbound(payload: &Value, sender: &str) -> Result<InboundMessage, WebhookError
     let media = ["images", "files"].into_iter().filter_map(|name| part[name].as_array()).flatten();
     let attachments: Vec<String> = media
         .filter_map(|media| media["mediaUrl"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {
@@ -63,7 +64,7 @@ fn inbound(payload: &Value, sender: &str) -> Result<InboundMessage, WebhookError
         body: storable(part["text"].as_str().unwrap_or_default()),
         attachments,
         files: Vec::new(),
-        timestamp: payload["createdAt"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&payload["createdAt"]),
     })
 }
 
@@ -86,7 +87,6 @@ fn receipt(payload: &Value, codes: &ErrorCodes) -> Result<Receipt, WebhookError>
     let code = Some(delivery).filter(|&delivery| delivery == Delivery::Undelivered);
     let code = code.and_then(|_| failure_code(payload));
     let known = code.as_deref().and_then(|code| codes.find(code));
-    let time = ["lastStatusAt", "updatedAt"].into_iter().find_map(|name| payload[name].as_str());
     Ok(Receipt {
         message_id,
         attempt,
@@ -95,7 +95,7 @@ fn receipt(payload: &Value, codes: &ErrorCodes) -> Result<Receipt, WebhookError>
         detail: known.map(|known| known.meaning.to_owned()),
         temporary: known.is_some_and(Known::is_temporary),
         provider_code: code.or_else(|| Some(status.to_owned())),
-        timestamp: time.and_then(|text| text.parse().ok()),
+        timestamp: time(&payload["lastStatusAt"]).or_else(|| time(&payload["updatedAt"])),
     })
 }
 
@@ -105,8 +105,4 @@ pub(super) fn failure_code(message: &Value) -> Option<String> {
         Value::Number(code) => Some(code.to_string()),
         _ => message["details"].as_str().and_then(code_word),
     }
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

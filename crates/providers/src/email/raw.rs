@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::inbound::{Mail, read_source};
 use super::received;
+use crate::webhook::unparsable;
 use crate::{Webhook, WebhookError};
 
 /// Who sent the mail and to whom, as the servers said it. The header's `To` knows neither bcc nor aliases.
@@ -19,7 +20,6 @@ pub(crate) struct Envelope {
 /// # Errors
 /// [`WebhookError::Unparsable`].
 pub(crate) fn read(raw: &[u8], envelope: Envelope, now: Timestamp) -> Result<Webhook, WebhookError> {
-    let unparsable = |why: &str| WebhookError::Unparsable(why.to_owned());
     let source = match read_source(raw) {
         Some(Mail::Message(source)) => source,
         Some(Mail::Report(receipts)) => return Ok(Webhook { receipts, ..Webhook::default() }),

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::inbound::{Source, believable};
 use crate::hex::hex;
 use crate::inbound_text::storable;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, WebhookError};
 
 const RECIPIENTS_MAX: usize = 100;
@@ -30,7 +31,6 @@ pub(crate) fn messages(
     identity: &[&[u8]],
     now: Timestamp,
 ) -> Result<Vec<InboundMessage>, WebhookError> {
-    let unparsable = |why: &str| WebhookError::Unparsable(why.to_owned());
     let from = source.header.from.clone().or(from).filter(|from| !from.trim().is_empty());
     let from = from.ok_or_else(|| unparsable("it names no sender"))?;
     let recipients = match recipients {

@@ -5,12 +5,12 @@ use http::Method;
 use model::{Channel, Delivery};
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use url::Url;
 
 use super::answer::scalar;
 use crate::callback::{in_reference, in_url, query_of};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Settings, SettingsError, Webhook, WebhookError, WebhookRequest};
 
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl Document {
 fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhook, WebhookError> {
     let required = |field: &str, key: &str| {
         let value = document.get(field).filter(|value| !value.trim().is_empty());
-        value.ok_or_else(|| unparsable(&format!("it has no {key}, as the configuration names it")))
+        value.ok_or_else(|| unparsable(format!("it has no {key}, as the configuration names it")))
     };
     let id = storable(required(&fields.id, "inbound_id")?);
     let (from, to) = (required(&fields.from, "inbound_from")?, required(&fields.to, "inbound_to")?);
@@ -209,11 +209,8 @@ fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhoo
         Channel::Sms | Channel::Mms | Channel::Whatsapp => international(&text),
     };
     let urls = fields.attachments.as_ref().map(|field| document.values(field)).unwrap_or_default();
-    let attachments: Vec<String> = urls
-        .into_iter()
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
-        .map(storable)
-        .collect();
+    let attachments: Vec<String> =
+        urls.into_iter().filter(|text| is_web_address(text)).map(storable).collect();
     let channel = match fields.channel {
         Channel::Sms if !attachments.is_empty() => Channel::Mms,
         channel => channel,
@@ -267,8 +264,4 @@ fn receipt(
         timestamp: None,
     };
     Ok(Webhook { receipts: vec![receipt], ..Webhook::default() })
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

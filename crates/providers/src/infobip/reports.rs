@@ -4,11 +4,12 @@
 use jiff::Timestamp;
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::callback::{in_reference, in_url};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::list;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -44,12 +45,12 @@ fn inbound(result: &Value) -> Result<InboundMessage, WebhookError> {
     let id = code_word(required("messageId")?).ok_or_else(|| unparsable("its messageId cannot be read"))?;
     let (from, to) = (international(required("from")?), international(required("to")?));
     // Of an MMS the parts, of which texts come in `value` and all else by its URL.
-    let parts = result["message"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let parts = list(&result["message"]);
     let texts: Vec<&str> = parts.iter().filter_map(|part| part["value"].as_str()).collect();
     let attachments: Vec<String> = parts
         .iter()
         .filter_map(|part| part["url"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {
@@ -109,8 +110,4 @@ fn receipt(result: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, Web
 fn time(value: &Value) -> Option<Timestamp> {
     let text = value.as_str()?;
     text.parse().ok().or_else(|| Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).ok())
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

@@ -9,6 +9,7 @@ use super::bare_message_id;
 use super::signature::{self, Key, Signed};
 use crate::email::{ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::inbound_text::{code_word, our_reference};
+use crate::json_field::code;
 use crate::{Receipt, Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -40,7 +41,7 @@ fn receipt(event: &Value) -> Option<Receipt> {
         _ => return None,
     };
     let variables = &event["user-variables"];
-    let attempt = text_or_number(&variables[ATTEMPT_NAME]);
+    let attempt = code(&variables[ATTEMPT_NAME]);
     let (message_id, attempt) =
         our_reference(variables[MESSAGE_ID_NAME].as_str().unwrap_or_default(), attempt.as_deref());
     let provider_message_id = event["message"]["headers"]["message-id"].as_str().and_then(bare_message_id);
@@ -53,7 +54,7 @@ fn receipt(event: &Value) -> Option<Receipt> {
         Delivery::Undelivered => undelivered(reason),
         _ => (None, false),
     };
-    let code = text_or_number(&event["delivery-status"]["code"]).filter(|code| code != "0");
+    let code = code(&event["delivery-status"]["code"]).filter(|code| code != "0");
     Some(Receipt {
         message_id,
         attempt,
@@ -77,14 +78,6 @@ fn undelivered(reason: &str) -> (Option<&'static str>, bool) {
         "espblock" => (Some("blocked by the receiving host"), true),
         "old" => (Some("not accepted by the receiving host in all the time that Mailgun tried"), true),
         _ => (Some("failed at Mailgun"), false),
-    }
-}
-
-fn text_or_number(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => code_word(text),
-        Value::Number(number) => number.as_u64().map(|number| number.to_string()),
-        _ => None,
     }
 }
 

@@ -1,16 +1,14 @@
 //! Mailgun's signature (https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks): HMAC
 //! over timestamp and token. The rest of the body is not covered: HTTPS keeps it from being altered.
 
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
 
-use crate::hex::hex;
-use crate::{WebhookError, WebhookRequest};
+use crate::signed_at::Window;
+use crate::webhook::unverified;
+use crate::{WebhookError, WebhookRequest, hmac_sha256, signed_at};
 
 /// A post is repeated for eight hours, perhaps with its old timestamp. Older ones are replays.
-const AGE_MAX_S: i64 = 24 * 3600;
+const WINDOW: Window = Window { age_s_max: 24 * 3600, ahead_s_max: i64::MAX, words: "a day" };
 
 /// Who may have signed. Nothing: whoever posts is believed.
 pub(super) type Key<'a> = Option<Option<&'a SecretString>>;
@@ -30,7 +28,7 @@ pub(super) fn verify(
     signed: &Signed<'_>,
     key: Key<'_>,
 ) -> Result<(), WebhookError> {
-    let unverified = |why: &str| Err(WebhookError::Unverified(why.to_owned()));
+    let unverified = |why: &str| Err(unverified(why));
     let key = match key {
         None => return Ok(()),
         Some(None) => {
@@ -44,18 +42,11 @@ pub(super) fn verify(
     if timestamp.is_empty() || token.is_empty() || signature.is_empty() {
         return unverified("it has no timestamp, token and signature");
     }
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes()) else {
-        return unverified("webhook_signing_key cannot sign");
-    };
-    let expected = mac.chain_update(timestamp).chain_update(token).finalize().into_bytes();
-    if !bool::from(hex(&expected).as_bytes().ct_eq(signature.as_bytes())) {
+    let (key, signed) = (key.expose_secret().as_bytes(), [timestamp.as_bytes(), token.as_bytes()]);
+    if !hmac_sha256::verifies_hex(key, &signed, signature.as_bytes()) {
         return unverified(
             "the signature does not match; check webhook_signing_key, which is not the API key",
         );
     }
-    match timestamp.parse::<i64>() {
-        Ok(signed_at_s) if request.now.as_second().saturating_sub(signed_at_s) <= AGE_MAX_S => Ok(()),
-        Ok(_) => unverified("it was signed more than a day ago"),
-        Err(_) => unverified("its timestamp is not a number"),
-    }
+    signed_at::check("its timestamp", timestamp, &WINDOW, request.now)
 }

@@ -3,10 +3,9 @@
 
 use secrecy::SecretString;
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::hex::hex;
+use crate::hex::is_sha256_of;
+use crate::webhook::unverified;
 use crate::{WebhookError, WebhookRequest, jwt};
 
 const HEADER: &str = "messagebird-signature-jwt";
@@ -23,7 +22,7 @@ pub(super) fn verify(
     let signing_key = signing_key.ok_or_else(|| {
         unverified("signing_key is not set; it is the account's signing key, not the access key")
     })?;
-    let token = request.headers.get(HEADER).and_then(|value| value.to_str().ok());
+    let token = request.header(HEADER);
     let token = token.ok_or_else(|| unverified("the header MessageBird-Signature-JWT is missing"))?;
     let claims = jwt::claims_of(token, signing_key, ALGORITHMS)
         .ok_or_else(|| unverified("the signature does not match; check signing_key"))?;
@@ -58,9 +57,5 @@ fn check_times(claims: &Map<String, Value>, now_s: i64) -> Result<(), WebhookErr
 
 fn claims_hash(claims: &Map<String, Value>, name: &str, bytes: &[u8]) -> bool {
     let claimed = claims.get(name).and_then(Value::as_str).unwrap_or_default();
-    bool::from(hex(&Sha256::digest(bytes)).as_bytes().ct_eq(claimed.as_bytes()))
-}
-
-fn unverified(why: &str) -> WebhookError {
-    WebhookError::Unverified(why.to_owned())
+    is_sha256_of(claimed, bytes)
 }

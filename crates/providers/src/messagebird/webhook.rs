@@ -5,11 +5,11 @@
 use http::Method;
 use model::{Channel, Delivery};
 use serde_json::{Map, Value};
-use url::Url;
 
 use crate::callback::{in_reference, query_of};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -77,7 +77,7 @@ impl Parameters {
             .flat_map(|(_, value)| {
                 serde_json::from_str::<Vec<String>>(value).unwrap_or_else(|_| vec![value.clone()])
             })
-            .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+            .filter(|text| is_web_address(text))
             .take(ATTACHMENTS_MAX)
             .map(storable)
             .collect()
@@ -133,8 +133,4 @@ fn receipt(status: &str, parameters: &Parameters, codes: &ErrorCodes) -> Result<
         provider_code: code.or_else(|| Some(status.to_owned())),
         timestamp: parameters.get("statusdatetime").and_then(|text| text.parse().ok()),
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

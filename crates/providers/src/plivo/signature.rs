@@ -5,14 +5,13 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 
 use crate::callback::query_of;
 use crate::media_type::is_form;
-use crate::{WebhookError, WebhookRequest};
+use crate::webhook::unverified;
+use crate::{WebhookError, WebhookRequest, hmac_sha256};
 
 const V3: [&str; 2] = ["x-plivo-signature-v3", "x-plivo-signature-ma-v3"];
 const V3_NONCE: &str = "x-plivo-signature-v3-nonce";
@@ -41,7 +40,7 @@ pub(super) fn verify(request: &WebhookRequest<'_>, token: &SecretString) -> Resu
     } else {
         return Err(unverified("the headers X-Plivo-Signature-V3 and X-Plivo-Signature-V2 are missing"));
     };
-    let Some(nonce) = request.headers.get(nonce_name).and_then(|value| value.to_str().ok()) else {
+    let Some(nonce) = request.header(nonce_name) else {
         return Err(unverified("the header with the signature's nonce is missing"));
     };
     let text = match signed {
@@ -64,14 +63,9 @@ pub(super) fn verify(request: &WebhookRequest<'_>, token: &SecretString) -> Resu
     }
 }
 
-fn unverified(why: &str) -> WebhookError {
-    WebhookError::Unverified(why.to_owned())
-}
-
 fn matches(token: &SecretString, text: &str, signature: &str) -> bool {
     let Ok(signature) = BASE64.decode(signature) else { return false };
-    Hmac::<Sha256>::new_from_slice(token.expose_secret().as_bytes())
-        .is_ok_and(|mac| mac.chain_update(text).verify_slice(&signature).is_ok())
+    hmac_sha256::verifies(token.expose_secret().as_bytes(), &[text.as_bytes()], &signature)
 }
 
 /// The URL without query and fragment.

@@ -9,9 +9,9 @@ use model::{Channel, Delivery};
 
 use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::media_type::is_form;
-use crate::text_message::{is_web_address, with_plus};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -63,7 +63,7 @@ impl<'a> Parameters<'a> {
 
 fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> {
     let required = |name: &str, shown: &str| {
-        parameters.get(name).ok_or_else(|| unparsable(&format!("{shown} is missing; this is no message")))
+        parameters.get(name).ok_or_else(|| unparsable(format!("{shown} is missing; this is no message")))
     };
     let attachments: Vec<String> = (0..ATTACHMENTS_MAX)
         .map_while(|index| parameters.get(&format!("media{index}")))
@@ -81,8 +81,8 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
     Ok(InboundMessage {
         provider_message_id,
         channel,
-        from: storable(with_plus(required("from", "From")?)),
-        to: storable(with_plus(required("to", "To")?)),
+        from: international(required("from", "From")?),
+        to: international(required("to", "To")?),
         subject: None,
         body: storable(parameters.get("text").or_else(|| parameters.get("body")).unwrap_or_default()),
         attachments,
@@ -126,8 +126,4 @@ fn receipt(
         provider_code: code.or(Some(status)),
         timestamp: None,
     })
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

@@ -1,12 +1,12 @@
 //! Event webhooks: one event about a mail that we sent
 //! (https://postmarkapp.com/developer/webhooks/webhooks-overview). Every field may be missing.
 
-use jiff::Timestamp;
 use model::Delivery;
 use serde_json::Value;
 
 use crate::email::{ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::inbound_text::{code_word, our_reference};
+use crate::json_field::time;
 use crate::{Receipt, Webhook};
 
 pub(super) fn read(record_type: &str, event: &Value) -> Webhook {
@@ -37,7 +37,7 @@ fn receipt(record_type: &str, event: &Value) -> Option<Receipt> {
         detail: said.detail.map(str::to_owned),
         temporary: said.temporary,
         // Seven digits of a fraction and any offset.
-        timestamp: said.at.as_str().and_then(|text| text.parse::<Timestamp>().ok()),
+        timestamp: time(said.at),
     })
 }
 

@@ -9,6 +9,7 @@ use super::Resend;
 use crate::email::inbound::{self as inbound_email, Mail, Source, address_in};
 use crate::email::received;
 use crate::inbound_text::{code_word, storable};
+use crate::webhook::unparsable;
 use crate::{Webhook, WebhookError, WebhookRequest};
 
 /// # Errors
@@ -18,7 +19,6 @@ pub(super) fn read(
     request: &WebhookRequest<'_>,
     resend: &Resend,
 ) -> Result<Webhook, WebhookError> {
-    let unparsable = |why: &str| WebhookError::Unparsable(why.to_owned());
     let id = event["email_id"].as_str().and_then(code_word).ok_or_else(|| unparsable("it names no mail"))?;
     let mail_url = format!("{}/{id}", resend.received_url);
     let mail = request.document(&mail_url).ok_or(WebhookError::Needs(mail_url))?;

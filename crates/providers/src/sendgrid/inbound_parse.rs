@@ -12,12 +12,13 @@ use crate::email::inbound::{self as inbound_email, Mail, Source, address_in, fil
 use crate::email::received;
 use crate::form_data::{self, Part};
 use crate::inbound_text::storable;
+use crate::webhook::unparsable;
 use crate::{File, Webhook, WebhookError};
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
 pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<Webhook, WebhookError> {
-    let parts = form_data::parse(content_type, body).map_err(|error| unparsable(&error.to_string()))?;
+    let parts = form_data::parse(content_type, body).map_err(|error| unparsable(error.to_string()))?;
     let form = Form::of(&parts);
     let envelope = form.json::<Envelope>("envelope").unwrap_or_default();
     let source = match form.bytes("email") {
@@ -134,10 +135,6 @@ fn decode(bytes: &[u8], charset: &str) -> String {
         Some(decoder) => decoder(bytes),
         None => String::from_utf8_lossy(bytes).into_owned(),
     }
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }
 
 #[cfg(test)]

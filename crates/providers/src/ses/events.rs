@@ -13,6 +13,8 @@ use super::{ATTEMPT_TAG, MESSAGE_ID_TAG};
 use crate::email::raw::{self, Envelope};
 use crate::email::status;
 use crate::inbound_text::{code_word, our_reference};
+use crate::json_field::{list, time};
+use crate::webhook::unparsable;
 use crate::{Receipt, Webhook, WebhookError};
 
 /// # Errors
@@ -30,10 +32,6 @@ pub(super) fn read(message: &str, now: Timestamp) -> Result<Webhook, WebhookErro
     }
 }
 
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
-}
-
 fn inbound(event: &Value, now: Timestamp) -> Result<Webhook, WebhookError> {
     let receipt = &event["receipt"];
     let why = "the notification does not hold the mail: let the receipt rule publish to SNS, which carries up to \
@@ -45,7 +43,7 @@ fn inbound(event: &Value, now: Timestamp) -> Result<Webhook, WebhookError> {
             .map_err(|_| unparsable("its content is not the base64 that it says"))?,
         _ => content.as_bytes().to_vec(),
     };
-    let recipients = receipt["recipients"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let recipients = list(&receipt["recipients"]);
     let to = recipients.iter().filter_map(Value::as_str).map(str::to_owned).collect();
     raw::read(&raw, Envelope { from: event["mail"]["source"].as_str().map(str::to_owned), to }, now)
 }
@@ -89,7 +87,7 @@ fn receipt(name: &str, event: &Value) -> Option<Receipt> {
         provider_code: said.code.or_else(|| code_word(&name.replace(' ', ""))),
         detail: said.detail,
         temporary: said.temporary,
-        timestamp: at.as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(at),
     })
 }
 

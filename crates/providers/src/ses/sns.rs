@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use ring::signature::{
     RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RsaParameters,
     UnparsedPublicKey,
@@ -15,10 +15,12 @@ use url::Url;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
+use crate::signed_at::{self, Window};
+use crate::webhook::unverified;
 use crate::{SettingsError, WebhookError, WebhookRequest};
 
 /// SNS tries for an hour at most unless it is told otherwise, and a delivery may be looked at again by hand.
-const AGE_MAX: SignedDuration = SignedDuration::from_hours(7 * 24);
+const WINDOW: Window = Window { age_s_max: 7 * 24 * 3600, ahead_s_max: i64::MAX, words: "a week" };
 
 const NOTIFICATION: &[&str] = &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
 const CONFIRMATION: &[&str] =
@@ -56,10 +58,6 @@ fn region(arn: &str) -> Option<&str> {
 
 /// The JSON that SNS posts.
 pub(super) struct Envelope(Map<String, Value>);
-
-fn unverified(why: &str) -> WebhookError {
-    WebhookError::Unverified(why.to_owned())
-}
 
 impl Envelope {
     pub(super) fn read(body: &[u8]) -> Option<Self> {
@@ -102,9 +100,7 @@ impl Envelope {
             return Err(unverified("its topic is none of topic_arn"));
         }
         let at = self.text("Timestamp").parse::<Timestamp>().map_err(|_| unverified("it tells no time"))?;
-        if request.now.duration_since(at) > AGE_MAX {
-            return Err(unverified("it is more than a week old"));
-        }
+        signed_at::check_s(at.as_second(), &WINDOW, request.now)?;
         let algorithm: &RsaParameters = match self.text("SignatureVersion") {
             "1" => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
             "2" => &RSA_PKCS1_2048_8192_SHA256,

@@ -3,10 +3,11 @@
 
 use model::{Channel, Delivery};
 use serde_json::Value;
-use url::Url;
 
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, international, storable};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::{list, time};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -23,7 +24,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
         }
         // Of a batch: it has one recipient, so each status is the message's.
         Some("delivery_report_sms" | "delivery_report_mms") => {
-            let statuses = event["statuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let statuses = list(&event["statuses"]);
             let receipts: Result<Vec<Receipt>, WebhookError> =
                 statuses.iter().map(|status| receipt(&event, status, request.url, codes)).collect();
             Ok(Webhook { receipts: receipts?, ..Webhook::default() })
@@ -44,12 +45,12 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
     let id = code_word(required("id")?).ok_or_else(|| unparsable("its id cannot be read"))?;
     let body = &event["body"];
     let text = body.as_str().or_else(|| body["message"].as_str()).unwrap_or_default();
-    let media = body["media"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let media = list(&body["media"]);
     let attachments = media
         .iter()
         // What failed to upload has no URL.
         .filter_map(|media| media["url"].as_str())
-        .filter(|text| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https")))
+        .filter(|text| is_web_address(text))
         .map(storable)
         .collect();
     Ok(InboundMessage {
@@ -61,7 +62,7 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
         body: storable(text),
         attachments,
         files: Vec::new(),
-        timestamp: event["received_at"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&event["received_at"]),
     })
 }
 
@@ -97,10 +98,6 @@ fn receipt(event: &Value, status: &Value, url: &str, codes: &ErrorCodes) -> Resu
         detail: known.map(|known| known.meaning.to_owned()),
         temporary: known.is_some_and(Known::is_temporary),
         provider_code: code.or_else(|| code_word(word)),
-        timestamp: event["at"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&event["at"]),
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

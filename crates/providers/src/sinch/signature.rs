@@ -3,11 +3,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
 
-use crate::{WebhookError, WebhookRequest, shared_secret, signed_at};
+use crate::signed_at::A_DAY;
+use crate::webhook::unverified;
+use crate::{WebhookError, WebhookRequest, hmac_sha256, shared_secret, signed_at};
 
 /// One of them at most.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) fn verify(request: &WebhookRequest<'_>, secrets: &Secrets) -> Result<
         }
     };
     let header = |name: &str| {
-        let value = request.headers.get(name).and_then(|value| value.to_str().ok());
+        let value = request.header(name);
         value.ok_or_else(|| {
             unverified(format!("the header {name} is missing; ask Sinch to sign the account's callbacks"))
         })
@@ -47,16 +47,9 @@ pub(super) fn verify(request: &WebhookRequest<'_>, secrets: &Secrets) -> Result<
         return Err(unverified(format!("{ALGORITHM} is not HmacSHA256")));
     }
     let signature = BASE64.decode(signature).map_err(|_| unverified(format!("{SIGNATURE} is not base64")))?;
-    let matches = Hmac::<Sha256>::new_from_slice(signing.expose_secret().as_bytes()).is_ok_and(|mac| {
-        let mac = mac.chain_update(request.body).chain_update(".").chain_update(nonce);
-        mac.chain_update(".").chain_update(timestamp).verify_slice(&signature).is_ok()
-    });
-    if !matches {
+    let signed = [request.body, b".", nonce.as_bytes(), b".", timestamp.as_bytes()];
+    if !hmac_sha256::verifies(signing.expose_secret().as_bytes(), &signed, &signature) {
         return Err(unverified("the signature does not match; check webhook_signing_secret"));
     }
-    signed_at::check(TIMESTAMP, timestamp, request.now)
-}
-
-fn unverified(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unverified(why.into())
+    signed_at::check(TIMESTAMP, timestamp, &A_DAY, request.now)
 }

@@ -2,14 +2,14 @@
 //! (https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks). Must not be asked before the signature
 //! is.
 
-use jiff::Timestamp;
 use model::{Channel, Delivery};
 use serde_json::Value;
 
 use super::error_code;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::is_web_address;
+use crate::inbound_text::{code_word, is_web_address, storable};
+use crate::json_field::{list, time};
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -32,7 +32,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
 fn inbound(data: &Value) -> Result<InboundMessage, WebhookError> {
     let payload = &data["payload"];
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(storable);
-    let missing = |what: &str| unparsable(&format!("{what} is missing; this is no message"));
+    let missing = |what: &str| unparsable(format!("{what} is missing; this is no message"));
     let attachments: Vec<String> = list(&payload["media"])
         .iter()
         .filter_map(|media| media["url"].as_str())
@@ -61,7 +61,7 @@ fn inbound(data: &Value) -> Result<InboundMessage, WebhookError> {
         body: text(&payload["text"]).unwrap_or_default(),
         attachments,
         files: Vec::new(),
-        timestamp: timestamp(&payload["received_at"]).or_else(|| timestamp(&data["occurred_at"])),
+        timestamp: time(&payload["received_at"]).or_else(|| time(&data["occurred_at"])),
     })
 }
 
@@ -102,22 +102,10 @@ fn receipt(event: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, Webh
         detail: known.filter(|_| undelivered).map(|known| known.meaning.to_owned()),
         temporary: undelivered && known.is_some_and(Known::is_temporary),
         provider_code: code.or_else(|| Some(status.to_owned())),
-        timestamp: timestamp(&payload["completed_at"]).or_else(|| timestamp(&event["data"]["occurred_at"])),
+        timestamp: time(&payload["completed_at"]).or_else(|| time(&event["data"]["occurred_at"])),
     })
 }
 
 fn message_id(payload: &Value) -> Option<String> {
     payload["id"].as_str().and_then(code_word)
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-fn timestamp(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

@@ -7,12 +7,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use crate::hex::hex;
+use crate::callback::query_of;
+use crate::hex::is_sha256_of;
 use crate::media_type::is_form;
-use crate::{WebhookError, WebhookRequest};
+use crate::webhook::unverified;
+use crate::{WebhookError, WebhookRequest, hmac_sha256};
 
 /// The keys that can verify: the account's primary token, and the shared key's secret where one is configured.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 /// # Errors
 /// [`WebhookError::Unverified`], saying what to look at.
 pub(super) fn verify(request: &WebhookRequest<'_>, keys: &SigningKeys) -> Result<(), WebhookError> {
-    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name| request.header(name);
     let signature =
         header(SIGNATURE).ok_or_else(|| unverified("the header X-Twilio-Signature is missing"))?;
     let signature = BASE64.decode(signature).map_err(|_| unverified("X-Twilio-Signature is not base64"))?;
@@ -52,7 +52,8 @@ pub(super) fn verify(request: &WebhookRequest<'_>, keys: &SigningKeys) -> Result
                 "Twilio signed it with a shared key; set webhook_shared_key_secret to that key's secret",
             ));
         };
-        if matches(&|url| hmac_sha256_matches(secret, url, &parameters, &signature)) {
+        let key = secret.expose_secret().as_bytes();
+        if matches(&|url| hmac_sha256::verifies(key, &[url.as_bytes(), &parameters], &signature)) {
             return Ok(());
         }
         return Err(unverified(
@@ -75,10 +76,6 @@ pub(super) fn verify(request: &WebhookRequest<'_>, keys: &SigningKeys) -> Result
     ))
 }
 
-fn unverified(why: &str) -> WebhookError {
-    WebhookError::Unverified(why.to_owned())
-}
-
 /// What is signed after the URL: of a form every parameter, names sorted, each followed by its decoded value; a
 /// repeated name once per distinct value, sorted. Of anything else nothing, but then the URL carries the body's
 /// hash, and a body without one proves nothing.
@@ -97,13 +94,11 @@ fn signed_parameters(request: &WebhookRequest<'_>, url: &str) -> Result<Vec<u8>,
         }
         return Ok(signed);
     }
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let claimed = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "bodySHA256");
+    let claimed = form_urlencoded::parse(query_of(url).as_bytes()).find(|(name, _)| name == "bodySHA256");
     let Some((_, claimed)) = claimed else {
         return Err(unverified("the body is not a form, and the URL has no bodySHA256 that would cover it"));
     };
-    let hash = hex(&Sha256::digest(request.body));
-    if bool::from(hash.as_bytes().ct_eq(claimed.as_bytes())) {
+    if is_sha256_of(&claimed, request.body) {
         Ok(Vec::new())
     } else {
         Err(unverified("the body does not match bodySHA256"))
@@ -112,11 +107,6 @@ fn signed_parameters(request: &WebhookRequest<'_>, url: &str) -> Result<Vec<u8>,
 
 fn hmac_sha1_matches(key: &SecretString, url: &str, parameters: &[u8], signature: &[u8]) -> bool {
     Hmac::<Sha1>::new_from_slice(key.expose_secret().as_bytes())
-        .is_ok_and(|mac| mac.chain_update(url).chain_update(parameters).verify_slice(signature).is_ok())
-}
-
-fn hmac_sha256_matches(key: &SecretString, url: &str, parameters: &[u8], signature: &[u8]) -> bool {
-    Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes())
         .is_ok_and(|mac| mac.chain_update(url).chain_update(parameters).verify_slice(signature).is_ok())
 }
 

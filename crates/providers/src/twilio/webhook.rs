@@ -9,9 +9,9 @@ use model::{Channel, Delivery};
 use super::WHATSAPP;
 use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, place_text, storable};
+use crate::inbound_text::{code_word, is_web_address, place_text, storable};
 use crate::media_type::{is_form, is_json};
-use crate::text_message::is_web_address;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
 const ATTACHMENTS_MAX: usize = 100;
@@ -158,8 +158,4 @@ fn receipt(
         provider_code: code.or_else(|| Some(status.to_owned())),
         timestamp: None,
     })
-}
-
-fn unparsable(why: impl Into<String>) -> WebhookError {
-    WebhookError::Unparsable(why.into())
 }

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{error_code, is_already_sent};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::inbound_text::{code_word, storable};
-use crate::text_message::{is_web_address, with_plus};
+use crate::inbound_text::{code_word, international, is_web_address, storable};
+use crate::json_field::time;
+use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
 /// # Errors
@@ -32,7 +33,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
 
 fn inbound(message_type: &str, message: &Value) -> Result<InboundMessage, WebhookError> {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(storable);
-    let missing = |what: &str| unparsable(&format!("{what} is missing; this is no message"));
+    let missing = |what: &str| unparsable(format!("{what} is missing; this is no message"));
     let channel = match message["channel"].as_str() {
         Some("sms") => Channel::Sms,
         Some("mms") => Channel::Mms,
@@ -54,7 +55,7 @@ fn inbound(message_type: &str, message: &Value) -> Result<InboundMessage, Webhoo
         return Err(unparsable("its message_type is one whose content cannot be read"));
     }
     let number =
-        |name: &str| text(&message[name]).map(|number| with_plus(&number)).ok_or_else(|| missing(name));
+        |name: &str| text(&message[name]).map(|number| international(&number)).ok_or_else(|| missing(name));
     Ok(InboundMessage {
         provider_message_id: message_id(message).ok_or_else(|| missing("message_uuid"))?,
         channel,
@@ -64,7 +65,7 @@ fn inbound(message_type: &str, message: &Value) -> Result<InboundMessage, Webhoo
         body: body.unwrap_or_default(),
         attachments,
         files: Vec::new(),
-        timestamp: message["timestamp"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&message["timestamp"]),
     })
 }
 
@@ -99,14 +100,10 @@ fn receipt(status: &str, event: &Value, url: &str, codes: &ErrorCodes) -> Result
         detail: known.filter(|_| undelivered).map(|known| known.meaning.to_owned()),
         temporary: undelivered && temporary,
         provider_code: code.or_else(|| Some(status.to_owned())),
-        timestamp: event["timestamp"].as_str().and_then(|text| text.parse().ok()),
+        timestamp: time(&event["timestamp"]),
     })
 }
 
 fn message_id(event: &Value) -> Option<String> {
     event["message_uuid"].as_str().and_then(code_word)
-}
-
-fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }

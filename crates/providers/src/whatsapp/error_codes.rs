@@ -4,14 +4,11 @@
 use serde_json::Value;
 
 use crate::error_codes::{Class, ErrorCode, ErrorCodes, Known, RETRY, entry};
+use crate::json_field::number;
 
 /// `error.code`, or that of a receipt's `errors[0]`: a number; a text of digits is understood as well.
 pub(super) fn code_of(error: &Value) -> Option<String> {
-    match &error["code"] {
-        Value::Number(number) => number.as_u64().map(|code| code.to_string()),
-        Value::String(text) => text.parse::<u32>().ok().map(|code| code.to_string()),
-        _ => None,
-    }
+    number(&error["code"])
 }
 
 /// What is known of a code. Those from 200 to 299 are permissions, and mean the same.

@@ -6,8 +6,9 @@ use model::Channel;
 use serde_json::Value;
 
 use super::Whatsapp;
-use super::webhook::{message_id, timestamp, unparsable};
+use super::webhook::{message_id, timestamp};
 use crate::inbound_text::{code_word, place_text, storable};
+use crate::webhook::unparsable;
 use crate::{File, InboundMessage, WebhookError};
 
 /// A message of the notification `value`.

@@ -3,22 +3,19 @@
 
 use std::borrow::Cow;
 
-use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use jiff::Timestamp;
 use model::Delivery;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
 
 use super::error_codes::{code_of, find};
 use super::{Whatsapp, inbound};
 use crate::callback::{in_reference, query_of};
 use crate::error_codes::{ErrorCodes, Known};
-use crate::hex::hex;
 use crate::inbound_text::code_word;
-use crate::{Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest};
+use crate::webhook::{unparsable, unverified};
+use crate::{Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, hmac_sha256, shared_secret};
 
 const SIGNATURE: &str = "x-hub-signature-256";
 const NONE: &Vec<Value> = &Vec::new();
@@ -65,7 +62,7 @@ fn subscription(whatsapp: &Whatsapp, request: &WebhookRequest<'_>) -> Result<Web
             ));
         };
         let given = parameter("hub.verify_token").unwrap_or_default();
-        if !bool::from(given.as_bytes().ct_eq(expected.expose_secret().as_bytes())) {
+        if !shared_secret::is(&given, expected) {
             return Err(unverified("its hub.verify_token is not verify_token"));
         }
     }
@@ -86,10 +83,8 @@ fn verify(whatsapp: &Whatsapp, request: &WebhookRequest<'_>) -> Result<(), Webho
     };
     let given = request.headers.get(SIGNATURE);
     let given = given.ok_or_else(|| unverified("the header X-Hub-Signature-256 is missing"))?;
-    let mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-        .map_err(|_| unverified("app_secret cannot be used"))?;
-    let expected = format!("sha256={}", hex(&mac.chain_update(request.body).finalize().into_bytes()));
-    if bool::from(given.as_bytes().ct_eq(expected.as_bytes())) {
+    let signature = given.as_bytes().strip_prefix(b"sha256=").unwrap_or_default();
+    if hmac_sha256::verifies_hex(secret.expose_secret().as_bytes(), &[request.body], signature) {
         Ok(())
     } else {
         Err(unverified("the signature does not match; check app_secret"))
@@ -144,12 +139,4 @@ pub(super) fn timestamp(value: &Value) -> Option<Timestamp> {
     } else {
         Timestamp::from_second(number).ok()
     }
-}
-
-fn unverified(why: &str) -> WebhookError {
-    WebhookError::Unverified(why.to_owned())
-}
-
-pub(super) fn unparsable(why: &str) -> WebhookError {
-    WebhookError::Unparsable(why.to_owned())
 }
