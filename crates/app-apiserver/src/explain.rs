@@ -35,7 +35,7 @@ pub(crate) struct Known<'a> {
 #[schema(as = Explanation, example = json!({
     "message_id": "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1",
     "summary": "It has been due since 2026-11-23T08:30:00Z (40 s ago), but none of its providers can take it: \
-        twilio-main is left alone after 5 failures in a row until 2026-11-23T08:31:00Z (in 20 s).",
+        twilio-main is left alone after 5 failures among its latest calls until 2026-11-23T08:31:00Z (in 20 s).",
     "state": {
         "code": "provider_down", "reason": null, "since": "2026-11-23T08:30:00.123456Z",
         "until": "2026-11-23T08:31:00.000000Z", "provider_id": null, "processor": null
@@ -47,7 +47,7 @@ pub(crate) struct Known<'a> {
     },
     "candidates": [{
         "provider_id": "twilio-main", "kind": "twilio", "available": false, "code": "breaker_open",
-        "detail": "it is left alone after 5 failures in a row", "since": "2026-11-23T08:30:00.000000Z",
+        "detail": "it is left alone after 5 failures among its latest calls", "since": "2026-11-23T08:30:00.000000Z",
         "until": "2026-11-23T08:31:00.000000Z"
     }],
     "attempts": [], "receipts": [], "has_older_events": false

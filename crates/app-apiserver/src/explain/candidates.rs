@@ -60,7 +60,7 @@ impl Candidate {
         self.condition.until
     }
 
-    /// `twilio-main: it is left alone after 5 failures in a row, until ...`
+    /// `twilio-main: it is left alone after 5 failures among its latest calls, until ...`
     pub(super) fn sentence(&self, now: Timestamp) -> String {
         let until =
             self.until().map_or_else(String::new, |until| format!(", until {}", words::at(until, now)));
@@ -151,7 +151,11 @@ fn of_state(state: &ProviderState, now: Timestamp) -> Condition {
         ProviderHealth::Paused => ("paused", false, format!("it is paused{why}")),
         ProviderHealth::Open => {
             let failures = state.failures;
-            ("breaker_open", false, format!("it is left alone after {failures} failures in a row{why}"))
+            (
+                "breaker_open",
+                false,
+                format!("it is left alone after {failures} failures among its latest calls{why}"),
+            )
         }
         ProviderHealth::Halted => {
             let why = if why.is_empty() { ": it refuses the account".to_owned() } else { why };

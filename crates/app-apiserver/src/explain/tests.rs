@@ -206,7 +206,7 @@ fn what_is_due_while_nobody_can_take_it_says_why_of_each() {
     let down = Case::new().health(&[("a", ProviderHealth::Open), ("b", ProviderHealth::Halted)]);
     down.is(
         "provider_down",
-        &["a: it is left alone after 5 failures in a row", "(in 20 s)", "b: it is out of"],
+        &["a: it is left alone after 5 failures among its latest calls", "(in 20 s)", "b: it is out of"],
     );
     assert_eq!(down.candidates(), ["a breaker_open false", "b halted false"]);
     let throttled = Case::new().health(&[("a", ProviderHealth::Paused), ("b", ProviderHealth::Open)]);
