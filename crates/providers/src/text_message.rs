@@ -34,6 +34,7 @@ pub(crate) fn refuse_attachments_beyond(
         return Ok(());
     }
     let detail = match max {
+        0 => format!("{} takes no attachments", kind.name),
         1 => format!("{} takes one attachment a message", kind.name),
         max => format!("{} takes up to {max} attachments", kind.name),
     };

@@ -35,7 +35,8 @@ fn every_kind_has_its_source_its_fixtures_and_its_page_and_nothing_else_has() {
 fn a_kinds_page_names_every_key_that_it_takes() {
     for kind in KINDS {
         let path = crate_folder().join("../../docs/providers").join(kind.name).with_extension("md");
-        let page = std::fs::read_to_string(path).unwrap();
+        let page =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let unknown = serde_json::Map::from_iter([("no_such_key".to_owned(), "1".into())]);
         let error = (kind.configure)(&settings(kind, &unknown, None, true)).unwrap_err();
         let (_, keys) = error.problem.split_once("this kind takes ").unwrap_or_else(|| panic!("{error}"));
