@@ -42,36 +42,39 @@ impl Floors {
     }
 }
 
-/// The first due row below each floor: one that was committed late, whose lease lapsed, that was given back, or that
-/// was locked by somebody who then did not take it. Not what claims pass over. May walk past many dead entries: ask
-/// beside the claims, and seldom.
+/// The first due row below each floor of each lane: one that was committed late, whose lease lapsed, that was given back,
+/// or that was locked by somebody who then did not take it. Not what claims pass over. May walk past many dead entries: ask beside the claims, and
+/// seldom.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn left_behind(client: &Client, route: &str, floors: &Floors) -> Result<ByPriority, Error> {
+pub async fn left_behind(client: &Client, lanes: &[(&str, Floors)]) -> Result<Vec<ByPriority>, Error> {
+    let filter = claim::known_channel();
     let statement = client
         .prepare_cached(&format!(
-            "select d.next_attempt_at from unnest($2::smallint[], $3::timestamptz[]) as p(priority, floor)
+            "select d.next_attempt_at from unnest($1::text[], $2::smallint[], $3::timestamptz[])
+                 with ordinality as p(route, priority, floor, number)
              left join lateral (
                  select next_attempt_at from outbox
-                 where route = $1 and priority = p.priority and next_attempt_at < p.floor
+                 where route = p.route and priority = p.priority and next_attempt_at < p.floor
                    and (leased_until is null or leased_until <= now())
-                   and {}
+                   and {filter}
                  order by next_attempt_at limit 1
              ) as d on true
-             order by p.priority",
-            claim::known_channel()
+             order by p.number"
         ))
         .await?;
-    let priorities = [0_i16, 1, 2];
-    let floors: Vec<Timestamp> =
-        floors.0.iter().map(|floor| floor.unwrap_or(Timestamp::UNIX_EPOCH)).collect();
-    let rows = client.query(&statement, &[&route, &priorities.as_slice(), &floors]).await?;
-    let mut found = [None; 3];
-    for (found, row) in found.iter_mut().zip(&rows) {
-        *found = row.get(0);
+    let (mut names, mut priorities, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, Floors(of_lane)) in lanes {
+        for (priority, floor) in (0_i16..).zip(of_lane) {
+            names.push(*name);
+            priorities.push(priority);
+            floors.push(floor.unwrap_or(Timestamp::UNIX_EPOCH));
+        }
     }
-    Ok(found)
+    let rows = client.query(&statement, &[&names, &priorities, &floors]).await?;
+    let found: Vec<Option<Timestamp>> = rows.iter().map(|row| row.get(0)).collect();
+    Ok(found.chunks_exact(3).map(|lane| [lane[0], lane[1], lane[2]]).collect())
 }
 
 /// Which of these lanes have something due above their floors: one look for all.

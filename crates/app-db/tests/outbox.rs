@@ -370,7 +370,7 @@ async fn a_row_of_an_unknown_channel_is_left_alone_and_costs_the_others_nothing(
     let client = outbox.pool().get().await.unwrap();
     let floors = floors::Floors([Some(claimed[0].claimed_at); 3]);
     assert_eq!(
-        floors::left_behind(&client, "sms", &floors).await.unwrap(),
+        floors::left_behind(&client, &[("sms", floors)]).await.unwrap()[0],
         [None; 3],
         "nobody is sent back for it"
     );

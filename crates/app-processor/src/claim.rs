@@ -83,8 +83,9 @@ impl Processor {
     /// Looks below the floors of every lane, for what claims would not meet again.
     pub(crate) async fn look_for_left_behind(&self) -> Result<(), app_db::Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
-        for lane in &self.lanes.0 {
-            let found = floors::left_behind(&client, &lane.name, &self.floors.of(&lane.name)).await?;
+        let lanes: Vec<(&str, floors::Floors)> =
+            self.lanes.0.iter().map(|lane| (lane.name.as_str(), self.floors.of(&lane.name))).collect();
+        for (lane, found) in self.lanes.0.iter().zip(floors::left_behind(&client, &lanes).await?) {
             if found != [None; 3] {
                 self.floors.change(&lane.name, |floors| floors.lower(found));
                 self.parts.wake.notify_one();

@@ -65,7 +65,9 @@ impl Driver {
         let began = Instant::now();
         if began >= self.look_behind_at {
             let client = self.pool.get().await?;
-            self.floors.lower(left_behind(&client, ROUTE, &self.floors).await?);
+            for found in left_behind(&client, &[(ROUTE, self.floors)]).await? {
+                self.floors.lower(found);
+            }
             let rest = (began.elapsed() * 50).clamp(LOOK_BEHIND_EVERY, LOOK_BEHIND_LATEST);
             self.look_behind_at = Instant::now() + rest;
         }
