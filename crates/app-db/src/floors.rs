@@ -42,9 +42,9 @@ impl Floors {
     }
 }
 
-/// The first due row below each floor of each lane: one that was committed late, whose lease lapsed, that was given back,
-/// or that was locked by somebody who then did not take it. Not what claims pass over. May walk past many dead entries: ask beside the claims, and
-/// seldom.
+/// The first due row below each floor of each lane: one that was committed late, whose lease lapsed, that was given
+/// back, or that was locked by somebody who then did not take it. Not what claims pass over. May walk past many dead
+/// entries: ask beside the claims, and seldom.
 ///
 /// # Errors
 /// As the database gives them.
