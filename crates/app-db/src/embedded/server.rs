@@ -38,8 +38,10 @@ pub(super) async fn start(place: &Place) -> Result<Server, EmbeddedError> {
         loop {
             tick.tick().await;
             match start_once(place).await {
+                // What a killed server leaves for a moment: its memory, and a process of its number.
                 Err(EmbeddedError::NotStarted { tail, .. })
-                    if tail.contains("pre-existing shared memory") => {}
+                    if tail.contains("pre-existing shared memory")
+                        || tail.contains("lock file \"postmaster.pid\" already exists") => {}
                 started => return started,
             }
         }
