@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{Client, Error};
 
 /// A row of a processor that has said nothing for so long counts as gone.
-const GONE_AFTER_S: f64 = 60.0;
+const GONE_AFTER_S: f64 = 15.0;
 
 /// What one processor knows of one provider.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +101,15 @@ pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
         })
     };
     client.query(&statement, &[&GONE_AFTER_S]).await?.iter().map(state).collect()
+}
+
+/// A processor ends: what it said of providers no longer counts.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn withdraw(client: &Client, processor: Uuid) -> Result<(), Error> {
+    client.execute("delete from provider_states where processor = $1", &[&processor]).await?;
+    Ok(())
 }
 
 /// Deletes the rows of vanished processors. Returns how many.

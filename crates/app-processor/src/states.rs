@@ -16,7 +16,7 @@ use crate::Processor;
 /// An operator's pause is known within this time, and a change is published within it.
 const EVERY: Duration = Duration::from_secs(1);
 /// What did not change is published again after this: older states count as gone.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+const AGAIN_AFTER: Duration = Duration::from_secs(4);
 
 impl Processor {
     pub(crate) async fn keep_states(self: Arc<Self>, shutdown: CancellationToken) {
@@ -41,6 +41,14 @@ impl Processor {
                 () = shutdown.cancelled() => {}
             }
         }
+        if let Err(error) = self.withdraw().await {
+            tracing::debug!(error = chain(&error), "providers' states stay until they are old");
+        }
+    }
+
+    async fn withdraw(&self) -> Result<(), app_db::Error> {
+        let client = app_db::pool::get(&self.parts.pool).await?;
+        app_db::provider_states::withdraw(&client, self.owner).await
     }
 
     /// Whether it published something.

@@ -121,7 +121,7 @@ fn condition(known: &Known<'_>, id: &str) -> Condition {
     // One processor that can send it is enough.
     conditions.min_by_key(|condition| distance(condition.code)).unwrap_or_else(|| Condition {
         available: None,
-        ..Condition::lasting("unknown", "no processor has said anything about it within the last minute")
+        ..Condition::lasting("unknown", "no processor has said anything about it within the last 15 seconds")
     })
 }
 

@@ -222,7 +222,9 @@ fn what_is_due_while_nobody_can_take_it_says_why_of_each() {
     };
     paused.pauses = vec![pause("a"), pause("b")];
     paused.is("paused_by_operator", &["an operator paused it: invoice disputed"]);
-    Case::new().health(&[]).is("no_processor", &["no processor has said anything within the last minute"]);
+    Case::new()
+        .health(&[])
+        .is("no_processor", &["no processor has said anything within the last 15 seconds"]);
     assert_eq!(Case::new().health(&[]).candidates(), ["a unknown null", "b unknown null"]);
 }
 

@@ -186,7 +186,7 @@ fn due(known: &Known<'_>, has_route: bool, candidates: &[Candidate], due_at: Tim
         }
         "unknown" => {
             let summary = format!(
-                "It has been due since {since}, but no processor has said anything within the last minute. See \
+                "It has been due since {since}, but no processor has said anything within the last 15 seconds. See \
                  whether one is running."
             );
             ("no_processor", summary)

@@ -114,6 +114,9 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         return Err(found);
     };
     let channels = raw.channels.unwrap_or_else(|| kind.channels.to_vec());
+    if channels.is_empty() {
+        wrong("channels", "name at least one, or leave it out for all that the kind carries".to_owned());
+    }
     if let Some(channel) = channels.iter().find(|channel| !kind.channels.contains(channel)) {
         wrong("channels", format!("{} does not carry `{channel}`", kind.name));
     }
@@ -121,7 +124,7 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         wrong("max_in_flight", "must be at least 1".to_owned());
     }
     if raw.rate_per_s.is_some_and(|rate| !(0.001..=1e6).contains(&rate)) {
-        wrong("rate_per_s", "must be more than 0".to_owned());
+        wrong("rate_per_s", "must be between 0.001 and 1000000".to_owned());
     }
     if !(0.05..=600.0).contains(&raw.timeout_s) {
         wrong("timeout_s", "must be between 0.05 and 600".to_owned());

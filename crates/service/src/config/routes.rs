@@ -19,8 +19,7 @@ pub(super) struct RawRoute {
     name: Option<String>,
     channel: OneOrMore<Channel>,
     to_prefix: Option<String>,
-    #[serde(default)]
-    to_country: OneOrMore<String>,
+    to_country: Option<OneOrMore<String>>,
     to_domain: Option<String>,
     from: Option<String>,
     priority: Option<Priority>,
@@ -34,16 +33,13 @@ pub(super) struct RawRoute {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected one of the words that docs/configuration.md lists, or a list of them"
+)]
 enum OneOrMore<T> {
     One(T),
     More(Vec<T>),
-}
-
-impl<T> Default for OneOrMore<T> {
-    fn default() -> Self {
-        Self::More(Vec::new())
-    }
 }
 
 impl<T> OneOrMore<T> {
@@ -112,6 +108,10 @@ pub(super) fn configure(
 
 fn route(raw: RawRoute, span: &Range<usize>, problems: &mut Problems<'_>) -> Route {
     let mut found = Vec::new();
+    let to_country = raw.to_country.map(OneOrMore::into_vec);
+    if to_country.as_ref().is_some_and(Vec::is_empty) {
+        found.push("to_country: name at least one, or leave it out".to_owned());
+    }
     let metadata = raw.metadata.into_iter().map(|(key, value)| match value {
         toml::Value::String(text) => (key, text),
         other => (key, other.to_string()),
@@ -119,9 +119,8 @@ fn route(raw: RawRoute, span: &Range<usize>, problems: &mut Problems<'_>) -> Rou
     let when = Condition {
         channels: raw.channel.into_vec(),
         to_prefix: raw.to_prefix,
-        to_countries: raw
-            .to_country
-            .into_vec()
+        to_countries: to_country
+            .unwrap_or_default()
             .into_iter()
             .map(|country| country.to_ascii_uppercase())
             .collect(),
@@ -137,6 +136,9 @@ fn route(raw: RawRoute, span: &Range<usize>, problems: &mut Problems<'_>) -> Rou
         if Addressing::with_default_region(country).is_err() {
             found.push(format!("to_country: `{country}` is no country such as US"));
         }
+    }
+    for (key, misfit) in misfits(&when) {
+        found.push(format!("{key}: {misfit}"));
     }
     let name = raw.name.unwrap_or_else(|| name_of(&when));
     if name.is_empty() || name.contains(LANE_MARKS) {
@@ -168,6 +170,25 @@ fn sender(from: &str, found: &mut Vec<String>) -> String {
             from.to_owned()
         }
     }
+}
+
+/// What no message of the rule's channels can meet.
+fn misfits(when: &Condition) -> Vec<(&'static str, &'static str)> {
+    let all_email = when.channels.iter().all(|channel| channel.medium() == Medium::Email);
+    let no_email = !when.channels.contains(&Channel::Email);
+    let all_phone = when.channels.iter().all(|channel| channel.medium() == Medium::Phone);
+    let is_number = |prefix: &String| prefix.starts_with('+');
+    let mut found = Vec::new();
+    if no_email && when.to_domain.is_some() {
+        found.push(("to_domain", "only email has domains"));
+    }
+    if all_email && !when.to_countries.is_empty() {
+        found.push(("to_country", "only numbers have countries"));
+    }
+    if all_phone && when.to_prefix.as_ref().is_some_and(|prefix| !is_number(prefix)) {
+        found.push(("to_prefix", "numbers are stored with a plus and their country code: such as +1"));
+    }
+    found
 }
 
 /// The channels and what else the rule asks for.

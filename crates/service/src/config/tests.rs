@@ -195,6 +195,27 @@ fn receipts_are_waited_for_until_a_deadline_or_for_ever() {
 }
 
 #[test]
+fn rules_that_no_message_can_meet_are_refused() {
+    let rule = |more: &str| {
+        problems(
+            &format!("[[routes]]\nproviders = [\"twilio-main\"]\n{more}\n{TWO_PROVIDERS}"),
+            &[("TOKEN", "t")],
+        )
+    };
+    for (more, key) in [
+        ("channel = \"sms\"\nto_prefix = \"49\"", "to_prefix"),
+        ("channel = \"sms\"\nto_domain = \"example.com\"", "to_domain"),
+        ("channel = \"email\"\nto_country = \"DE\"", "to_country"),
+        ("channel = \"sms\"\nto_country = []", "to_country"),
+        ("channel = []", "channel"),
+    ] {
+        let found = rule(more);
+        assert!(found.contains(&format!("{key}: ")), "{more}: {found}");
+    }
+    assert!(rule("channel = \"fax\"").contains("expected one of the words"));
+}
+
+#[test]
 fn attachments_are_fetched_unless_the_file_says_otherwise() {
     let attachments = parse("", &[]).unwrap().attachments;
     assert!(attachments.fetch && !attachments.allow_private);

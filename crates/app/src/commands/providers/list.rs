@@ -35,7 +35,7 @@ pub(super) async fn run(config: &Config, client: &Client, output: Output) -> any
         output::print(&format!("{line}\n"))?;
     }
     if states.is_empty() && !output.json {
-        output::note("No processor has said anything within the last minute.");
+        output::note("No processor has said anything within the last 15 seconds.");
     }
     Ok(())
 }
