@@ -73,12 +73,13 @@ async fn throttled(api: &HttpClient, simulator: &Simulator, many: usize) -> anyh
 async fn unavailable(api: &HttpClient, simulator: &Simulator, many: usize) -> anyhow::Result<Vec<Figure>> {
     let unavailable = Fault::Status { status: 503, code: None, message: None };
     // Beside others that it serves: were these alone, it would be an outage, and the breaker would hold them back.
-    let served = Pressure::start(std::slice::from_ref(api), 2, Duration::from_millis(10), nth_sms);
+    let served = Pressure::start(std::slice::from_ref(api), 4, Duration::from_millis(10), nth_sms);
     let mut ids = Vec::new();
     for person in 0..many {
         let to = recipient(RETRY, 1_000 + person);
         simulator.fault_to(&to, unavailable.clone(), Some(3)).await?;
         ids.push(send(api, &sms(&to, "unavailable three times")).await?);
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     let mut waits_ms = [0, 0, 0];
     for &id in &ids {
