@@ -11,7 +11,7 @@ create table provider_states (
     until       timestamptz,
     in_flight   integer     not null check (in_flight >= 0),
     slots       integer     not null check (slots >= 0),
-    -- In a row.
+    -- Among its latest calls; while it is not closed, those that opened it.
     failures    integer     not null check (failures >= 0),
     latency_ms  real,
     updated_at  timestamptz not null default now(),

@@ -15,7 +15,7 @@ vocabulary! {
         Closed = "closed",
         /// It failed too often: none go to it for a while.
         Open = "open",
-        /// The while is over: one message at a time tries whether it works again.
+        /// The while is over: a few messages at a time try whether it works again.
         HalfOpen = "half_open",
         /// Messages wait, because the provider asked for it or an operator did.
         Paused = "paused",

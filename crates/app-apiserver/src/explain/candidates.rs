@@ -167,7 +167,7 @@ fn of_state(state: &ProviderState, now: Timestamp) -> Condition {
 }
 
 fn probing() -> (&'static str, bool, String) {
-    ("probing", true, "it failed before; one message at a time tries whether it works again".to_owned())
+    ("probing", true, "it failed before; a few messages at a time try whether it works again".to_owned())
 }
 
 fn distance(code: &str) -> usize {
