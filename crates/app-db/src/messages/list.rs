@@ -1,11 +1,14 @@
 //! Lists of messages: keyset pages by id, read from the index that fits the filter, in windows of bounded size.
 //!
 //! No index holds what settles change (they stay HOT for it), so a filter may match next to nothing of what it
-//! walks. A page therefore looks at a bounded number of rows: it may come out short, or empty, with a cursor that
-//! goes on. Only a page without a cursor is the last.
+//! walks. A page therefore looks at a bounded number of rows, and for a bounded time: it may come out short, or empty,
+//! with a cursor that goes on. Only a page without a cursor is the last.
+
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use model::{Channel, Delivery, Direction, Message, Status};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{Client, Error, messages};
@@ -46,6 +49,8 @@ pub struct Page {
 const WINDOW_ROWS_MAX: i64 = 10_000;
 const WINDOW_GROWTH: i64 = 8;
 const WINDOWS: usize = 8;
+/// A page takes about so long at most: a window is no larger than what the one before lets expect of the rest.
+const BUDGET: Duration = Duration::from_millis(60);
 /// An id tells its server's time before the commit, `created_at` the database's at it: bounds on ids are wider by this.
 const CLOCK_MARGIN: SignedDuration = SignedDuration::from_secs(120);
 /// An address with more conversations than this is common enough to be met while walking everything.
@@ -77,7 +82,9 @@ pub async fn list(
         Order::OldestFirst => Uuid::nil(),
     });
     let mut rows = i64::try_from(limit).unwrap_or(WINDOW_ROWS_MAX);
-    for _ in 0..WINDOWS {
+    let began = Instant::now();
+    for number in 0..WINDOWS {
+        let window_began = Instant::now();
         let missing = limit - found.len();
         let window = Window { start, rows, wanted: i64::try_from(missing).unwrap_or(i64::MAX) };
         let (matching, end) = look_through(client, &source, filter, order, window).await?;
@@ -95,9 +102,23 @@ pub async fn list(
             return Ok(Page { next: found.last().map(|message| message.id), messages: found });
         }
         start = end;
+        let affordable = affordable(rows, window_began.elapsed(), BUDGET.saturating_sub(began.elapsed()));
         rows = (rows * WINDOW_GROWTH).min(WINDOW_ROWS_MAX);
+        // The first time a statement is used it is prepared: that says nothing about rows.
+        if number > 0 {
+            if affordable == 0 {
+                break;
+            }
+            rows = rows.min(affordable);
+        }
     }
     Ok(Page { messages: found, next: Some(start) })
+}
+
+/// How many rows can be looked at in the time that is left, if so many took so long.
+fn affordable(rows: i64, took: Duration, left: Duration) -> i64 {
+    let rows = rows as f64 * left.as_secs_f64() / took.as_secs_f64().max(1e-6);
+    rows.min(WINDOW_ROWS_MAX as f64) as i64
 }
 
 async fn source(client: &Client, filter: &Filter) -> Result<Source, Error> {
@@ -239,4 +260,17 @@ async fn look_through(
     let matching = rows.iter().filter(|row| row.get::<_, Option<Uuid>>("id").is_some());
     let found: Vec<Message> = matching.map(messages::from_row).collect::<Result<_, _>>()?;
     Ok((found, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_no_larger_than_the_time_that_is_left() {
+        let ms = Duration::from_millis;
+        assert_eq!(affordable(400, ms(10), ms(50)), 2_000);
+        assert_eq!(affordable(400, ms(10), Duration::ZERO), 0);
+        assert_eq!(affordable(50, Duration::ZERO, ms(60)), WINDOW_ROWS_MAX);
+    }
 }
