@@ -13,6 +13,7 @@ pub mod provider_health;
 pub mod reason;
 pub mod receipt_deadline;
 pub mod route;
+pub mod segments;
 pub mod transition;
 
 pub use backoff::RetryPolicy;
