@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context;
 use bytes::Bytes;
 use chaos::latency::Latencies;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -36,10 +37,18 @@ impl Connection {
     /// # Errors
     /// When no whole answer comes.
     pub async fn call(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
-        self.0.ready().await?;
-        let answer = self.0.send_request(request).await?;
+        let answer = self.answer(request).await?;
         let status = answer.status();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+
+    /// An answer whose body is still to come.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn answer(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<Response<Incoming>> {
+        self.0.ready().await?;
+        Ok(self.0.send_request(request).await?)
     }
 }
 

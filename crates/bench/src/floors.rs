@@ -93,6 +93,18 @@ pub const FLOORS: &[Floor] = &[
         1.25,
         1.1,
     ),
+    at_most(
+        "console, slowest page over 10⁶ stored, p95 ms",
+        Of::Figure("console, slowest page p95 ms"),
+        100.0,
+        50.0,
+    ),
+    at_least(
+        "accept with an inbox open ÷ without, 1,000 inbound/s",
+        Of::Ratio("accept beside inbound, inbox open/s", "accept beside inbound/s"),
+        0.95,
+        0.98,
+    ),
     at_most("WAL per message, whole life, kB", Of::Figure("WAL per message, whole life, bytes"), 4.5, 3.0),
     at_most("app-apiserver, highest resident MB", Of::Figure("app-apiserver loaded MB"), 64.0, 32.0),
     at_most("app-processor, highest resident MB", Of::Figure("app-processor loaded MB"), 64.0, 32.0),

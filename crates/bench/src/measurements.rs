@@ -7,6 +7,7 @@ mod bare_server;
 mod batched_inserts;
 mod claim_backlog;
 mod claim_processed;
+mod console;
 mod end_to_end;
 mod idle_latency;
 mod inbound;
@@ -77,6 +78,12 @@ pub const MEASUREMENTS: &[Measurement] = &[
         "claim-processed",
         claim_processed,
         "ours: a claim after many, and under an old snapshot"
+    ),
+    measurement!(
+        Once,
+        "console",
+        console,
+        "ours: the console's pages over a million messages, and what an open one costs"
     ),
     measurement!(Once, "stored", stored, "ours: accept and lists over many stored messages and few"),
 ];
