@@ -155,9 +155,9 @@ pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
     Ok(())
 }
 
-const COLUMNS: &str = "id, medium, participants, created_at, last_message_at";
+const COLUMNS: &str = "bucket, id, medium, participants, created_at, last_message_at";
 
-fn from_row(row: &tokio_postgres::Row) -> Conversation {
+pub(crate) fn from_row(row: &tokio_postgres::Row) -> Conversation {
     Conversation {
         id: row.get("id"),
         medium: row.get("medium"),

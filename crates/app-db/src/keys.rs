@@ -71,7 +71,7 @@ pub async fn create(
     ids: &IdGenerator,
     now: Timestamp,
     name: &str,
-    random: &mut dyn FnMut() -> u8,
+    random: &mut (dyn FnMut() -> u8 + Send),
 ) -> Result<(String, ApiKey), Error> {
     let key = generate(random);
     let key_hash: [u8; 32] = Sha256::digest(&key).into();

@@ -2,6 +2,7 @@
 //! transaction. Must not know of HTTP, of providers, or of policies: what a step does is decided in `model`.
 
 pub mod accept;
+pub mod activity;
 pub mod cancel;
 pub mod claim;
 pub mod conversations;
@@ -11,6 +12,7 @@ pub mod floors;
 pub mod gauges;
 mod group;
 pub mod housekeeping;
+pub mod inbox;
 pub mod keys;
 pub mod media;
 pub mod messages;

@@ -211,6 +211,26 @@ pub async fn find(client: &crate::Client, id: Uuid) -> Result<Option<Message>, E
     client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await?.as_ref().map(from_row).transpose()
 }
 
+/// The messages that a provider's id may mean: `key_hashes` are of [`crate::receive::key_hash`]. Only kinds whose receipts
+/// cannot carry our id have theirs kept for what was sent.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn of_provider(client: &crate::Client, key_hashes: &[[u8; 32]]) -> Result<Vec<Uuid>, Error> {
+    let hashes: Vec<&[u8]> = key_hashes.iter().map(<[u8; 32]>::as_slice).collect();
+    let buckets: Vec<i16> = key_hashes.iter().map(|hash| Bucket::of_hash(hash).as_i16()).collect();
+    let statement = client
+        .prepare_cached(
+            "select r.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.hash
+             union
+             select i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.hash",
+        )
+        .await?;
+    Ok(client.query(&statement, &[&buckets, &hashes]).await?.iter().map(|row| row.get(0)).collect())
+}
+
 /// Several messages, in no order.
 pub(crate) async fn find_all(client: &crate::Client, ids: &[Uuid]) -> Result<Vec<Message>, Error> {
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::messages::list::{Order, Source};
-use crate::{Client, claim, conversations, floors, messages, receipt_deadlines, settle, threads};
+use crate::{Client, claim, conversations, floors, inbox, messages, receipt_deadlines, settle, threads};
 
 /// A million messages in 50,000 conversations, a fifth of them still in the outbox, over two weeks.
 const LOAD: &str = "
@@ -110,6 +110,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         ("problems", window(Source::Problems), window_arguments("null")),
         ("outbox", window(Source::Outbox), window_arguments("null")),
         ("conversations", conversations::list_sql(), format!("now(), '{id}', 50")),
+        ("inbox", inbox::list_sql(), format!("now(), '{id}', 50")),
         ("receipts", receipt_deadlines::NEXT.to_owned(), format!("'{}', '{id}', 2000", uuid::Uuid::nil())),
         ("receipts_again", receipt_deadlines::AGAIN.to_owned(), "2000".to_owned()),
     ];
