@@ -6,7 +6,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test bench guard chaos lint clean
+.PHONY: help setup run test e2e bench guard chaos lint clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ run: setup ## Build, and start everything in the foreground, with simulated prov
 test: setup ## Run every test against a real PostgreSQL (one of its own, or DATABASE_URL's)
 	$(CARGO) build --locked --workspace --bins
 	$(TARGET_DIR)/debug/test-database $(CARGO) test --locked --workspace
+
+e2e: setup ## The console in a headless Chromium; screenshots are in target/e2e
+	@scripts/setup-browser
+	$(CARGO) build --locked -p app
+	@cd e2e && npm ci --silent --no-audit --no-fund && npm test
 
 bench: setup ## Measure ours, limits and peers in turns; ARGS="--quick" for a short look, "--help" for more
 	@$(CARGO) build --locked --release --workspace --bins

@@ -1,0 +1,274 @@
+// The console as its users meet it: the real binary, the simulator, a real browser.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { App, Browser, artefacts, until } from "../stage.js";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let app;
+let browser;
+
+before(async () => {
+  [app, browser] = await Promise.all([App.start(), Browser.start()]);
+});
+
+after(async () => {
+  await browser?.stop();
+  await app?.stop();
+});
+
+const violations = async (page) => {
+  // Added by the debugger, past the policy that holds for pages.
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run());
+  return found.violations.map((it) => `${it.id}: ${it.nodes.map((node) => node.html).join(" | ")}`);
+};
+
+const connected = (page, ids) =>
+  until("every region is connected", () =>
+    page.evaluate((all) => all.every((id) => document.getElementById(id)?.hasAttribute("data-htmx-powered")), ids));
+
+test("the first page weighs at most 60 kB, compressed", async () => {
+  const page = await browser.page(app);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Network.enable");
+  let bytes = 0;
+  session.on("Network.loadingFinished", (event) => { bytes += event.encodedDataLength; });
+  await page.goto(app.url, { waitUntil: "load" });
+  console.log(`first page: ${bytes} bytes`);
+  assert.ok(bytes > 1_000 && bytes <= 60_000, `${bytes} bytes`);
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("a reply makes its round trip, live", async () => {
+  const page = await browser.page(app);
+  await page.goto(app.url);
+  const sent = await app.sms("Hello from the API");
+  const entry = page.locator(`#c-${sent.conversation_id}`);
+  await entry.waitFor();
+  await entry.locator("a").click();
+  await page.locator(`#m-${sent.id} .chip`, { hasText: "delivered" }).waitFor();
+  await page.locator("#thread li.inbound").first().waitFor();
+  await page.fill("#reply", "Thank you € so much");
+  await page.locator("#segments", { hasText: "1 segment · 20 of 160 · GSM-7" }).waitFor();
+  await page.click("#composer button[type=submit]");
+  const own = page.locator("#thread li.outbound", { hasText: "Thank you € so much" });
+  await own.waitFor();
+  await own.locator(".chip", { hasText: "delivered" }).waitFor();
+  await until("the simulated recipient answers", async () => (await page.locator("#thread li.inbound").count()) === 2);
+  assert.equal(await page.inputValue("#reply"), "");
+  const list = await app.get(`/api/conversations/${sent.conversation_id}/messages`);
+  assert.equal(list.messages.length, 4);
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("a reply by keyboard alone", async () => {
+  const sent = await app.sms("For the keyboard", { to: "+12025550155" });
+  const page = await browser.page(app);
+  await page.goto(app.url);
+  await page.locator(`#c-${sent.conversation_id}`).waitFor();
+  await page.keyboard.press("j");
+  await until("the first entry has the focus", () =>
+    page.evaluate((id) => document.activeElement?.closest("li")?.id === `c-${id}`, sent.conversation_id));
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`**/conversations/${sent.conversation_id}`);
+  await page.keyboard.press("r");
+  await page.keyboard.type("Typed only");
+  await page.keyboard.press("Control+Enter");
+  await page.locator("#thread li.outbound", { hasText: "Typed only" }).waitFor();
+  await until("the field has the focus again", () => page.evaluate(() => document.activeElement?.id === "reply"));
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("m");
+  await page.waitForURL("**/messages");
+  await page.keyboard.press("/");
+  await page.keyboard.type(sent.id);
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`**/messages/${sent.id}`);
+  await page.keyboard.press("?");
+  await page.locator("#shortcuts[open]").waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("unread conversations are marked until they are read", async () => {
+  const { id } = await app.received("Anybody there?", "unread-1", { from: "+12025550133" });
+  const { conversation_id } = await app.get(`/api/messages/${id}`);
+  const page = await browser.page(app);
+  await page.goto(app.url);
+  const entry = page.locator(`#c-${conversation_id}`);
+  await entry.locator(".badge", { hasText: "1" }).waitFor();
+  await entry.locator("a").click();
+  await page.waitForURL("**/conversations/**");
+  await page.goto(app.url);
+  await entry.waitFor();
+  assert.equal(await entry.locator(".badge").count(), 0);
+  await app.received("Hello?", "unread-2", { from: "+12025550133" });
+  await entry.locator(".badge", { hasText: "1" }).waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("a filtered set is retried with progress", async () => {
+  await app.fault({ match: { to_prefix: "+1202555016" }, fault: { type: "status", status: 400, code: 21610 } });
+  const sent = [];
+  for (let number = 0; number < 30; number++) {
+    sent.push(await app.sms(`No ${number}`, { to: `+1202555016${number % 10}` }));
+  }
+  await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.status === "failed")));
+  await app.noFaults();
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/messages`);
+  await page.selectOption("#f-status", "failed");
+  await page.click(".filters button[type=submit]");
+  await page.waitForURL(/status=failed/);
+  assert.equal(await page.locator("tbody tr").count(), 30);
+  await page.click("text=Retry…");
+  await page.locator("main", { hasText: "30 of them can be" }).waitFor();
+  await page.click("main form button[type=submit]");
+  await page.locator("#counts", { hasText: "30 tried again of 30 looked at" }).waitFor();
+  await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.delivery === "delivered")));
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("why a message has not gone is one sentence, and its provider can be paused and resumed there", async () => {
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/providers`);
+  await page.fill("#note-sim-twilio", "looking into it");
+  // An update must not take away what is typed.
+  await until("the region was updated", async () => {
+    await app.sms("Tick", { to: "+12025550144" });
+    return (await page.inputValue("#note-sim-twilio")) === "looking into it";
+  });
+  await page.click("#p-sim-twilio button");
+  await page.locator("#p-sim-twilio", { hasText: "paused by an operator" }).waitFor();
+  await page.locator("#p-sim-twilio", { hasText: "looking into it" }).waitFor();
+  await until("processors know of it", async () => {
+    const { id } = await app.sms("Waits", { to: "+12025550145" });
+    await page.goto(`${app.url}/messages/${id}`);
+    return (await page.locator(".answer").textContent()).includes("paused");
+  });
+  const shown = page.url().split("/").pop();
+  await page.goto(`${app.url}/providers`);
+  await page.click("#p-sim-twilio button");
+  await app.settled(shown, (message) => message.delivery === "delivered");
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("an outage is seen within two seconds of the breaker's opening", async () => {
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/simulator`);
+  await page.click("button:has-text('Outage of 30 s')");
+  await page.locator("main", { hasText: "outage, met 0 calls" }).waitFor();
+  await page.goto(`${app.url}/providers`);
+  await connected(page, ["providers"]);
+  const sent = [];
+  for (let number = 0; number < 20; number++) sent.push(await app.sms("Out", { to: "+12025550146" }));
+  const began = Date.now();
+  await page.locator("#p-sim-twilio h2", { hasText: "down" }).waitFor();
+  const seen = Date.now() - began;
+  console.log(`outage seen after ${seen} ms`);
+  assert.ok(seen < 2_000, `${seen} ms`);
+  await page.goto(`${app.url}/simulator`);
+  await page.click("button:has-text('End all')");
+  await page.locator("main", { hasText: "None." }).waitFor();
+  await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.status === "ok")));
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("a webhook in quarantine is shown and can be forgotten", async () => {
+  const answer = await fetch(`${app.url}/api/webhooks/sim-twilio`, { method: "POST", body: "From=nobody" });
+  assert.equal(answer.status, 403);
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/quarantine`);
+  await page.locator("tbody a").first().click();
+  await page.locator("pre", { hasText: "From=nobody" }).waitFor();
+  await page.click("button:has-text('Take it in')");
+  await page.locator("[role=alert]", { hasText: "It still is not verified" }).waitFor();
+  await page.click("button:has-text('Forget it')");
+  await page.waitForURL("**/quarantine");
+  await page.locator("main", { hasText: "Nothing is kept." }).waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("search finds ids, numbers, words and filters", async () => {
+  const sent = await app.sms("Find me", { to: "+12025550147" });
+  const page = await browser.page(app);
+  const search = async (text) => {
+    await page.goto(app.url);
+    await page.keyboard.press("/");
+    await page.keyboard.type(text);
+    await page.keyboard.press("Enter");
+  };
+  for (const [text, url] of [
+    [sent.id, `/messages/${sent.id}`],
+    [sent.conversation_id, `/conversations/${sent.conversation_id}`],
+    ["+1 (202) 555-0147", `/conversations/${sent.conversation_id}`],
+    ["status:failed", "/messages?status=failed"],
+    ["failed", "/messages?status=failed"],
+  ]) {
+    await search(text);
+    await page.waitForURL(app.url + url);
+  }
+  await search("nothing like this");
+  await page.locator("main", { hasText: "Nothing is found" }).waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("every page passes axe in both colour schemes, without a complaint", async () => {
+  const failed = await app.sms("Refused", { to: "+15005550001" });
+  await app.settled(failed.id, (message) => message.status === "failed");
+  await fetch(`${app.url}/api/webhooks/sim-twilio`, { method: "POST", body: "x=y" });
+  const mail = await app.call("POST", "/api/webhooks/email", {
+    from: "ann@example.net", to: "app@example.com", subject: "Order", messaging_provider_id: "mail-1",
+    body: "<html><body><h1>Order</h1><p>Hello <b>you</b></p><img src='https://tracker.example/1.gif'></body></html>",
+  });
+  const kept = await fetch(`${app.url}/quarantine`).then((it) => it.text());
+  const pages = {
+    inbox: "/",
+    conversation: `/conversations/${failed.conversation_id}`,
+    messages: "/messages",
+    nothing: "/messages?to=%2B12025559999",
+    wrong: "/messages?to=x",
+    failed: `/messages/${failed.id}`,
+    email: `/messages/${mail.id}`,
+    bulk: "/bulk?action=retry&status=failed",
+    outbox: "/outbox",
+    providers: "/providers",
+    quarantine: "/quarantine",
+    webhook: kept.match(/\/quarantine\/[0-9a-f-]{36}/)[0],
+    keys: "/keys",
+    simulator: "/simulator",
+    search: "/search?q=nothing",
+    missing: "/messages/00000000-0000-7000-8000-000000000000",
+  };
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await browser.page(app, { colorScheme });
+    for (const [name, at] of Object.entries(pages)) {
+      await page.goto(app.url + at);
+      await page.screenshot({ path: path.join(artefacts, `${name}-${colorScheme}.png`) });
+      assert.deepEqual(await violations(page), [], `${name}, ${colorScheme}`);
+      const complaints = page.complaints.filter((it) => !(name === "missing" && it.includes("404")));
+      assert.deepEqual(complaints, [], `${name}, ${colorScheme}`);
+      page.complaints.length = 0;
+    }
+    await page.context().close();
+  }
+  const narrow = await browser.page(app, { viewport: { width: 400, height: 800 } });
+  for (const at of ["inbox", "conversation", "messages", "outbox"]) {
+    await narrow.goto(app.url + pages[at]);
+    await narrow.screenshot({ path: path.join(artefacts, `${at}-narrow.png`) });
+    const overflow = await narrow.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert.ok(overflow <= 0, `${at} is ${overflow} px too wide`);
+  }
+  await narrow.context().close();
+});
