@@ -44,7 +44,28 @@ impl Caller {
     }
 }
 
-type Hashes = HashMap<[u8; 32], Uuid>;
+/// Keys by their hash.
+pub(crate) type Hashes = HashMap<[u8; 32], Uuid>;
+
+/// Whether keys are asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    /// There are none, and only this machine can call.
+    Open,
+    Keyed(Arc<Hashes>),
+}
+
+/// The valid key that this is, and its hash.
+///
+/// # Errors
+/// 401 if it is none.
+pub(crate) fn find(valid: &Hashes, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
+    let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
+    match valid.get(&hash) {
+        Some(id) => Ok((*id, hash)),
+        None => Err(Problem::unauthorized("the API key is unknown or revoked")),
+    }
+}
 
 /// The valid keys, once they have been read.
 #[derive(Debug)]
@@ -80,29 +101,40 @@ impl ApiKeys {
         }
     }
 
+    /// Whether keys are asked for.
+    ///
+    /// # Errors
+    /// 503 while the keys are not known.
+    pub(crate) fn access(&self) -> Result<Access, Problem> {
+        let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match valid {
+            None => Err(Problem::unavailable("the server is starting and waits for its database")),
+            Some(valid) if valid.is_empty() && self.on_loopback => Ok(Access::Open),
+            Some(valid) => Ok(Access::Keyed(valid)),
+        }
+    }
+
+    /// By which names a server that is open may be called.
+    pub(crate) fn hosts(&self) -> &NamedHosts {
+        &self.hosts
+    }
+
     /// Who a request comes from.
     ///
     /// # Errors
     /// 401 without a valid key; 403 where a server that is open is called by another name, or by a web page of
     /// another site; 503 while the keys are not known.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(valid) = valid else {
-            return Err(Problem::unavailable("the server is starting and waits for its database"));
-        };
-        if valid.is_empty() && self.on_loopback {
+        let Access::Keyed(valid) = self.access()? else {
             // Browsers send other sites' requests to this machine too.
             self.hosts.check(headers)?;
             return Ok(Caller::Anyone);
-        }
+        };
         let Some(key) = bearer(headers) else {
             return Err(Problem::unauthorized("an API key is needed: send Authorization: Bearer app_..."));
         };
-        let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
-        match valid.get(&hash) {
-            Some(id) => Ok(Caller::Key(*id)),
-            None => Err(Problem::unauthorized("the API key is unknown or revoked")),
-        }
+        let (id, _) = find(&valid, key)?;
+        Ok(Caller::Key(id))
     }
 
     /// Whether to show metrics.

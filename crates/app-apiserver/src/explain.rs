@@ -21,6 +21,8 @@ use self::attempts::{AttemptJson, ReceiptJson};
 use self::candidates::{Candidate, CandidateJson};
 use crate::times;
 
+pub(crate) use self::words::meaning;
+
 /// All that an explanation is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {

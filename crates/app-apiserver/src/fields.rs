@@ -78,6 +78,16 @@ impl Fields {
         self.errors.len()
     }
 
+    /// What it says, without taking it.
+    pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
+        self.left.get(name)
+    }
+
+    /// As if it had not been there.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.left.remove(name);
+    }
+
     /// Nothing where it is absent or null.
     fn take(&mut self, name: &str) -> Option<Value> {
         self.left.remove(name).filter(|value| !value.is_null())

@@ -4,12 +4,12 @@
 mod after_commit;
 mod authentication;
 mod body;
+mod console;
 mod content;
 mod conversations;
 mod cursor;
 mod explain;
 mod fields;
-mod front_page;
 mod group_commit;
 mod health;
 mod idempotency;

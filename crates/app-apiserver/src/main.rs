@@ -53,6 +53,7 @@ async fn run() -> anyhow::Result<()> {
         metrics: Metrics::default(),
         clock: Clock::System,
         wake: Arc::new(Notify::new()),
+        simulator_url: None,
     };
     Ok(app_apiserver::run(parts, listener, shutdown).await?)
 }

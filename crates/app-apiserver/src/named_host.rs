@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::problem::Problem;
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names that are ours besides those of this machine.
 #[derive(Debug, Default)]
@@ -29,19 +29,26 @@ impl NamedHosts {
     /// 403 `forbidden_host` where the request calls the server by another name, or by none; 403 `cross_site` where
     /// a web page of another name sends it.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let mut hosts = headers.get_all(HOST).iter();
-        let named = hosts.next().and_then(|host| host.to_str().ok()).is_some_and(|host| self.is_ours(host));
-        if !named || hosts.next().is_some() {
-            let detail = "a server without API keys is called by localhost, a loopback address or the host of \
-                          APP_PUBLIC_URL only; make a key with `app keys create NAME`, or call it by one of these";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail));
-        }
+        self.check_host(headers)?;
         let from_elsewhere = headers.get(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site")
             || !headers.get_all(ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(|o| self.is_origin(o)));
         if from_elsewhere {
             let detail = "web pages of other sites may not call a server without API keys; make a key with \
                           `app keys create NAME`";
             return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail));
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// 403 `forbidden_host` where the request calls the server by another name, or by none.
+    pub(crate) fn check_host(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let mut hosts = headers.get_all(HOST).iter();
+        let named = hosts.next().and_then(|host| host.to_str().ok()).is_some_and(|host| self.is_ours(host));
+        if !named || hosts.next().is_some() {
+            let detail = "a server without API keys is called by localhost, a loopback address or the host of \
+                          APP_PUBLIC_URL only; make a key with `app keys create NAME`, or call it by one of these";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", detail));
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ use crate::problem::{self, Cause, Problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_CHARS_MAX: usize = 64;
+/// The console's own pages.
+const HTML: &str = "text/html; charset=utf-8";
 
 /// Around every route of a router. (`axum::middleware::from_fn` would copy and box the route for each request.)
 pub(crate) fn observed(app: &App, routes: Router<App>) -> Router<App> {
@@ -157,7 +159,8 @@ fn as_problem(response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_ours = content_type.is_some_and(|text| text == problem::MEDIA_TYPE || text == "application/json");
+    let is_ours = content_type
+        .is_some_and(|text| text == problem::MEDIA_TYPE || text == "application/json" || text == HTML);
     if !is_error || is_ours {
         return response;
     }

@@ -52,7 +52,6 @@ const DOCUMENT_PATH: &str = "/openapi.json";
         crate::receive_webhook::receive_webhook,
         crate::receive_webhook::receive_webhook_by_get,
         crate::show_metrics::show_metrics,
-        crate::front_page::front_page,
         crate::health::healthz,
         crate::health::readyz,
         show_document,

@@ -6,6 +6,7 @@ pub(crate) mod generic;
 mod keep;
 pub(crate) mod receive_email;
 pub(crate) mod receive_sms;
+pub(crate) mod replay;
 pub(crate) mod store;
 mod understand;
 
@@ -15,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use providers::{Webhook, WebhookError};
+use service::ProviderConfig;
 use service::metrics::ProviderResult;
 use url::Url;
 
@@ -66,16 +68,7 @@ pub(crate) async fn receive_webhook(
         body: body.bytes,
         share: body.share,
     };
-    let reader = Reader {
-        documents: &app.documents,
-        budget: &app.webhook_bodies,
-        adapter: &provider.adapter,
-        base_url: &provider.base_url,
-        public_url: &app.config.public_url,
-        private_bytes_max: app.config.server.webhook_bytes_max,
-        now: app.clock.now(),
-    };
-    let (arrived, understood) = understand(&reader, arrived).await?;
+    let (arrived, understood) = read(&app, provider, arrived).await?;
     match understood {
         Ok(webhook) => store(&app, &arrived, &provider.base_url, webhook).await,
         Err(WebhookError::Unverified(why)) => {
@@ -99,6 +92,23 @@ pub(crate) async fn receive_webhook(
             ))
         }
     }
+}
+
+async fn read(
+    app: &App,
+    provider: &ProviderConfig,
+    arrived: Arrived,
+) -> Result<(Arrived, Result<Webhook, WebhookError>), Problem> {
+    let reader = Reader {
+        documents: &app.documents,
+        budget: &app.webhook_bodies,
+        adapter: &provider.adapter,
+        base_url: &provider.base_url,
+        public_url: &app.config.public_url,
+        private_bytes_max: app.config.server.webhook_bytes_max,
+        now: app.clock.now(),
+    };
+    understand(&reader, arrived).await
 }
 
 /// Receive a provider's webhook by GET

@@ -1,4 +1,4 @@
-//! Every route, a line each.
+//! Every route, a line each; the console's are in [`console`].
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -6,11 +6,11 @@ use axum::routing::{get, post};
 
 use crate::App;
 use crate::authentication::with_key;
+use crate::console;
 use crate::conversations::list_conversation_messages::list_conversation_messages;
 use crate::conversations::list_conversations::list_conversations;
 use crate::conversations::reply::reply;
 use crate::conversations::show_conversation::show_conversation;
-use crate::front_page::front_page;
 use crate::health::{healthz, readyz};
 use crate::messages::cancel_message::cancel_message;
 use crate::messages::explain_message::explain_message;
@@ -50,7 +50,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/webhooks/{provider_id}", post(receive_webhook).get(receive_webhook_by_get))
         .route("/metrics", get(show_metrics));
     let open = Router::new()
-        .route("/", get(front_page))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(show_document));
@@ -58,6 +57,7 @@ pub(crate) fn router(app: App) -> Router {
         .merge(with_key(&app, for_callers))
         .merge(with_their_own)
         .merge(open)
+        .merge(console::routes(&app))
         .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)))
         .fallback(async || not_found());
     observed(&app, all).with_state(app)

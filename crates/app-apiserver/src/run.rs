@@ -43,6 +43,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Notified when something is due, for a processor in the same process. Others are notified by the database.
     pub wake: Arc<Notify>,
+    /// Where the simulator's control API is, in a demonstration: the console gives it a page.
+    pub simulator_url: Option<String>,
 }
 
 /// Why a server could not start.
@@ -112,7 +114,7 @@ fn start(
     writers: &TaskTracker,
     shutdown: CancellationToken,
 ) -> Result<App, RunError> {
-    let Parts { config, pool, metrics, clock, wake } = parts.clone();
+    let Parts { config, pool, metrics, clock, wake, simulator_url } = parts.clone();
     let ids = IdGenerator::from_entropy().map_err(|error| RunError::Entropy(error.to_string()))?;
     let ids = Arc::new(ids);
     let after_commit = Arc::new(AfterCommit::new(wake));
@@ -159,6 +161,7 @@ fn start(
         kept: std::sync::atomic::AtomicUsize::new(0),
         no_route_warning: crate::rarely::Rarely::default(),
         documents: crate::receive_webhook::documents::Documents::default(),
+        console: crate::console::Console::new(simulator_url),
     }))
 }
 

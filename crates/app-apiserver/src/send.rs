@@ -59,6 +59,12 @@ impl Sending {
         Ok(Self { fields, now: app.clock.now(), caller, keyed, share: body.share })
     }
 
+    /// A request from a page of ours: `key` makes sending the page's form twice one message.
+    pub(crate) fn of_form(app: &App, caller: Caller, fields: Fields, key: String, path: String) -> Self {
+        let keyed = (!key.is_empty()).then_some(Keyed { key, path });
+        Self { fields, now: app.clock.now(), caller, keyed, share: Share::default() }
+    }
+
     /// Of the memory for bodies: the message takes it along.
     pub(crate) fn share(&self) -> Share {
         self.share.clone()

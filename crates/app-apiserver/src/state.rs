@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
 use crate::body::Budget;
+use crate::console::Console;
 use crate::group_commit::Queue;
 use crate::health::LastCheck;
 use crate::problem::Problem;
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub kept: std::sync::atomic::AtomicUsize,
     pub no_route_warning: Rarely,
     pub documents: Documents,
+    pub console: Console,
 }
 
 impl Deref for App {

@@ -10,6 +10,8 @@ mod bad_input;
 mod concurrency;
 #[path = "api/connections.rs"]
 mod connections;
+#[path = "api/console.rs"]
+mod console;
 #[path = "api/conversations.rs"]
 mod conversations;
 #[path = "api/explain.rs"]

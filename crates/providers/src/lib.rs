@@ -47,6 +47,7 @@ mod vonage;
 mod whatsapp;
 
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
+pub use email::html::{is_html, to_text as html_to_text};
 pub use email::message_id_of;
 pub use email::received::message_id_in;
 pub use error_codes::{Class, UnknownClass};

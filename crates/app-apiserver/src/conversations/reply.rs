@@ -66,10 +66,15 @@ pub(crate) async fn reply(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut sending = Sending::read(&app, caller, request).await?;
+    let sending = Sending::read(&app, caller, request).await?;
+    accept_reply(&app, &id, sending).await
+}
+
+/// Whoever asks for it.
+pub(crate) async fn accept_reply(app: &App, id: &str, mut sending: Sending) -> Result<Response, Problem> {
     let newest = {
         let database = app.database().await?;
-        let conversation = super::find(&database, &id).await?;
+        let conversation = super::find(&database, id).await?;
         reply_ends(&database, conversation.id).await?
     };
     let Some(newest) = newest else {
@@ -82,14 +87,14 @@ pub(crate) async fn reply(
     // The request as it came: a repetition of it must not be another one because the conversation went on.
     let idempotency = sending.idempotency(|| content.meaning(None, None));
     let share = sending.share();
-    if let Some(before) = sending.check(&app, &content, idempotency.as_ref()).await? {
+    if let Some(before) = sending.check(app, &content, idempotency.as_ref()).await? {
         return send::answer(before);
     }
     if content.channel == Channel::Email && content.subject.is_none() {
         content.subject = newest.subject.as_deref().map(reply_subject);
     }
     let ends = Ends { from: newest.source, to: newest.target };
-    send::accept(&app, medium, ends, content, idempotency, share).await
+    send::accept(app, medium, ends, content, idempotency, share).await
 }
 
 /// RFC 5322 section 3.6.5.

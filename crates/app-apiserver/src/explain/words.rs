@@ -26,7 +26,7 @@ pub(super) fn span(duration: Duration) -> String {
 }
 
 /// What a stable code means, without the full stop; the code itself where it is none of ours.
-pub(super) fn meaning(code: &str) -> &str {
+pub(crate) fn meaning(code: &str) -> &str {
     code.parse::<Reason>().map_or(code, |reason| reason.meaning().trim_end_matches('.'))
 }
 

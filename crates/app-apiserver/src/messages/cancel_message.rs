@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use model::{Bucket, Status};
+use model::{Bucket, Message, Status};
 use service::metrics::ChannelStatusCode;
 
 use crate::App;
 use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
+use crate::state::Turn;
 
 /// Cancel a message
 ///
@@ -37,8 +38,17 @@ pub(crate) async fn cancel_message(
     fields.finish()?;
     let database = app.database().await?;
     let message = super::find(&database, &id).await?;
+    cancel(&app, &database, &message).await?;
+    Ok(Json(super::find(&database, &id).await?.into()))
+}
+
+/// Whoever asks for it.
+///
+/// # Errors
+/// 409 `not_cancelable`.
+pub(crate) async fn cancel(app: &App, database: &Turn<'_>, message: &Message) -> Result<(), Problem> {
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
-    if !app_db::cancel::cancel(&database, message.id, event_id).await? {
+    if !app_db::cancel::cancel(database, message.id, event_id).await? {
         let detail = match message.status {
             Status::Outbox | Status::Retry => "the message is being sent right now",
             Status::Ok => "the message has been sent or received",
@@ -48,5 +58,5 @@ pub(crate) async fn cancel_message(
     }
     let labels = ChannelStatusCode::new(message.channel.as_str(), "failed", "canceled");
     app.metrics.messages_settled.get_or_create(&labels).inc();
-    Ok(Json(super::find(&database, &id).await?.into()))
+    Ok(())
 }

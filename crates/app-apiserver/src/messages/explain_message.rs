@@ -1,6 +1,6 @@
 //! `GET /api/messages/{id}/explain`
 
-use app_db::messages::facts;
+use app_db::messages::facts::{self, Facts};
 use app_db::{provider_pauses, provider_states};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -29,13 +29,20 @@ pub(crate) async fn explain_message(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<ExplanationJson>, Problem> {
+    let (_, explanation) = explained(&app, &id).await?;
+    Ok(Json(explanation))
+}
+
+/// The message of that id with all that is stored about it, and the explanation.
+pub(crate) async fn explained(app: &App, id: &str) -> Result<(Facts, ExplanationJson), Problem> {
     let mut database = app.database().await?;
-    let facts = match super::parse_id(&id) {
+    let facts = match super::parse_id(id) {
         Some(id) => facts::find(&mut database, id).await?,
         None => None,
     };
     let facts = facts.ok_or_else(super::not_found)?;
     let states = provider_states::all(&database).await?;
     let pauses = provider_pauses::all(&database).await?;
-    Ok(Json(explain(Known { config: &app.config, facts: &facts, states: &states, pauses: &pauses })))
+    let explanation = explain(Known { config: &app.config, facts: &facts, states: &states, pauses: &pauses });
+    Ok((facts, explanation))
 }

@@ -106,7 +106,7 @@ pub(crate) fn read_order(query: &mut Fields, default: Order) -> Order {
     }
 }
 
-fn read_filter(query: &mut Fields, addressing: &Addressing) -> Filter {
+pub(crate) fn read_filter(query: &mut Fields, addressing: &Addressing) -> Filter {
     let conversation_id = query.text("conversation_id", Text::Line, 64).and_then(|text| {
         let id = uuid::Uuid::try_parse(&text).ok();
         if id.is_none() {

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use http::StatusCode;
-use model::{Bucket, Direction, Facts};
+use model::{Bucket, Direction, Facts, Message};
 
 use crate::App;
 use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
+use crate::state::Turn;
 
 /// Try a message again
 ///
@@ -38,6 +39,15 @@ pub(crate) async fn retry_message(
     fields.finish()?;
     let mut database = app.database().await?;
     let message = super::find(&database, &id).await?;
+    retry(&app, &mut database, &message).await?;
+    Ok((StatusCode::ACCEPTED, Json(super::find(&database, &id).await?.into())))
+}
+
+/// Whoever asks for it.
+///
+/// # Errors
+/// 409 `not_retryable` or `expired`.
+pub(crate) async fn retry(app: &App, database: &mut Turn<'_>, message: &Message) -> Result<(), Problem> {
     let not_retryable = |detail: &str| Err(Problem::conflict("not_retryable", detail));
     if message.direction == Direction::Inbound {
         return not_retryable("the message was received, not sent");
@@ -55,9 +65,9 @@ pub(crate) async fn retry_message(
     });
     let route = route.map_or("", |route| route.name.as_str());
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
-    if !app_db::requeue::requeue(&mut database, message.id, route, event_id).await? {
+    if !app_db::requeue::requeue(database, message.id, route, event_id).await? {
         return not_retryable("only messages that failed or are held can be tried again");
     }
     app.after_commit.wake();
-    Ok((StatusCode::ACCEPTED, Json(super::find(&database, &id).await?.into())))
+    Ok(())
 }

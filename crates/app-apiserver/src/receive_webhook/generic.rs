@@ -2,6 +2,7 @@
 //! <provider>_id}`. Unknown fields are ignored; a missing id or end is not.
 
 use app_db::quarantine::Reason;
+use app_db::receive::Inbound;
 use axum::extract::Request;
 use http::StatusCode;
 use model::{Channel, Medium};
@@ -90,19 +91,26 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
         arrived.keep(app, Reason::Unverified, "without the right secret").await?;
         return Err(refused(refusal));
     }
-    let (provider_id, message) = match understand(&arrived, medium) {
-        Ok(understood) => understood,
-        Err(problem) => return Err(kept(app, &arrived, problem).await),
-    };
-    let inbound = match store::normalise(app, &provider_id, message) {
-        Ok(inbound) => inbound,
-        Err((field, error)) => {
-            let mut fields = Fields::default();
-            fields.wrong(field, error.code(), error);
-            let problem = fields.finish().err().unwrap_or_else(Problem::internal);
-            return Err(kept(app, &arrived, problem).await);
-        }
-    };
+    match inbound(app, &arrived, medium) {
+        Ok(inbound) => take(app, &arrived, inbound).await,
+        Err(problem) => Err(kept(app, &arrived, problem).await),
+    }
+}
+
+/// What it says, in the form in which it is stored.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn inbound(app: &App, arrived: &Arrived, medium: Medium) -> Result<Inbound, Problem> {
+    let (provider_id, message) = understand(arrived, medium)?;
+    store::normalise(app, &provider_id, message).map_err(|(field, error)| {
+        let mut fields = Fields::default();
+        fields.wrong(field, error.code(), error);
+        fields.finish().err().unwrap_or_else(Problem::internal)
+    })
+}
+
+pub(super) async fn take(app: &App, arrived: &Arrived, inbound: Inbound) -> Result<ReceivedJson, Problem> {
     let received = app.inbound.commit(inbound, arrived.share.clone()).await?;
     let result = if received.new { "received" } else { "duplicate" };
     app.metrics.webhooks_received.get_or_create(&ProviderResult::new("generic", result)).inc();

@@ -10,7 +10,7 @@ use testkit::HttpClient;
 
 use crate::server::{CONFIG, Server, code, server, server_with, start};
 
-async fn create_key(server: &Server, seed: u8) -> String {
+pub(crate) async fn create_key(server: &Server, seed: u8) -> String {
     let client = server.database.pool.get().await.unwrap();
     let mut state = seed;
     let mut random = || {
@@ -44,7 +44,7 @@ async fn without_keys_the_server_is_open_and_the_first_key_closes_it() {
         let answer = with_key(&server.client, key).get("/api/messages").await.expect(401);
         assert!(answer.json()["detail"].as_str().unwrap().contains(says), "{}", answer.text());
     }
-    for path in ["/healthz", "/readyz", "/openapi.json", "/", "/docs/", "/metrics"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/login", "/docs/", "/metrics"] {
         server.client.get(path).await.expect(200);
     }
     let posts = [

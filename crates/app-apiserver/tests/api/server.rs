@@ -73,7 +73,7 @@ fn parts(pool: Pool, config: &str, clock: Clock) -> Parts {
     let environment = |name: &str| (name == "APP_PUBLIC_URL").then(|| PUBLIC_URL.to_owned());
     let config = Config::parse(config, "app.toml", &environment).unwrap();
     let wake = Arc::new(Notify::new());
-    Parts { config: Arc::new(config), pool, metrics: Metrics::default(), clock, wake }
+    Parts { config: Arc::new(config), pool, metrics: Metrics::default(), clock, wake, simulator_url: None }
 }
 
 /// A server that may not get ready.

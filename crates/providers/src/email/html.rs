@@ -72,13 +72,13 @@ const BLOCKS: &[&str] = &[
 const HIDDEN: &[&str] = &["head", "script", "style", "template", "title"];
 
 /// A body is HTML if it holds a doctype, or a whole tag of a well-known element.
-pub(crate) fn is_html(body: &str) -> bool {
+pub fn is_html(body: &str) -> bool {
     body.trim_start().get(..9).is_some_and(|start| start.eq_ignore_ascii_case("<!doctype"))
         || tags(body).any(|tag| ELEMENTS.contains(&tag.name.as_str()))
 }
 
 /// The text of the HTML, without tags, one line per block.
-pub(crate) fn to_text(html: &str) -> String {
+pub fn to_text(html: &str) -> String {
     let mut text = Text::default();
     let mut from = 0;
     let mut hidden: Option<String> = None;

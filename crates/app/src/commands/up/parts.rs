@@ -137,6 +137,7 @@ impl Running {
             metrics,
             clock: Clock::System,
             wake,
+            simulator_url: simulator_url.clone(),
         };
         let apiserver = Part::start("the API server", |shutdown| async move {
             Ok(app_apiserver::run(parts, listener, shutdown).await?)

@@ -1,0 +1,109 @@
+//! The operator console: pages for people, over the same functions and rules as the API. Everything is rendered here, and
+//! every page can be asked for again at any time: nothing that counts is kept in a browser or in this process. Must not
+//! load anything from elsewhere, and must not show foreign text unescaped.
+
+mod activity;
+mod assets;
+mod bulk;
+mod composer;
+mod email;
+mod form;
+mod inbox;
+mod keys;
+mod layout;
+mod live;
+mod message;
+mod messages;
+mod outbox;
+mod providers;
+mod quarantine;
+mod search;
+mod session;
+mod simulator;
+mod sparkline;
+mod thread;
+mod timeline;
+mod trouble;
+mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+use crate::App;
+
+/// Pages that are kept up to date at once. Each asks the database twice a second at most.
+const LIVE_MAX: usize = 256;
+
+/// What the console keeps between requests.
+pub(crate) struct Console {
+    live: Arc<Semaphore>,
+    activity: activity::Activity,
+    bulk: bulk::Jobs,
+    simulator: Option<simulator::Simulator>,
+}
+
+impl Console {
+    /// `simulator_url`: where the simulator's control API is, in a demonstration.
+    pub(crate) fn new(simulator_url: Option<String>) -> Self {
+        Self {
+            live: Arc::new(Semaphore::new(LIVE_MAX)),
+            activity: activity::Activity::default(),
+            bulk: bulk::Jobs::default(),
+            simulator: simulator_url.map(simulator::Simulator::new),
+        }
+    }
+}
+
+pub(crate) fn routes(app: &App) -> Router<App> {
+    let pages = Router::new()
+        .route("/", get(inbox::show))
+        .route("/live/inbox", get(inbox::live))
+        .route("/conversations/{id}", get(thread::show))
+        .route("/live/conversations/{id}", get(thread::live))
+        .route("/conversations/{id}/reply", post(composer::reply))
+        .route("/segments", post(composer::segments))
+        .route("/messages", get(messages::show))
+        .route("/live/messages", get(messages::live))
+        .route("/messages/{id}", get(message::show))
+        .route("/live/messages/{id}", get(message::live))
+        .route("/messages/{id}/html", get(email::show))
+        .route("/messages/{id}/retry", post(message::retry))
+        .route("/messages/{id}/cancel", post(message::cancel))
+        .route("/media/{id}", get(crate::show_media::show_media))
+        .route("/bulk", get(bulk::confirm).post(bulk::start))
+        .route("/bulk/{id}", get(bulk::show))
+        .route("/live/bulk/{id}", get(bulk::live))
+        .route("/outbox", get(outbox::show))
+        .route("/live/outbox", get(outbox::live))
+        .route("/providers", get(providers::show))
+        .route("/live/providers", get(providers::live))
+        .route("/providers/{id}/pause", post(providers::pause))
+        .route("/providers/{id}/resume", post(providers::resume))
+        .route("/quarantine", get(quarantine::show))
+        .route("/quarantine/{id}", get(quarantine::show_one))
+        .route("/quarantine/{id}/replay", post(quarantine::replay))
+        .route("/quarantine/{id}/forget", post(quarantine::forget))
+        .route("/keys", get(keys::show).post(keys::create))
+        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/simulator", get(simulator::show))
+        .route("/simulator/faults", post(simulator::add_fault))
+        .route("/simulator/faults/clear", post(simulator::clear_faults))
+        .route("/simulator/inbound", post(simulator::write_to_us))
+        .route("/search", get(search::search))
+        .route("/logout", post(session::logout))
+        .route_layer(from_fn_with_state(app.clone(), session::guard));
+    let open = Router::new()
+        .route("/login", get(session::show).post(session::login))
+        .route("/assets/{name}", get(assets::show));
+    Router::new()
+        .merge(pages)
+        .merge(open)
+        .layer(from_fn(layout::contain))
+        // Streams of events are not compressed; nor is what is small.
+        .layer(CompressionLayer::new())
+}

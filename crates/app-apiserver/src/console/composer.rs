@@ -1,0 +1,138 @@
+//! Where a reply is written: sent as the API sends one, on the conversation's channel. A draft stands in the browser, so that
+//! neither an update nor a restart takes it away; a reply that is refused comes back with what is wrong.
+
+use app_db::conversations::{self, ReplyEnds};
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::response::{Html, IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode};
+use maud::{Markup, html};
+use model::segments::{Alphabet, Segments};
+use model::{Bucket, Channel};
+use uuid::Uuid;
+
+use super::form::{self, see};
+use super::trouble::{Trouble, sentence};
+use super::{thread, words};
+use crate::App;
+use crate::authentication::Caller;
+use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
+use crate::conversations::reply::accept_reply;
+use crate::fields::{Fields, Text};
+use crate::messages::parse_id;
+use crate::problem::Problem;
+use crate::send::Sending;
+
+const KEY_CHARS_MAX: usize = 64;
+const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+/// The browser forgets the draft then.
+const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
+
+/// What was written and not sent.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub subject: String,
+    pub body: String,
+    pub wrong: Option<String>,
+}
+
+/// The form below a conversation; a note where nobody can reply.
+pub(super) fn composer(app: &App, id: Uuid, ends: Option<&ReplyEnds>, draft: &Draft) -> Markup {
+    let Some(ends) = ends else {
+        return html! { p #composer .quiet { "Its messages were removed; send a new one to its participants." } };
+    };
+    let path = format!("/conversations/{id}/reply");
+    // Of this form: sending it again is the same reply.
+    let key = app.ids.next(app.clock.now(), Bucket::of(id));
+    let is_sms = matches!(ends.channel, Channel::Sms | Channel::Mms);
+    html! {
+        form #composer .composer method="post" action=(path) hx-post=(path) hx-target="#composer" hx-swap="outerHTML"
+            hx-disable="find button" {
+            input type="hidden" name="key" value=(key);
+            @if let Some(wrong) = &draft.wrong { p .bad role="alert" { (sentence(wrong)) } }
+            @if ends.channel == Channel::Email {
+                label for="subject" .quiet-label { "Subject" }
+                input #subject name="subject" maxlength=(SUBJECT_CHARS_MAX) autocomplete="off"
+                    placeholder=(format!("Re: {}", ends.subject.as_deref().unwrap_or_default()))
+                    value=(draft.subject) data-draft={ "subject-" (id) };
+            }
+            label for="reply" .quiet-label { "Reply by " (ends.channel) " to " (ends.target.as_str()) }
+            textarea #reply name="body" rows="3" required aria-keyshortcuts="r" data-draft={ "body-" (id) }
+                placeholder={ "Reply by " (ends.channel) " to " (ends.target.as_str()) }
+                hx-post=[is_sms.then_some("/segments")] hx-trigger="input delay:150ms" hx-target="#segments"
+                hx-swap="innerHTML" {
+                (draft.body)
+            }
+            div .row {
+                span #segments .quiet { @if is_sms { (counted(&draft.body)) } }
+                button type="submit" { "Send" }
+            }
+        }
+    }
+}
+
+/// How many segments the text takes so far.
+pub(super) async fn segments(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
+    let mut fields = form::read(&app, request).await?;
+    let body = fields.text("body", Text::Lines, usize::MAX).unwrap_or_default();
+    Ok(Html(counted(&body).into_string()).into_response())
+}
+
+fn counted(body: &str) -> Markup {
+    let segments = Segments::of(body);
+    let alphabet = match segments.alphabet {
+        Alphabet::Gsm7 => "GSM-7",
+        Alphabet::Ucs2 => "UCS-2",
+    };
+    let word = if segments.count == 1 { "segment" } else { "segments" };
+    let chars = body.chars().count();
+    html! {
+        (segments.count) " " (word) " · " (segments.units) " of " (segments.units_max) " · " (alphabet)
+        @if chars > PHONE_BODY_CHARS_MAX {
+            " · " span .bad { "too long by " (words::thousands((chars - PHONE_BODY_CHARS_MAX) as i64)) }
+        }
+    }
+}
+
+pub(super) async fn reply(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Trouble> {
+    let is_htmx = request.headers().contains_key(&HX_REQUEST);
+    let path = request.uri().path().to_owned();
+    let mut fields = form::read(&app, request).await?;
+    let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
+    let (subject, body) = (said(&fields, "subject"), said(&fields, "body"));
+    let sending = Sending::of_form(&app, caller, fields, key, path);
+    let accepted = accept_reply(&app, &id, sending).await;
+    if !is_htmx {
+        accepted?;
+        return Ok(see(&format!("/conversations/{id}")));
+    }
+    let conversation_not_found =
+        || Problem::not_found("conversation_not_found", "there is no conversation of this id");
+    let id = parse_id(&id).ok_or_else(conversation_not_found)?;
+    let ends = conversations::reply_ends(&*app.database().await?, id).await?;
+    match accepted {
+        Ok(_) => {
+            let composer = composer(&app, id, ends.as_ref(), &Draft::default());
+            let messages = thread::messages(&app, id, None).await?;
+            let answer = html! { (composer) div #thread hx-swap-oob="innerMorph" { (messages) } };
+            let sent = HeaderValue::from_static("replied");
+            Ok(([(HX_TRIGGER, sent)], Html(answer.into_string())).into_response())
+        }
+        Err(problem) => {
+            let (status, wrong) = (problem.status(), Some(problem.summary()));
+            let composer = composer(&app, id, ends.as_ref(), &Draft { subject, body, wrong });
+            let status = if status.is_client_error() { StatusCode::UNPROCESSABLE_ENTITY } else { status };
+            Ok((status, Html(composer.into_string())).into_response())
+        }
+    }
+}
+
+/// What a field says, whether or not it may.
+fn said(fields: &Fields, name: &str) -> String {
+    fields.peek(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,44 @@
+//! Forms: what a page sends back, and where it is led to then.
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use crate::App;
+use crate::fields::{Fields, Object};
+use crate::problem::Problem;
+
+/// Reads a form (`application/x-www-form-urlencoded`).
+///
+/// # Errors
+/// As for any body.
+pub(super) async fn read(app: &App, request: Request) -> Result<Fields, Problem> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
+    let text = std::str::from_utf8(&body.bytes)
+        .map_err(|error| Problem::bad_request("malformed_form", "the form cannot be read").because(error))?;
+    let pairs = form_urlencoded::parse(text.as_bytes());
+    // Forms are sent with the line ends of mail (HTML, section 4.10.21.4).
+    let fields = pairs.map(|(name, value)| (name.into_owned(), Value::from(value.replace("\r\n", "\n"))));
+    Ok(Fields::of(Object(fields.collect())))
+}
+
+/// The page to look at next, so that loading it again does nothing twice.
+pub(super) fn see(path: &str) -> Response {
+    let location = HeaderValue::try_from(path).unwrap_or(HeaderValue::from_static("/"));
+    (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response()
+}
+
+/// `path` with these parameters; those without a value are left out.
+pub(super) fn path_with(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in parameters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    let query = query.finish();
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}

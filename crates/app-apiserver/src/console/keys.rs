@@ -1,0 +1,146 @@
+//! API keys: making one, which is shown once, and revoking one.
+
+use app_db::keys::{self, ApiKey};
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::header::SET_COOKIE;
+use jiff::Timestamp;
+use maud::{Markup, html};
+use uuid::Uuid;
+
+use super::layout::{self, Section};
+use super::trouble::Trouble;
+use super::words::ago;
+use super::{form, session};
+use crate::App;
+use crate::authentication::Caller;
+use crate::fields::Text;
+use crate::problem::Problem;
+
+const NAME_CHARS_MAX: usize = 100;
+/// Many times what a key takes.
+const RANDOM_BYTES: usize = 512;
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Trouble> {
+    page(&app, caller, None).await
+}
+
+async fn page(app: &App, caller: Caller, made: Option<(&ApiKey, &str)>) -> Result<Response, Trouble> {
+    let all = keys::list(&*app.database().await?).await?;
+    let now = app.clock.now();
+    let main = html! {
+        h1 { "API keys" }
+        @if let Some((key, secret)) = made {
+            div .made role="status" {
+                p { "This is the key " b { (key.name) } ". It is not shown again:" }
+                div .curl {
+                    pre #made tabindex="0" { (secret) }
+                    button type="button" .plain data-copy="made" { "Copy" }
+                }
+            }
+        }
+        @if all.iter().all(|key| key.revoked_at.is_some()) {
+            p {
+                "There is no valid key: whoever reaches this server from this machine may do everything. With the first "
+                "key, every client needs one, and so does this console; you stay logged in here."
+            }
+        }
+        form .row method="post" action="/keys" {
+            label for="name" { "Name" }
+            input #name name="name" required maxlength=(NAME_CHARS_MAX) placeholder="whose key it is" autocomplete="off";
+            button type="submit" { "Make a key" }
+        }
+        (table(&all, caller, now))
+    };
+    Ok(layout::page(app, caller, Section::Keys, "API keys", &main))
+}
+
+fn table(all: &[ApiKey], caller: Caller, now: Timestamp) -> Markup {
+    html! {
+        @if !all.is_empty() {
+            div .wide tabindex="0" role="region" aria-label="Keys" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Name" } th scope="col" { "Begins with" } th scope="col" { "Made" }
+                            th scope="col" { "State" }
+                        }
+                    }
+                    tbody { @for key in all { (row(key, caller, now)) } }
+                }
+            }
+        }
+    }
+}
+
+fn row(key: &ApiKey, caller: Caller, now: Timestamp) -> Markup {
+    html! {
+        tr {
+            td { (key.name) @if caller == Caller::Key(key.id) { " " span .quiet { "(you)" } } }
+            td { code { (key.prefix) "…" } }
+            td { (ago(key.created_at, now)) }
+            td {
+                @match key.revoked_at {
+                    Some(at) => { "revoked " (ago(at, now)) }
+                    None => {
+                        form method="post" action={ "/keys/" (key.id) "/revoke" } {
+                            button type="submit" .plain { "Revoke " (key.name) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Trouble> {
+    let mut fields = form::read(&app, request).await?;
+    let name = fields.required_text("name", Text::Line, NAME_CHARS_MAX).unwrap_or_default();
+    if name.trim().is_empty() {
+        fields.wrong("name", "required", "is required");
+    }
+    fields.finish()?;
+    let mut random = [0_u8; RANDOM_BYTES];
+    getrandom::fill(&mut random).map_err(|error| Problem::internal().because(error))?;
+    let mut bytes = random.into_iter().cycle();
+    let mut next = || bytes.next().unwrap_or_default();
+    let (secret, key) = {
+        let database = app.database().await?;
+        let made = keys::create(&database, &app.ids, app.clock.now(), name.trim(), &mut next).await?;
+        // Here at once, elsewhere within seconds.
+        app.keys.read(&database).await?;
+        made
+    };
+    // Whoever made the first key would be locked out by it.
+    let (caller, logs_in) = match caller {
+        Caller::Anyone => (Caller::Key(key.id), true),
+        key => (key, false),
+    };
+    let mut response = page(&app, caller, Some((&key, &secret))).await?;
+    if logs_in {
+        let hash = keys::hash(&secret).map_err(|error| Problem::internal().because(error))?;
+        let is_https = app.config.public_url.starts_with("https://");
+        let cookie = session::remembered(key.id, &hash, app.clock.now(), is_https)?;
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+pub(super) async fn revoke(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let not_found = || Problem::not_found("key_not_found", "there is no valid key of this id");
+    let id: Uuid = id.parse().map_err(|_| not_found())?;
+    let database = app.database().await?;
+    if !keys::revoke(&database, id).await? {
+        return Err(not_found().into());
+    }
+    app.keys.read(&database).await?;
+    Ok(form::see("/keys"))
+}

@@ -1,0 +1,180 @@
+//! What every page has: head, navigation, search, and the headers that bound what a page may do.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
+use http::{HeaderName, HeaderValue};
+use maud::{DOCTYPE, Markup, html};
+
+use super::assets::{HTMX, ICON, SCRIPT, STYLE};
+use crate::App;
+use crate::authentication::Caller;
+
+/// Of the navigation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Inbox,
+    Messages,
+    Outbox,
+    Providers,
+    Quarantine,
+    Keys,
+    Simulator,
+}
+
+impl Section {
+    const ALL: [Self; 7] = [
+        Self::Inbox,
+        Self::Messages,
+        Self::Outbox,
+        Self::Providers,
+        Self::Quarantine,
+        Self::Keys,
+        Self::Simulator,
+    ];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Inbox => "/",
+            Self::Messages => "/messages",
+            Self::Outbox => "/outbox",
+            Self::Providers => "/providers",
+            Self::Quarantine => "/quarantine",
+            Self::Keys => "/keys",
+            Self::Simulator => "/simulator",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Inbox => "Inbox",
+            Self::Messages => "Messages",
+            Self::Outbox => "Outbox",
+            Self::Providers => "Providers",
+            Self::Quarantine => "Quarantine",
+            Self::Keys => "Keys",
+            Self::Simulator => "Simulator",
+        }
+    }
+
+    /// After `g`, on the keyboard.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Inbox => "i",
+            Self::Messages => "m",
+            Self::Outbox => "o",
+            Self::Providers => "p",
+            Self::Quarantine => "q",
+            Self::Keys => "k",
+            Self::Simulator => "s",
+        }
+    }
+}
+
+/// htmx without what a strict policy forbids: styles that it adds, and history that it keeps. It comes back from a lost
+/// connection within two seconds.
+const HTMX_CONFIG: &str =
+    r#"{"includeIndicatorCSS":false,"history":false,"sse":{"reconnectDelay":250,"reconnectMaxDelay":2000}}"#;
+
+fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        meta name="htmx-config" content=(HTMX_CONFIG);
+        title { (title) " · app" }
+        link rel="icon" href=(ICON.path) type="image/svg+xml";
+        link rel="stylesheet" href=(STYLE.path);
+        script src=(HTMX.path) defer {}
+        script src=(SCRIPT.path) defer {}
+    }
+}
+
+/// A page of the console.
+pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, main: &Markup) -> Response {
+    let sections =
+        Section::ALL.into_iter().filter(|it| *it != Section::Simulator || app.console.simulator.is_some());
+    let whole = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { (head(title)) }
+            body {
+                a .skip href="#main" { "Skip to the content" }
+                header {
+                    nav aria-label="Pages" {
+                        ul {
+                            @for it in sections {
+                                li {
+                                    a href=(it.path()) data-key=(it.key()) aria-current=[(it == section).then_some("page")] {
+                                        (it.name())
+                                    }
+                                }
+                            }
+                            li { a href="/docs/" { "API" } }
+                        }
+                    }
+                    form action="/search" method="get" role="search" {
+                        label .quiet for="search" { "Search" }
+                        input #search type="search" name="q" placeholder="id, number, address, status:failed"
+                            aria-keyshortcuts="/" autocomplete="off" maxlength="400";
+                    }
+                    @if caller != Caller::Anyone {
+                        form action="/logout" method="post" { button .link type="submit" { "Log out" } }
+                    }
+                }
+                p #connection role="status" { "Not connected: what is shown may be old. Trying again." }
+                main #main tabindex="-1" { (main) }
+                (shortcuts())
+            }
+        }
+    };
+    Html(whole.into_string()).into_response()
+}
+
+/// A page without navigation: for who is not logged in, and for errors.
+pub(super) fn bare(title: &str, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { (head(title)) }
+            body .bare { main #main { (main) } }
+        }
+    }
+}
+
+fn shortcuts() -> Markup {
+    let keys = [
+        ("/", "Search"),
+        ("j, k", "Next, previous entry of a list"),
+        ("Enter", "Open it"),
+        ("r", "Write a reply"),
+        ("Ctrl+Enter", "Send it"),
+        ("g then i, m, o, p, q, k", "Inbox, messages, outbox, providers, quarantine, keys"),
+        ("?", "This list"),
+        ("Esc", "Leave a field, close this list"),
+    ];
+    html! {
+        dialog #shortcuts aria-labelledby="shortcuts-title" {
+            h2 #shortcuts-title { "Keyboard" }
+            dl { @for (key, does) in keys { dt { kbd { (key) } } dd { (does) } } }
+            form method="dialog" { button type="submit" { "Close" } }
+        }
+    }
+}
+
+/// What a page may do: use our own files, call this server, and show what foreign people wrote in a frame that may do
+/// nothing at all.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+
+pub(super) async fn contain(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,132 @@
+//! Pages that keep themselves up to date: a stream of server-sent events (<https://html.spec.whatwg.org/multipage/server-sent-events.html>),
+//! each the whole region as it is now. Nothing is told as a difference, so nothing can be missed: whoever was away
+//! (a restart, a hidden tab, a slow line) is shown what is true as soon as the stream begins again. Must not be a load:
+//! a region is rendered twice a second at most, and rests ten times as long as that took.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::HeaderName;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use maud::{Markup, html};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::session;
+use super::trouble::Trouble;
+use crate::App;
+use crate::authentication::Caller;
+use crate::problem::Problem;
+
+const INTERVAL: Duration = Duration::from_millis(400);
+const REST: u32 = 10;
+/// Something is sent so often, to notice that nobody is there any more.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// For proxies that would collect events before they pass them on.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// A region of a page that is kept up to date from `url`.
+pub(super) fn region(id: &str, url: &str, content: &Markup) -> Markup {
+    html! {
+        div id=(id) hx-sse:connect=(url) hx-swap="innerMorph" { (content) }
+    }
+}
+
+/// What one stream goes on from.
+struct Stream<R> {
+    app: App,
+    caller: Caller,
+    render: R,
+    shown: String,
+    sent_at: Instant,
+    rest: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Renders again and again, and sends what changed.
+///
+/// # Errors
+/// 503 when too many pages are kept up to date already; the page itself is as good as loading it again.
+pub(super) fn stream<R, F>(app: App, caller: Caller, render: R) -> Result<Response, Trouble>
+where
+    R: Fn(App) -> F + Send + 'static,
+    F: Future<Output = Result<Markup, Problem>> + Send,
+{
+    let permit = app.console.live.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
+    let began = Stream {
+        app,
+        caller,
+        render,
+        shown: String::new(),
+        sent_at: Instant::now(),
+        rest: Duration::ZERO,
+        _permit: permit,
+    };
+    let events = unfold(began, |mut stream| async move {
+        let event = next(&mut stream).await?;
+        Some((Ok::<_, Infallible>(event), stream))
+    });
+    let headers =
+        [(CONTENT_TYPE, "text/event-stream"), (CACHE_CONTROL, "no-store"), (X_ACCEL_BUFFERING, "no")];
+    Ok((headers, Body::from_stream(events)).into_response())
+}
+
+/// The next event, when there is one; nothing when the stream should end.
+async fn next<R, F>(stream: &mut Stream<R>) -> Option<Bytes>
+where
+    R: Fn(App) -> F,
+    F: Future<Output = Result<Markup, Problem>>,
+{
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(stream.rest) => {}
+            () = stream.app.shutdown.cancelled() => return None,
+        }
+        if !session::still_stands(&stream.app, stream.caller) {
+            return None;
+        }
+        let began = Instant::now();
+        let rendered = (stream.render)(stream.app.clone()).await;
+        stream.rest = INTERVAL.max(began.elapsed() * REST);
+        let is_quiet = stream.sent_at.elapsed() >= KEEP_ALIVE;
+        match rendered {
+            Ok(markup) if markup.0 != stream.shown => {
+                stream.shown = markup.0;
+                stream.sent_at = Instant::now();
+                return Some(event(&stream.shown));
+            }
+            // What is shown stays as it is while the database is away.
+            Ok(_) | Err(_) if is_quiet => {
+                stream.sent_at = Instant::now();
+                return Some(Bytes::from_static(b":\n\n"));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+fn event(markup: &str) -> Bytes {
+    let mut event = String::with_capacity(markup.len() + 64);
+    for line in markup.split(['\n', '\r']) {
+        event.push_str("data: ");
+        event.push_str(line);
+        event.push('\n');
+    }
+    event.push('\n');
+    Bytes::from(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_an_event_is_data() {
+        assert_eq!(event("<p>a\r\nb"), "data: <p>a\ndata: \ndata: b\n\n");
+        assert_eq!(event("a\n\nid: 7"), "data: a\ndata: \ndata: id: 7\n\n");
+    }
+}

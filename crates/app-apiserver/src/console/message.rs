@@ -1,0 +1,223 @@
+//! One message: why it is where it is in a sentence, what happened to it, who could carry it, and what can be done.
+
+use app_db::messages::facts::Facts;
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use maud::{Markup, html};
+use model::{Channel, Direction, Message, Status};
+use url::Url;
+
+use super::form::see;
+use super::layout::{self, Section};
+use super::trouble::Trouble;
+use super::words::{ago, as_text, chip, exact, place_of};
+use super::{live, timeline};
+use crate::App;
+use crate::authentication::Caller;
+use crate::explain::ExplanationJson;
+use crate::messages::cancel_message::cancel as cancel_it;
+use crate::messages::explain_message::explained;
+use crate::messages::find;
+use crate::messages::retry_message::retry as retry_it;
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
+    let (facts, explanation) = explained(&app, &id).await?;
+    let message = &facts.message;
+    let title = format!("{} to {}", message.channel, message.target.as_str());
+    let main = html! {
+        h1 { (message.channel) ": " (message.source.as_str()) " → " (message.target.as_str()) }
+        (live::region("message", &format!("/live/messages/{}", message.id), &state(&facts, &explanation)))
+        (content(message))
+        (as_curl(&app, message, caller))
+    };
+    Ok(layout::page(&app, caller, Section::Messages, &title, &main))
+}
+
+pub(super) async fn live(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
+    live::stream(app, caller, move |app| {
+        let id = id.clone();
+        async move {
+            let (facts, explanation) = explained(&app, &id).await?;
+            Ok(state(&facts, &explanation))
+        }
+    })
+}
+
+/// What changes.
+fn state(facts: &Facts, explanation: &ExplanationJson) -> Markup {
+    let message = &facts.message;
+    html! {
+        p .answer { (chip(place_of(message))) " " (explanation.summary) }
+        div .row { (actions(message)) }
+        (timeline::timeline(facts))
+        (candidates(explanation))
+    }
+}
+
+fn actions(message: &Message) -> Markup {
+    let is_held = message.status == Status::Retry && message.next_attempt_at.is_none();
+    let can_retry = message.direction == Direction::Outbound && (message.status == Status::Failed || is_held);
+    let can_cancel = matches!(message.status, Status::Outbox | Status::Retry);
+    let id = message.id;
+    html! {
+        @if can_retry {
+            form method="post" action={ "/messages/" (id) "/retry" } {
+                button type="submit" { @if is_held { "Send again, maybe twice" } @else { "Retry" } }
+            }
+        }
+        @if can_cancel {
+            form method="post" action={ "/messages/" (id) "/cancel" } { button type="submit" .plain { "Cancel" } }
+        }
+        a href={ "/conversations/" (message.conversation_id) } { "Conversation" }
+    }
+}
+
+fn candidates(explanation: &ExplanationJson) -> Markup {
+    html! {
+        @if let Some(route) = &explanation.route {
+            h2 { "Route" }
+            p {
+                @match &route.name {
+                    Some(name) => { "It matches the rule " code { (name) } "." }
+                    None => "No rule matches it.",
+                }
+                @if let Some(avoid) = &route.avoid { " " (avoid) " failed it and comes last." }
+                @if let Some(prefer) = &route.prefer { " The conversation uses " (prefer) ", which comes first." }
+            }
+            @if !explanation.candidates.is_empty() {
+                ul {
+                    @for candidate in &explanation.candidates {
+                        li { b { (candidate.provider_id) } ": " (candidate.detail) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What does not change.
+fn content(message: &Message) -> Markup {
+    let is_html = message.channel == Channel::Email && providers::is_html(&message.body);
+    html! {
+        h2 { "Content" }
+        @if let Some(subject) = &message.subject { p { b { (subject) } } }
+        @if is_html {
+            iframe .mail sandbox="" src={ "/messages/" (message.id) "/html" } title="The email as it was written" {}
+            details { summary { "As text" } p .body { (as_text(&message.body, true)) } }
+        } @else {
+            p .body { (message.body) }
+        }
+        @if !message.attachments.is_empty() {
+            h3 { "Attachments" }
+            ul { @for link in &message.attachments { li { (attachment(link)) } } }
+        }
+        @if !message.metadata.is_empty() {
+            h3 { "Metadata" }
+            pre tabindex="0" { (serde_json::to_string_pretty(&message.metadata).unwrap_or_default()) }
+        }
+        h2 { "Details" }
+        dl .details {
+            dt { "Id" } dd { code { (message.id) } }
+            dt { "Stored" } dd { (exact(message.created_at)) " (" (ago(message.created_at, message.updated_at)) " before its last change)" }
+            @if let Some(send_at) = message.send_at { dt { "Not before" } dd { (exact(send_at)) } }
+            @if let Some(expires_at) = message.expires_at { dt { "Not after" } dd { (exact(expires_at)) } }
+            dt { "Priority" } dd { (message.priority) }
+        }
+    }
+}
+
+/// A file of ours as a link of ours; anything else is somebody's address, and only told.
+pub(super) fn attachment(link: &str) -> Markup {
+    let own = Url::parse(link).ok().and_then(|url| {
+        let id = url.path().rsplit_once("/api/media/")?.1.to_owned();
+        crate::messages::parse_id(&id)
+    });
+    html! {
+        @match own {
+            Some(id) => a href={ "/media/" (id) } { "File " (id) },
+            None => code { (link) },
+        }
+    }
+}
+
+fn as_curl(app: &App, message: &Message, caller: Caller) -> Markup {
+    let key = if caller == Caller::Anyone { "" } else { " -H \"Authorization: Bearer $APP_KEY\"" };
+    let url = format!("{}/api/messages", app.config.public_url);
+    let look = format!("curl{key} {url}/{}/explain", message.id);
+    let again = (message.direction == Direction::Outbound).then(|| send_again(&url, key, message));
+    html! {
+        h2 { "As curl" }
+        div .curl { pre #curl-explain tabindex="0" { (look) } button type="button" .plain data-copy="curl-explain" { "Copy" } }
+        @if let Some(again) = again {
+            div .curl { pre #curl-send tabindex="0" { (again) } button type="button" .plain data-copy="curl-send" { "Copy" } }
+        }
+    }
+}
+
+/// The request that sends the same once more.
+fn send_again(url: &str, key: &str, message: &Message) -> String {
+    let endpoint = match message.channel {
+        Channel::Sms | Channel::Mms => "sms",
+        Channel::Email => "email",
+        Channel::Whatsapp => "whatsapp",
+    };
+    let mut fields = serde_json::Map::new();
+    let mut add = |name: &str, value: serde_json::Value| fields.insert(name.to_owned(), value);
+    add("from", message.source.as_str().into());
+    add("to", message.target.as_str().into());
+    if message.channel == Channel::Mms {
+        add("type", "mms".into());
+    }
+    if let Some(subject) = &message.subject {
+        add("subject", subject.as_str().into());
+    }
+    add("body", message.body.as_str().into());
+    if !message.attachments.is_empty() {
+        add("attachments", message.attachments.clone().into());
+    }
+    if !message.metadata.is_empty() {
+        add("metadata", message.metadata.clone().into());
+    }
+    // Within single quotes a shell reads nothing but the quote itself.
+    let json = serde_json::Value::Object(fields).to_string().replace('\'', "'\\''");
+    format!("curl{key} {url}/{endpoint} -H content-type:application/json -d '{json}'")
+}
+
+pub(super) async fn retry(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let mut database = app.database().await?;
+    let message = find(&database, &id).await?;
+    retry_it(&app, &mut database, &message).await?;
+    Ok(see(&format!("/messages/{}", message.id)))
+}
+
+pub(super) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let database = app.database().await?;
+    let message = find(&database, &id).await?;
+    cancel_it(&app, &database, &message).await?;
+    Ok(see(&format!("/messages/{}", message.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_ours_are_links() {
+        let id = model::IdGenerator::seeded(1).next(jiff::Timestamp::UNIX_EPOCH, model::Bucket(3));
+        let own = attachment(&format!("https://msg.example/api/media/{id}")).into_string();
+        assert_eq!(own, format!("<a href=\"/media/{id}\">File {id}</a>"));
+        for foreign in ["https://evil.example/x.png", "javascript:alert(1)", "https://e.example/api/media/x"]
+        {
+            assert!(!attachment(foreign).into_string().contains("<a"), "{foreign}");
+        }
+    }
+}

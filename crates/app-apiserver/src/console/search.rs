@@ -1,0 +1,161 @@
+//! One field that finds anything: ids of ours and of providers, numbers and addresses, words of a state, filters.
+
+use app_db::conversations::{self, Conversation};
+use app_db::{inbox, messages as rows, receive};
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use maud::html;
+use model::{Channel, Delivery, Medium, Status};
+use uuid::Uuid;
+
+use super::form::{path_with, see};
+use super::layout::{self, Section};
+use super::messages::NAMES;
+use super::thread;
+use super::trouble::Trouble;
+use crate::App;
+use crate::authentication::Caller;
+use crate::fields::{Fields, Text};
+use crate::messages::parse_id;
+use crate::problem::Problem;
+
+const CHARS_MAX: usize = 400;
+const CONVERSATIONS: i64 = 50;
+
+pub(super) async fn search(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let mut query = Fields::of_query(query.as_deref());
+    let text = query.text("q", Text::Line, CHARS_MAX).unwrap_or_default();
+    query.finish()?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(see("/"));
+    }
+    if let Some(path) = filters(text) {
+        return Ok(see(&path));
+    }
+    if let Some(path) = by_id(&app, text).await? {
+        return Ok(see(&path));
+    }
+    let found = by_address(&app, text).await?;
+    if let [(_, conversation)] = &found[..] {
+        return Ok(see(&format!("/conversations/{}", conversation.id)));
+    }
+    let main = html! {
+        h1 { "Search" }
+        @if let Some((address, _)) = found.first() {
+            p { (found.len()) " conversations of " (address) ":" }
+            ul .plain-list data-list {
+                @for (_, conversation) in &found {
+                    li {
+                        a href={ "/conversations/" (conversation.id) } { (thread::with(conversation)) }
+                        " " span .quiet { (conversation.medium) }
+                    }
+                }
+            }
+            p .row {
+                a href=(path_with("/messages", &[("from", Some(address))])) { "Messages from it" }
+                a href=(path_with("/messages", &[("to", Some(address))])) { "Messages to it" }
+            }
+        } @else {
+            p { "Nothing is found for " q { (text) } "." }
+            p .quiet {
+                "It finds a message's or a conversation's id, a provider's id of a message, a phone number with its "
+                "country code, an email address, a word such as " code { "failed" } ", and filters such as "
+                code { "status:failed channel:sms since:2026-11-23T08:30:00Z" } "."
+            }
+        }
+    };
+    Ok(layout::page(&app, caller, Section::Messages, "Search", &main))
+}
+
+/// `status:failed channel:sms`, or one word of a state: the page with that filter.
+fn filters(text: &str) -> Option<String> {
+    if text.eq_ignore_ascii_case("problems") || text.eq_ignore_ascii_case("problem") {
+        return Some(path_with("/messages", &[("problem", Some("true"))]));
+    }
+    if text.eq_ignore_ascii_case("held") {
+        return Some(path_with("/messages", &[("status", Some("retry")), ("delivery", Some("unknown"))]));
+    }
+    let word = text.to_ascii_lowercase();
+    let lists: [(&str, Vec<&str>); 3] = [
+        ("status", Status::WORDS.to_vec()),
+        ("delivery", Delivery::WORDS.to_vec()),
+        ("channel", Channel::ALL.map(Channel::as_str).to_vec()),
+    ];
+    if let Some((name, _)) = lists.iter().find(|(_, words)| words.contains(&word.as_str())) {
+        return Some(path_with("/messages", &[(name, Some(&word))]));
+    }
+    let mut said = Vec::new();
+    for part in text.split_whitespace() {
+        let (name, value) = part.split_once(':')?;
+        let name = NAMES.into_iter().find(|known| *known == name)?;
+        said.push((name, Some(value)));
+    }
+    Some(path_with("/messages", &said))
+}
+
+async fn by_id(app: &App, text: &str) -> Result<Option<String>, Problem> {
+    let database = app.database().await?;
+    if let Some(id) = parse_id(text) {
+        if rows::find(&database, id).await?.is_some() {
+            return Ok(Some(format!("/messages/{id}")));
+        }
+        if conversations::find(&database, id).await?.is_some() {
+            return Ok(Some(format!("/conversations/{id}")));
+        }
+    }
+    let hashes: Vec<[u8; 32]> =
+        app.config.providers.iter().map(|provider| receive::key_hash(&provider.id, text)).collect();
+    let found: Vec<Uuid> = rows::of_provider(&database, &hashes).await?;
+    Ok(found.first().map(|id| format!("/messages/{id}")))
+}
+
+/// Conversations of whatever address it may be, each with the address in normal form.
+async fn by_address(app: &App, text: &str) -> Result<Vec<(String, Conversation)>, Problem> {
+    let media = if text.contains('@') { vec![Medium::Email] } else { vec![Medium::Phone, Medium::Whatsapp] };
+    let mut addresses: Vec<String> = Vec::new();
+    for medium in media {
+        if let Ok(endpoint) = app.config.addressing.received(medium, text)
+            && !addresses.iter().any(|known| known == endpoint.as_str())
+        {
+            addresses.push(endpoint.into_string());
+        }
+    }
+    let database = app.database().await?;
+    let mut found: Vec<(String, Conversation)> = Vec::new();
+    for address in addresses {
+        for conversation in inbox::of_address(&database, &address, CONVERSATIONS).await? {
+            if !found.iter().any(|(_, known)| known.id == conversation.id) {
+                found.push((address.clone(), conversation));
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_pairs_are_filters_and_addresses_are_not() {
+        for (text, path) in [
+            ("failed", "/messages?status=failed"),
+            ("Undelivered", "/messages?delivery=undelivered"),
+            ("sms", "/messages?channel=sms"),
+            ("held", "/messages?status=retry&delivery=unknown"),
+            ("status:failed", "/messages?status=failed"),
+            ("status:failed to:+12025550199", "/messages?status=failed&to=%2B12025550199"),
+        ] {
+            assert_eq!(filters(text).as_deref(), Some(path), "{text}");
+        }
+        for text in ["+12025550199", "a@example.com", "status:failed hello", "colour:red", "12:30"] {
+            assert_eq!(filters(text), None, "{text}");
+        }
+    }
+}

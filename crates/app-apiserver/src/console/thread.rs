@@ -1,0 +1,141 @@
+//! A conversation: its newest messages, and what replies to them.
+
+use app_db::conversations::{self, Conversation};
+use app_db::inbox as inbox_rows;
+use app_db::messages::list::{self, Filter, Order};
+use axum::Extension;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use jiff::Timestamp;
+use maud::{Markup, html};
+use model::{Channel, Direction, Message};
+use uuid::Uuid;
+
+use super::composer;
+use super::form::path_with;
+use super::inbox::{self, View};
+use super::layout::{self, Section};
+use super::live;
+use super::trouble::Trouble;
+use super::words::{ago, as_text, chip, cut, place_of};
+use crate::App;
+use crate::authentication::Caller;
+use crate::fields::{Fields, Text};
+use crate::messages::parse_id;
+use crate::problem::Problem;
+
+const MESSAGES: usize = 50;
+/// Of one message; its own page has the rest.
+const BODY_CHARS_MAX: usize = 2_000;
+
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let before = before(query.as_deref());
+    let conversation = {
+        let database = app.database().await?;
+        let found = match parse_id(&id) {
+            Some(id) => conversations::find(&database, id).await?,
+            None => None,
+        };
+        found.ok_or_else(|| {
+            Problem::not_found("conversation_not_found", "there is no conversation of this id")
+        })?
+    };
+    let messages = messages(&app, conversation.id, before).await?;
+    let view = View { cursor: None, open: Some(conversation.id) };
+    let ends = conversations::reply_ends(&*app.database().await?, conversation.id).await?;
+    let title = ends.as_ref().map_or_else(|| with(&conversation), |ends| ends.target.as_str().to_owned());
+    let before_text = before.map(|id| id.to_string());
+    let live_path =
+        path_with(&format!("/live/conversations/{}", conversation.id), &[("before", before_text.as_deref())]);
+    let main = html! {
+        div .panes {
+            (inbox::pane(&app, &view).await?)
+            section .thread aria-labelledby="thread-title" {
+                h2 #thread-title {
+                    (title)
+                    @if let Some(ends) = &ends {
+                        " " small .quiet { "with " (ends.source.as_str()) ", by " (ends.channel) }
+                    }
+                }
+                div .scroll tabindex="0" role="region" aria-label="Messages" {
+                    (live::region("thread", &live_path, &messages))
+                }
+                (composer::composer(&app, conversation.id, ends.as_ref(), &composer::Draft::default()))
+            }
+        }
+    };
+    Ok(layout::page(&app, caller, Section::Inbox, &title, &main))
+}
+
+pub(super) async fn live(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let before = before(query.as_deref());
+    let id = parse_id(&id)
+        .ok_or_else(|| Problem::not_found("conversation_not_found", "there is no conversation of this id"))?;
+    live::stream(app, caller, move |app| async move { messages(&app, id, before).await })
+}
+
+fn before(query: Option<&str>) -> Option<Uuid> {
+    Fields::of_query(query).text("before", Text::Line, 64).and_then(|id| parse_id(&id))
+}
+
+/// The messages before `before`, or the newest; they count as read then.
+pub(super) async fn messages(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Markup, Problem> {
+    let filter = Filter { conversation_id: Some(id), ..Filter::default() };
+    let page = {
+        let database = app.database().await?;
+        let page = list::list(&database, &filter, Order::NewestFirst, before, MESSAGES).await?;
+        if let (None, Some(newest)) = (before, page.messages.first()) {
+            inbox_rows::mark_read(&database, id, newest.id).await?;
+        }
+        page
+    };
+    let now = app.clock.now();
+    let older = page
+        .next
+        .map(|next| path_with(&format!("/conversations/{id}"), &[("before", Some(&next.to_string()))]));
+    Ok(html! {
+        // The newest first, shown from below: the list stays at its end by itself as messages come.
+        ol .messages reversed {
+            @for message in &page.messages { (bubble(message, now)) }
+        }
+        p .more-older {
+            @if let Some(older) = older { a href=(older) { "Older messages" } }
+            @if before.is_some() { " " a href={ "/conversations/" (id) } { "Newest messages" } }
+        }
+    })
+}
+
+fn bubble(message: &Message, now: Timestamp) -> Markup {
+    let is_email = message.channel == Channel::Email;
+    let direction = message.direction.as_str();
+    let text = as_text(&message.body, is_email);
+    html! {
+        li id={ "m-" (message.id) } class=(direction) {
+            article aria-label={ (direction) " " (message.channel) } {
+                @if let Some(subject) = &message.subject { h3 { (subject) } }
+                p .body { (cut(&text, BODY_CHARS_MAX)) }
+                @for attachment in &message.attachments { p .attachment { (super::message::attachment(attachment)) } }
+                footer {
+                    a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) }
+                    " · " (message.channel)
+                    @if message.direction == Direction::Outbound { " " (chip(place_of(message))) }
+                }
+            }
+        }
+    }
+}
+
+/// Whom a conversation is with, for its title.
+pub(super) fn with(conversation: &Conversation) -> String {
+    conversation.participants.join(", ")
+}

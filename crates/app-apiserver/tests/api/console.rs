@@ -1,0 +1,288 @@
+//! The console's pages and forms, without a browser: what they show, whom they let in, and what they do.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::json;
+use service::Clock;
+use testkit::{Answer, HttpClient, until};
+
+use crate::authentication::create_key;
+use crate::server::{CONFIG, Server, TWILIO_TOKEN, another_on, server, server_with};
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// As a browser sends a form of our own pages.
+async fn submit(client: &HttpClient, path: &str, form: &str) -> Answer {
+    let headers = [("content-type", FORM), ("sec-fetch-site", "same-origin")];
+    client.send(Method::POST, path, &headers, Bytes::from(form.to_owned())).await
+}
+
+async fn page(server: &Server, path: &str) -> String {
+    let answer = server.client.get(path).await.expect(200);
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    answer.text()
+}
+
+#[tokio::test]
+async fn every_page_is_bounded_by_a_strict_policy_and_kept_by_nobody() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let (id, conversation) = (sent["id"].as_str().unwrap(), sent["conversation_id"].as_str().unwrap());
+    for path in [
+        "/",
+        &format!("/conversations/{conversation}"),
+        "/messages",
+        &format!("/messages/{id}"),
+        "/bulk?action=cancel",
+        "/outbox",
+        "/providers",
+        "/quarantine",
+        "/keys",
+        "/search?q=nothing",
+    ] {
+        let answer = server.client.get(path).await.expect(200);
+        let policy = answer.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        let text = answer.text();
+        assert!(
+            !text.contains(" style=") && !text.contains("<script>") && !text.contains(" onclick"),
+            "{path}"
+        );
+    }
+    // What only a demonstration has.
+    server.client.get("/simulator").await.expect(404);
+}
+
+#[tokio::test]
+async fn files_of_the_pages_are_kept_forever_under_names_that_change_with_them() {
+    let server = server().await;
+    let front = page(&server, "/").await;
+    let names: Vec<&str> = front.split('"').filter(|part| part.starts_with("/assets/")).collect();
+    assert_eq!(names.len(), 4, "{front}");
+    for name in names {
+        let answer = server.client.get(name).await.expect(200);
+        assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+    }
+    server.client.get("/assets/000000000000-console.css").await.expect(404);
+}
+
+#[tokio::test]
+async fn what_strangers_write_is_escaped() {
+    let server = server().await;
+    let attack = "</textarea><script>alert(1)</script>\"'>";
+    let inbound = json!({"from": "a@example.net", "to": "b@example.com", "subject": attack, "body": attack, "x_id": attack});
+    let id = server.client.post("/api/webhooks/email", &inbound).await.expect(200).json()["id"].clone();
+    let message =
+        server.client.get(&format!("/api/messages/{}", id.as_str().unwrap())).await.expect(200).json();
+    let conversation = message["conversation_id"].as_str().unwrap();
+    for path in [
+        "/",
+        "/messages",
+        &format!("/messages/{}", id.as_str().unwrap()),
+        &format!("/conversations/{conversation}"),
+    ] {
+        let text = page(&server, path).await;
+        assert!(!text.contains("<script>alert"), "{path}: {text}");
+    }
+    let html = format!("/messages/{}/html", id.as_str().unwrap());
+    let answer = server.client.get(&html).await.expect(200);
+    assert!(answer.header("content-security-policy").ends_with("; sandbox"));
+    assert!(!answer.text().contains("script"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_form_from_elsewhere_changes_nothing() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let path = format!("/messages/{}/cancel", sent["id"].as_str().unwrap());
+    for headers in [
+        vec![],
+        vec![("origin", "https://evil.example")],
+        vec![("sec-fetch-site", "same-site")],
+        vec![("sec-fetch-site", "cross-site")],
+    ] {
+        let headers: Vec<_> = headers.into_iter().chain([("content-type", FORM)]).collect();
+        let answer = server.client.send(Method::POST, &path, &headers, Bytes::new()).await.expect(403);
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+    }
+    assert_eq!(server.value("select status_tag from messages").await, "outbox");
+    submit(&server.client, &path, "").await.expect(303);
+    assert_eq!(server.value("select status_tag from messages").await, "failed");
+    submit(&server.client, &path.replace("cancel", "retry"), "").await.expect(303);
+    assert_eq!(server.value("select status_tag from messages").await, "retry");
+}
+
+#[tokio::test]
+async fn a_link_from_elsewhere_may_be_followed_where_the_server_is_open_and_only_to_its_own_name() {
+    let server = server().await;
+    let get = async |headers: &[(&str, &str)]| {
+        server.client.send(Method::GET, "/", headers, Bytes::new()).await.status.as_u16()
+    };
+    assert_eq!(get(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]).await, 200);
+    assert_eq!(get(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")]).await, 403);
+    assert_eq!(get(&[("sec-fetch-mode", "navigate"), ("host", "evil.example")]).await, 403);
+}
+
+#[tokio::test]
+async fn with_keys_a_cookie_lets_in_as_long_as_the_key_is_valid() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    let refused = until("a key is needed", async || {
+        let answer = server.client.get("/messages?status=failed").await;
+        (answer.status == 303).then_some(answer)
+    })
+    .await;
+    assert_eq!(refused.header("location"), "/login?next=%2Fmessages%3Fstatus%3Dfailed");
+    submit(&server.client, "/login", "key=app_wrong").await.expect(401);
+    let form = format!("key={key}&next=%2Fmessages%3Fstatus%3Dfailed");
+    let answer = submit(&server.client, "/login", &form).await.expect(303);
+    assert_eq!(answer.header("location"), "/messages?status=failed");
+    let cookie = answer.header("set-cookie").to_owned();
+    assert!(cookie.contains("; HttpOnly; SameSite=Lax;") && cookie.ends_with("; Secure"), "{cookie}");
+    let session = server.client.clone().with_header("cookie", cookie.split(';').next().unwrap());
+    session.get("/messages?status=failed").await.expect(200);
+    session.get("/api/messages").await.expect(401);
+    // Any server knows it.
+    let other = another_on(&server).await.with_header("cookie", cookie.split(';').next().unwrap());
+    other.get("/messages").await.expect(200);
+    // A form of a page, and a region that is kept up to date, are told without leading away.
+    let htmx = [("hx-request", "true"), ("sec-fetch-site", "same-origin")];
+    let told = server.client.send(Method::POST, "/segments", &htmx, Bytes::new()).await.expect(401);
+    assert_eq!(told.header("hx-redirect"), "");
+
+    let id = server.value("select id::text from api_keys").await;
+    create_key(&server, 2).await;
+    submit(&session, &format!("/keys/{id}/revoke"), "").await.expect(303);
+    session.get("/messages").await.expect(303);
+}
+
+#[tokio::test]
+async fn the_first_key_is_shown_once_and_logs_its_maker_in() {
+    let server = server().await;
+    let made = submit(&server.client, "/keys", "name=me").await.expect(200);
+    let text = made.text();
+    let (_, secret) = text.split_once("id=\"made\" tabindex=\"0\">").unwrap();
+    let secret = secret.split('<').next().unwrap();
+    server.client.get("/api/messages").await.expect(401);
+    let cookie = made.header("set-cookie").split(';').next().unwrap().to_owned();
+    let keys = server.client.clone().with_header("cookie", &cookie).get("/keys").await.expect(200).text();
+    assert!(keys.contains("(you)") && !keys.contains(secret), "{keys}");
+    let bearer = format!("Bearer {secret}");
+    server.client.clone().with_header("authorization", &bearer).get("/api/messages").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_same_reply_sent_twice_is_one_message() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let conversation = sent["conversation_id"].as_str().unwrap();
+    let path = format!("/conversations/{conversation}/reply");
+    let form = "key=019a2f7e-3c41-70a4-8000-3f1c52d0a7b1&body=Line+one%0D%0Aline+two";
+    submit(&server.client, &path, form).await.expect(303);
+    submit(&server.client, &path, form).await.expect(303);
+    let list =
+        server.client.get(&format!("/api/conversations/{conversation}/messages")).await.expect(200).json();
+    assert_eq!(list["messages"].as_array().unwrap().len(), 2);
+    assert_eq!(list["messages"][1]["body"], "Line one\nline two");
+}
+
+#[tokio::test]
+async fn a_reply_that_is_refused_comes_back_with_its_text_and_what_is_wrong() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let path = format!("/conversations/{}/reply", sent["conversation_id"].as_str().unwrap());
+    let long = "x".repeat(1601);
+    let headers = [("content-type", FORM), ("sec-fetch-site", "same-origin"), ("hx-request", "true")];
+    let answer = server.client.send(Method::POST, &path, &headers, Bytes::from(format!("body={long}"))).await;
+    let text = answer.expect(422).text();
+    assert!(text.contains(&long) && text.contains("1601 characters; 1600 are taken at most"), "{text}");
+}
+
+#[tokio::test]
+async fn an_inbox_counts_what_nobody_has_read() {
+    let server = server().await;
+    let mut conversation = String::new();
+    for number in 0..3 {
+        let inbound =
+            json!({"from": "+12025550199", "to": "+12025550100", "body": "Hi", "x_id": number.to_string()});
+        let received = server.client.post("/api/webhooks/sms", &inbound).await.expect(200).json();
+        let message = server.client.get(&format!("/api/messages/{}", received["id"].as_str().unwrap())).await;
+        conversation = message.json()["conversation_id"].as_str().unwrap().to_owned();
+    }
+    assert!(page(&server, "/").await.contains("3<span class=\"quiet-label\"> unread</span>"));
+    page(&server, &format!("/conversations/{conversation}")).await;
+    assert!(!page(&server, "/").await.contains("unread</span>"));
+}
+
+#[tokio::test]
+async fn a_filtered_set_is_canceled_and_nothing_else() {
+    let server = server().await;
+    for number in 0..5 {
+        server.send_sms("+12025550100", &format!("+1202555019{number}"), "Hello").await;
+    }
+    let confirm = page(&server, "/bulk?action=cancel&to=%2B12025550191").await;
+    assert!(confirm.contains("1 of them can be"), "{confirm}");
+    submit(&server.client, "/bulk", "action=cancel&status=&to=%2B12025550191").await.expect(303);
+    until("one is canceled", async || {
+        let canceled = server.value("select count(*)::text from messages where status_tag = 'failed'").await;
+        (canceled == "1").then_some(())
+    })
+    .await;
+    let all =
+        submit(&server.client, "/bulk", "action=cancel").await.expect(303).header("location").to_owned();
+    until("all are canceled", async || {
+        page(&server, &all).await.contains("4 canceled of 4 looked at").then_some(())
+    })
+    .await;
+    submit(&server.client, "/bulk", "action=resend").await.expect(400);
+}
+
+#[tokio::test]
+async fn a_webhook_in_quarantine_is_taken_in_once_what_was_wrong_is_put_right() {
+    let wrong = CONFIG.replace(TWILIO_TOKEN, "an-old-token");
+    let server = server_with(&wrong, "127.0.0.1:0", Clock::System).await;
+    let form = [("Body", "Hello"), ("From", "+12025550199"), ("MessageSid", "SM1"), ("To", "+12025550100")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let url = format!("{}/api/webhooks/twilio-main", crate::server::PUBLIC_URL);
+    let signature = provider_simulator::twilio_signature(TWILIO_TOKEN, &url, &form);
+    let body = "Body=Hello&From=%2B12025550199&MessageSid=SM1&To=%2B12025550100";
+    let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
+    let refused =
+        server.client.send(Method::POST, "/api/webhooks/twilio-main", &headers, Bytes::from(body)).await;
+    refused.expect(403);
+    let id = server.value("select id::text from webhook_deliveries").await;
+    let still = submit(&server.client, &format!("/quarantine/{id}/replay"), "").await.expect(200).text();
+    assert!(still.contains("It still is not verified"), "{still}");
+
+    let right = another_on(&server).await;
+    submit(&right, &format!("/quarantine/{id}/replay"), "").await.expect(303);
+    assert_eq!(server.value("select body from messages").await, "Hello");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn a_region_is_streamed_whole_and_ends_with_the_server() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let path = format!("/live/messages/{}", sent["id"].as_str().unwrap());
+    let client = server.client.clone();
+    let stream = tokio::spawn(async move { client.get(&path).await });
+    until("the stream is open", async || {
+        let metrics = server.client.get("/metrics").await.text();
+        metrics.contains("/live/messages/{id}").then_some(())
+    })
+    .await;
+    let cancel = format!("/messages/{}/cancel", sent["id"].as_str().unwrap());
+    submit(&server.client, &cancel, "").await.expect(303);
+    until("the cancel is told", async || {
+        let rows = server.value("select count(*)::text from message_events").await;
+        (rows == "1").then_some(())
+    })
+    .await;
+    server.stop().await.unwrap();
+    let streamed = stream.await.unwrap().expect(200);
+    assert_eq!(streamed.header("content-type"), "text/event-stream");
+    assert!(streamed.text().starts_with("data: <p class=\"answer\">"), "{}", streamed.text());
+}
