@@ -28,6 +28,19 @@ const events = async (id) => {
 const shownEvents = (page) =>
   page.evaluate(() => [...document.querySelectorAll("#timeline [data-event]")].map((it) => it.dataset.event));
 
+test("an empty inbox offers somebody who writes, and who answers", async () => {
+  const page = await browser.page(app);
+  await page.goto(app.url);
+  await page.click("button:has-text('Have somebody write to you')");
+  await page.locator("#inbox li a", { hasText: "I am simulated" }).click();
+  await page.fill("#reply", "Who are you?");
+  await page.click("#composer button[type=submit]");
+  await page.locator("#thread li.outbound .chip", { hasText: "delivered" }).waitFor();
+  await page.locator("#thread li.inbound", { hasText: "Who are you?" }).waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
 test("a draft is kept through a hundred inbound messages, a kill, and loading the page again", async () => {
   const first = await app.received("Hello", "draft-0");
   const { conversation_id } = await app.get(`/api/messages/${first.id}`);

@@ -1,6 +1,6 @@
-//! One action on everything that a filter matches: told first, then done message by message as the API does it, with its
-//! progress on a page. A job is this process's: it ends with it, and what it had not reached is as it was; the same filter
-//! goes on from there.
+//! One action on everything that a filter matches: told first, then done message by message as the API does it, with
+//! its progress on a page. A job is this process's: it ends with it, and what it had not reached is as it was; the same
+//! filter goes on from there.
 
 use std::collections::VecDeque;
 use std::str::FromStr;

@@ -1,5 +1,5 @@
-//! Where a reply is written: sent as the API sends one, on the conversation's channel. A draft stands in the browser, so that
-//! neither an update nor a restart takes it away; a reply that is refused comes back with what is wrong.
+//! Where a reply is written: sent as the API sends one, on the conversation's channel. A draft stands in the browser, so
+//! that neither an update nor a restart takes it away; a reply that is refused comes back with what is wrong.
 
 use app_db::conversations::{self, ReplyEnds};
 use axum::Extension;
@@ -19,8 +19,6 @@ use crate::authentication::Caller;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
 use crate::conversations::reply::accept_reply;
 use crate::fields::{Fields, Text};
-use crate::messages::parse_id;
-use crate::problem::Problem;
 use crate::send::Sending;
 
 const KEY_CHARS_MAX: usize = 64;
@@ -111,9 +109,7 @@ pub(super) async fn reply(
         accepted?;
         return Ok(see(&format!("/conversations/{id}")));
     }
-    let conversation_not_found =
-        || Problem::not_found("conversation_not_found", "there is no conversation of this id");
-    let id = parse_id(&id).ok_or_else(conversation_not_found)?;
+    let id = thread::id_of(&id)?;
     let ends = conversations::reply_ends(&*app.database().await?, id).await?;
     match accepted {
         Ok(_) => {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::form::path_with;
 use super::layout::{self, Section};
 use super::live;
+use super::simulator;
 use super::trouble::Trouble;
 use super::words::{ago, as_text, place};
 use crate::App;
@@ -120,6 +121,7 @@ fn nothing(app: &App, view: &View) -> Markup {
         } @else {
             p { "No conversation yet. Send a message, and it appears here:" }
             pre tabindex="0" { (example) }
+            @if app.console.simulator.is_some() { (simulator::first_contact()) }
         }
     }
 }

@@ -106,7 +106,8 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
                         ul {
                             @for it in sections {
                                 li {
-                                    a href=(it.path()) data-key=(it.key()) aria-current=[(it == section).then_some("page")] {
+                                    a href=(it.path()) data-key=(it.key())
+                                        aria-current=[(it == section).then_some("page")] {
                                         (it.name())
                                     }
                                 }

@@ -11,7 +11,7 @@ use url::Url;
 use super::form::see;
 use super::layout::{self, Section};
 use super::trouble::Trouble;
-use super::words::{ago, as_text, chip, exact, place_of};
+use super::words::{as_text, chip, exact, place_of};
 use super::{live, timeline};
 use crate::App;
 use crate::authentication::Caller;
@@ -127,7 +127,7 @@ fn content(message: &Message) -> Markup {
         h2 { "Details" }
         dl .details {
             dt { "Id" } dd { code { (message.id) } }
-            dt { "Stored" } dd { (exact(message.created_at)) " (" (ago(message.created_at, message.updated_at)) " before its last change)" }
+            dt { "Stored" } dd { (exact(message.created_at)) }
             @if let Some(send_at) = message.send_at { dt { "Not before" } dd { (exact(send_at)) } }
             @if let Some(expires_at) = message.expires_at { dt { "Not after" } dd { (exact(expires_at)) } }
             dt { "Priority" } dd { (message.priority) }
@@ -156,9 +156,15 @@ fn as_curl(app: &App, message: &Message, caller: Caller) -> Markup {
     let again = (message.direction == Direction::Outbound).then(|| send_again(&url, key, message));
     html! {
         h2 { "As curl" }
-        div .curl { pre #curl-explain tabindex="0" { (look) } button type="button" .plain data-copy="curl-explain" { "Copy" } }
+        div .curl {
+            pre #curl-explain tabindex="0" { (look) }
+            button type="button" .plain data-copy="curl-explain" { "Copy" }
+        }
         @if let Some(again) = again {
-            div .curl { pre #curl-send tabindex="0" { (again) } button type="button" .plain data-copy="curl-send" { "Copy" } }
+            div .curl {
+                pre #curl-send tabindex="0" { (again) }
+                button type="button" .plain data-copy="curl-send" { "Copy" }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use super::form::path_with;
 use super::layout::{self, Section};
 use super::live;
 use super::trouble::{Trouble, sentence};
-use super::words::{ago, as_text, chip, cut, place_of};
+use super::words::{Tone, ago, as_text, chip, cut, place_of};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
@@ -198,15 +198,20 @@ async fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Mark
 
 fn row(message: &Message, now: Timestamp) -> Markup {
     let text = as_text(&message.body, message.channel == Channel::Email);
-    let code = message.status_payload.as_ref().map(|payload| payload.code.as_str());
+    let place = place_of(message);
+    let has_reason = matches!(place.tone, Tone::Bad | Tone::Waiting);
+    let code = message.status_payload.as_ref().filter(|_| has_reason).map(|payload| payload.code.as_str());
     html! {
         tr id={ "r-" (message.id) } {
             td { a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) } }
             td { (message.channel) @if message.direction == Direction::Inbound { " in" } }
             td { (message.source.as_str()) }
             td { (message.target.as_str()) }
-            td .text { @if let Some(subject) = &message.subject { b { (cut(subject, EXCERPT_CHARS)) } " " } (cut(&text, EXCERPT_CHARS)) }
-            td { (chip(place_of(message))) @if let Some(code) = code { " " span .quiet { (code) } } }
+            td .text {
+                @if let Some(subject) = &message.subject { b { (cut(subject, EXCERPT_CHARS)) } " " }
+                (cut(&text, EXCERPT_CHARS))
+            }
+            td { (chip(place)) @if let Some(code) = code { " " span .quiet { (code) } } }
             td { (message.provider_id.as_deref().unwrap_or_default()) }
         }
     }

@@ -47,7 +47,10 @@ fn waiting(figures: &Figures) -> Markup {
             div { dt { "Oldest due" } dd { @if oldest >= 1.0 { (span(oldest as i64)) } @else { "–" } } }
             div { dt { "Being sent" } dd { (thousands(sum(|it| it.leased))) } }
             div { dt { "Later" } dd { a href="/messages?status=retry" { (thousands(sum(|it| it.delayed))) } } }
-            div { dt { "Held" } dd { a href="/messages?status=retry&delivery=unknown" { (thousands(sum(|it| it.held))) } } }
+            div {
+                dt { "Held" }
+                dd { a href="/messages?status=retry&delivery=unknown" { (thousands(sum(|it| it.held))) } }
+            }
         }
         @if figures.backlog.is_empty() {
             p { "Nothing waits: every message is settled." }

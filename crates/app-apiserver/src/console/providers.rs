@@ -1,4 +1,5 @@
-//! Providers: how each fares as processors tell it, what went through it, why the latest failed; and taking one out of use.
+//! Providers: how each fares as processors tell it, what went through it, why the latest failed; and taking one out of
+//! use.
 
 use app_db::activity::{CAUSES_AMONG, Cause, Fate};
 use app_db::provider_pauses::{self, ProviderPause};

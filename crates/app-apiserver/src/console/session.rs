@@ -1,5 +1,5 @@
-//! Who works with the console. A server that is open asks nobody; else a key is asked for once, and remembered in a cookie
-//! that holds its id, signed. What changes something must come from one of our own pages.
+//! Who works with the console. A server that is open asks nobody; else a key is asked for once, and remembered in a
+//! cookie that holds its id, signed. What changes something must come from one of our own pages.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::form::{self, see};
 use super::layout::{self, Section};
-use super::trouble::{Trouble, sentence};
+use super::trouble::Trouble;
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::Text;
@@ -179,6 +179,18 @@ fn inbound() -> Markup {
     }
 }
 
+/// For an inbox without a conversation: one by a click, which answers.
+pub(super) fn first_contact() -> Markup {
+    html! {
+        form .row method="post" action="/simulator/inbound" {
+            input type="hidden" name="from" value="+12025550199";
+            input type="hidden" name="to" value="+12025550100";
+            input type="hidden" name="body" value="Hello! I am simulated: answer me, and I answer back.";
+            button type="submit" { "Have somebody write to you" }
+        }
+    }
+}
+
 pub(super) async fn add_fault(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
     let mut fields = form::read(&app, request).await?;
     let number: Option<usize> = fields.text("fault", Text::Line, 3).and_then(|text| text.parse().ok());
@@ -219,15 +231,18 @@ pub(super) async fn write_to_us(
         // SendGrid's knows the secret in its address; Twilio's is told by each message, and this one answers none.
         asked["webhook_url"] = url.into();
     }
-    match simulator(&app)?.call(Method::POST, "/inbound", Some(&asked)).await {
-        Ok(_) => Ok(see("/")),
-        Err(problem) => {
-            let main = html! {
-                h1 { "Simulator" }
-                p .bad role="alert" { (sentence(&problem.summary())) }
-                p { a href="/simulator" { "Back" } }
-            };
-            Ok(layout::page(&app, caller, Section::Simulator, "Simulator", &main))
-        }
+    let answer = simulator(&app)?.call(Method::POST, "/inbound", Some(&asked)).await?;
+    let statuses = answer["statuses"].as_array().cloned().unwrap_or_default();
+    if statuses.iter().all(|status| status.as_u64().is_some_and(|status| status < 300))
+        && !statuses.is_empty()
+    {
+        return Ok(see("/"));
     }
+    // As a provider that is refused: what came is in quarantine.
+    let main = html! {
+        h1 { "Simulator" }
+        p .bad role="alert" { "The webhook was not taken: " (answer) }
+        p { a href="/quarantine" { "Quarantine" } " " a href="/simulator" { "Back" } }
+    };
+    Ok(layout::page(&app, caller, Section::Simulator, "Simulator", &main))
 }

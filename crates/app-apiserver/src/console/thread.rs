@@ -35,19 +35,15 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let before = before(query.as_deref());
-    let conversation = {
+    let (conversation, ends) = {
         let database = app.database().await?;
-        let found = match parse_id(&id) {
-            Some(id) => conversations::find(&database, id).await?,
-            None => None,
-        };
-        found.ok_or_else(|| {
-            Problem::not_found("conversation_not_found", "there is no conversation of this id")
-        })?
+        let found = conversations::find(&database, id_of(&id)?).await?;
+        let conversation = found.ok_or_else(not_found)?;
+        let ends = conversations::reply_ends(&database, conversation.id).await?;
+        (conversation, ends)
     };
     let messages = messages(&app, conversation.id, before).await?;
     let view = View { cursor: None, open: Some(conversation.id) };
-    let ends = conversations::reply_ends(&*app.database().await?, conversation.id).await?;
     let title = ends.as_ref().map_or_else(|| with(&conversation), |ends| ends.target.as_str().to_owned());
     let before_text = before.map(|id| id.to_string());
     let live_path =
@@ -79,9 +75,17 @@ pub(super) async fn live(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let before = before(query.as_deref());
-    let id = parse_id(&id)
-        .ok_or_else(|| Problem::not_found("conversation_not_found", "there is no conversation of this id"))?;
+    let id = id_of(&id)?;
     live::stream(app, caller, move |app| async move { messages(&app, id, before).await })
+}
+
+fn not_found() -> Problem {
+    Problem::not_found("conversation_not_found", "there is no conversation of this id")
+}
+
+/// A conversation's id, as it stands in a URL.
+pub(super) fn id_of(text: &str) -> Result<Uuid, Problem> {
+    parse_id(text).ok_or_else(not_found)
 }
 
 fn before(query: Option<&str>) -> Option<Uuid> {

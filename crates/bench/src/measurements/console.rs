@@ -1,5 +1,5 @@
-//! The console over a million stored messages: how long the server takes for each page, and what it costs accepting that
-//! somebody watches the inbox while a thousand messages come in each second.
+//! The console over a million stored messages: how long the server takes for each page, and what it costs accepting
+//! that somebody watches the inbox while a thousand messages come in each second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
