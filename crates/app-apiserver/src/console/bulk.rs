@@ -145,7 +145,7 @@ pub(super) async fn confirm(
     let word = action.word();
     let count = thousands(i64::try_from(count).unwrap_or(i64::MAX));
     let main = html! {
-        h1 { (sentence(&format!("{word} {}", narrowed.in_words()))) }
+        h1 { (title(action, &narrowed.in_words())) }
         p {
             @if more { "At least " } (count) " of them can be: "
             @match action {
@@ -161,6 +161,14 @@ pub(super) async fn confirm(
         }
     };
     Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
+}
+
+/// `Retry all: status failed`.
+fn title(action: Action, of: &str) -> String {
+    match action {
+        Action::Retry => format!("Retry all: {of}"),
+        Action::Cancel => format!("Cancel all: {of}"),
+    }
 }
 
 pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
@@ -234,7 +242,7 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let job = app.console.bulk.find(&id)?;
     let main = html! {
-        h1 { (sentence(&format!("{} {}", job.action.word(), job.of))) }
+        h1 { (title(job.action, &job.of)) }
         (live::region("job", &format!("/live/bulk/{}", job.id), &progress(&job)))
         p { a href=(job.path) { "The messages" } }
     };

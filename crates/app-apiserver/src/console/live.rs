@@ -1,7 +1,7 @@
 //! Pages that keep themselves up to date: a stream of server-sent events, each the whole region as it is now
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Nothing is told as a difference, so nothing can
 //! be missed: whoever was away (a restart, a hidden tab, a slow line) is shown what is true as soon as the stream begins
-//! again. Must not be a load: a region is rendered twice a second at most, and rests ten times as long as that took.
+//! again. Must not be a load: a region is rendered twice a second at most, and rests thirty times as long as that took.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::authentication::Caller;
 use crate::problem::Problem;
 
 const INTERVAL: Duration = Duration::from_millis(400);
-const REST: u32 = 10;
+const REST: u32 = 30;
 /// Something is sent so often, to notice that nobody is there any more.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// For proxies that would collect events before they pass them on.
