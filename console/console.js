@@ -28,12 +28,25 @@
     setTimeout(() => find("#reply")?.focus());
   });
 
+  // A reply that did not arrive: the form stays as it is, and says so.
+  const notSent = (event, why) => {
+    const wrong = event.target.closest?.(".composer") === event.target && find("#wrong");
+    if (wrong) wrong.textContent = `Not sent: ${why} Your text is kept.`;
+  };
+  document.addEventListener("htmx:response:error", (event) => {
+    const { status } = event.detail.ctx.response;
+    if (status === 401) notSent(event, "you are no longer logged in. Log in in another tab, then send it again.");
+    else if (status !== 422) notSent(event, `the server answered ${status}. Try again in a moment.`);
+  });
+  document.addEventListener("htmx:error", (event) => notSent(event, "the server cannot be reached. Try again in a moment."));
+
   // The connection of what keeps itself up to date.
   const offline = (is) => document.body.classList.toggle("offline", is);
   document.addEventListener("htmx:sse:error", () => offline(true));
   document.addEventListener("htmx:sse:after:connection", () => offline(false));
-  document.addEventListener("htmx:error", () => offline(true));
-  addEventListener("offline", () => offline(true));
+  document.addEventListener("htmx:error", (event) => {
+    if (event.target.hasAttribute?.("hx-sse:connect")) offline(true);
+  });
 
   // Who leaves the page ends what it still asks for; who comes back to a kept page sees it anew.
   addEventListener("pagehide", () => {

@@ -1,7 +1,9 @@
 // A running `app up` in a folder of its own, and a browser whose every complaint is a failure.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -13,6 +15,16 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
 const binary = path.join(process.env.CARGO_TARGET_DIR ?? path.join(root, "target"), process.env.PROFILE ?? "debug", "app");
 export const artefacts = process.env.ARTEFACTS ?? path.join(root, "target", "e2e");
 const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/// What axe-core finds wrong with a page for people who cannot see it, or not well.
+export const violations = async (page) => {
+  // Added by the debugger, past the policy that holds for pages.
+  await page.evaluate(axe);
+  const found = await page.evaluate(() => globalThis.axe.run());
+  return found.violations.map((it) => `${it.id}: ${it.nodes.map((node) => node.html).join(" | ")}`);
+};
 
 const freePort = async () => {
   const server = createServer().listen(0, "127.0.0.1");

@@ -1,12 +1,9 @@
 // The console as its users meet it: the real binary, the simulator, a real browser.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { App, Browser, artefacts, until } from "../stage.js";
+import { App, Browser, artefacts, until, violations } from "../stage.js";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let app;
 let browser;
 
@@ -18,13 +15,6 @@ after(async () => {
   await browser?.stop();
   await app?.stop();
 });
-
-const violations = async (page) => {
-  // Added by the debugger, past the policy that holds for pages.
-  await page.evaluate(axe);
-  const found = await page.evaluate(() => globalThis.axe.run());
-  return found.violations.map((it) => `${it.id}: ${it.nodes.map((node) => node.html).join(" | ")}`);
-};
 
 const connected = (page, ids) =>
   until("every region is connected", () =>
@@ -242,6 +232,9 @@ test("every page passes axe in both colour schemes, without a complaint", async 
     failed: `/messages/${failed.id}`,
     email: `/messages/${mail.id}`,
     bulk: "/bulk?action=retry&status=failed",
+    job: await fetch(`${app.url}/bulk`, {
+      method: "POST", redirect: "manual", body: new URLSearchParams({ action: "cancel" }), headers: { origin: app.url },
+    }).then((answer) => answer.headers.get("location")),
     outbox: "/outbox",
     providers: "/providers",
     quarantine: "/quarantine",

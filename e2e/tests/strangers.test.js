@@ -1,7 +1,8 @@
 // What strangers write stays text, and who has no key stays out.
 import assert from "node:assert/strict";
+import path from "node:path";
 import { after, before, test } from "node:test";
-import { App, Browser } from "../stage.js";
+import { App, Browser, artefacts, violations } from "../stage.js";
 
 let app;
 let browser;
@@ -42,6 +43,7 @@ const corpus = [
 
 test("a corpus of attacks is inert on every page", async () => {
   const pages = ["/", "/messages", "/outbox", "/providers"];
+  const refused = [];
   for (const [number, attack] of corpus.entries()) {
     const mail = await app.call("POST", "/api/webhooks/email", {
       from: `x${number}@example.net`, to: "app@example.com", subject: attack.replaceAll("\n", " "),
@@ -50,9 +52,14 @@ test("a corpus of attacks is inert on every page", async () => {
     const named = await app.call("POST", "/api/messages/email", {
       from: `"${attack.replaceAll(/["\\\n]/g, "")}" <app@example.com>`, to: `y${number}@example.net`, subject: "Hi", body: attack,
     }).catch(() => null);
+    // Quoted, nearly everything is an address (RFC 5322 section 3.4.1).
+    const quoted = `"${attack.replaceAll(/["\\\n\u202e]/g, "")}"@example.net`;
+    const strange = await app.call("POST", "/api/webhooks/email", {
+      from: quoted, to: "app@example.com", body: "Who?", messaging_provider_id: `strange ${number}`,
+    }).catch((error) => { refused.push(error.message); return null; });
     const sent = await app.sms(attack, { to: `+120255501${10 + number}`, metadata: { [attack.slice(0, 40)]: attack } });
     await app.received(attack, `sms-${number}`);
-    for (const { id } of [mail, sent, named].filter(Boolean)) {
+    for (const { id } of [mail, sent, named, strange].filter(Boolean)) {
       const { conversation_id } = await app.get(`/api/messages/${id}`);
       pages.push(`/messages/${id}`, `/conversations/${conversation_id}`);
     }
@@ -78,7 +85,7 @@ test("a corpus of attacks is inert on every page", async () => {
     }
     assert.deepEqual(page.complaints, [], at);
   }
-  console.log(`${corpus.length} attacks on ${pages.length} pages`);
+  console.log(`${corpus.length} attacks on ${pages.length} pages; ${refused.length} as addresses were refused`);
   // And through the stream of a page that is open.
   await page.goto(`${app.url}/messages`);
   for (const [number, attack] of corpus.entries()) await app.received(attack, `live-${number}`, { from: "+12025550188" });
@@ -94,12 +101,18 @@ test("with a key, the console asks for it, keeps it in a cookie that scripts can
   await maker.fill("#name", "operator");
   await maker.click("button:has-text('Make a key')");
   app.key = (await maker.locator("#made").textContent()).trim();
+  assert.deepEqual(await violations(maker), []);
   await maker.goto(app.url);
   await maker.locator("#inbox-title").waitFor();
 
   const page = await browser.page(app);
   await page.goto(`${app.url}/messages?status=failed`);
   await page.waitForURL("**/login?**");
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.screenshot({ path: path.join(artefacts, `login-${colorScheme}.png`) });
+    assert.deepEqual(await violations(page), [], colorScheme);
+  }
   await page.fill("#key", "app_wrong");
   await page.click("button[type=submit]");
   await page.locator("[role=alert]").waitFor();

@@ -64,6 +64,9 @@ test("a draft is kept through a hundred inbound messages, a kill, and loading th
   await app.kill();
   await page.locator("#connection").waitFor();
   assert.deepEqual(await field(), { value: draft, focused: true, caret: draft.length });
+  await page.keyboard.press("Control+Enter");
+  await page.locator("#wrong", { hasText: "Not sent: the server cannot be reached." }).waitFor();
+  assert.equal((await field()).value, draft);
   await app.run();
   await app.received("After the restart", "draft-101");
   await page.locator("#thread li", { hasText: "After the restart" }).waitFor();

@@ -47,7 +47,7 @@ pub(super) fn composer(app: &App, id: Uuid, ends: Option<&ReplyEnds>, draft: &Dr
         form #composer .composer method="post" action=(path) hx-post=(path) hx-target="#composer" hx-swap="outerHTML"
             hx-disable="find button" {
             input type="hidden" name="key" value=(key);
-            @if let Some(wrong) = &draft.wrong { p .bad role="alert" { (sentence(wrong)) } }
+            p #wrong .bad role="alert" { @if let Some(wrong) = &draft.wrong { (sentence(wrong)) } }
             @if ends.channel == Channel::Email {
                 label for="subject" .quiet-label { "Subject" }
                 input #subject name="subject" maxlength=(SUBJECT_CHARS_MAX) autocomplete="off"
@@ -119,12 +119,12 @@ pub(super) async fn reply(
             let sent = HeaderValue::from_static("replied");
             Ok(([(HX_TRIGGER, sent)], Html(answer.into_string())).into_response())
         }
-        Err(problem) => {
-            let (status, wrong) = (problem.status(), Some(problem.summary()));
+        Err(problem) if problem.status().is_client_error() => {
+            let wrong = Some(problem.summary());
             let composer = composer(&app, id, ends.as_ref(), &Draft { subject, body, wrong });
-            let status = if status.is_client_error() { StatusCode::UNPROCESSABLE_ENTITY } else { status };
-            Ok((status, Html(composer.into_string())).into_response())
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(composer.into_string())).into_response())
         }
+        Err(problem) => Err(problem.into()),
     }
 }
 

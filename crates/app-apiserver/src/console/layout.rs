@@ -72,10 +72,11 @@ impl Section {
     }
 }
 
-/// htmx without what a strict policy forbids: styles that it adds, and history that it keeps. It comes back from a lost
-/// connection within two seconds.
-const HTMX_CONFIG: &str =
-    r#"{"includeIndicatorCSS":false,"history":false,"sse":{"reconnectDelay":250,"reconnectMaxDelay":2000}}"#;
+/// htmx without what a strict policy forbids: styles that it adds, and history that it keeps. Answers that are errors leave
+/// the page as it is, but for 422, which brings a form back with what is wrong. A lost connection is tried again within
+/// two seconds.
+const HTMX_CONFIG: &str = r#"{"includeIndicatorCSS":false,"history":false,"noSwap":[204,304,"40x","41x","5xx"],
+    "sse":{"reconnectDelay":250,"reconnectMaxDelay":2000}}"#;
 
 fn head(title: &str) -> Markup {
     html! {
