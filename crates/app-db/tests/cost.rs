@@ -145,7 +145,7 @@ impl Bench {
         }
         self.receive(self.inbound(1)).await;
         let tables = "outbox, message_events, problems, inbound_keys, messages, conversations";
-        self.outbox.execute(&format!("truncate {tables}")).await;
+        self.outbox.execute(&format!("truncate {tables} cascade")).await;
         self.outbox.execute("vacuum analyze").await;
     }
 }
