@@ -48,6 +48,10 @@
     if (event.target.hasAttribute?.("hx-sse:connect")) offline(true);
   });
 
+  // A list that has met nothing so far looks at what is older.
+  const onward = find("[data-onward]");
+  if (onward) location.replace(onward.href);
+
   // Who leaves the page ends what it still asks for; who comes back to a kept page sees it anew.
   addEventListener("pagehide", () => {
     for (const region of document.querySelectorAll("[hx-sse\\:connect]")) htmx.trigger(region, "htmx:abort");

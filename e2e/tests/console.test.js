@@ -120,7 +120,7 @@ test("a filtered set is retried with progress", async () => {
   await page.click("text=Retry…");
   await page.locator("main", { hasText: "30 of them can be" }).waitFor();
   await page.click("main form button[type=submit]");
-  await page.locator("#counts", { hasText: "30 tried again of 30 looked at" }).waitFor();
+  await page.locator("#counts", { hasText: "30 of 30 tried again" }).waitFor();
   await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.delivery === "delivered")));
   assert.deepEqual(page.complaints, []);
   await page.context().close();
@@ -204,12 +204,17 @@ test("search finds ids, numbers, words and filters", async () => {
     ["+1 (202) 555-0147", `/conversations/${sent.conversation_id}`],
     ["status:failed", "/messages?status=failed"],
     ["failed", "/messages?status=failed"],
+    ["find ME", "/messages?text=find+ME"],
   ]) {
     await search(text);
     await page.waitForURL(app.url + url);
   }
+  for (const part of ["find ME", "550147"]) {
+    await search(part);
+    await page.locator(`#r-${sent.id}`).waitFor();
+  }
   await search("nothing like this");
-  await page.locator("main", { hasText: "Nothing is found" }).waitFor();
+  await page.locator("main", { hasText: "No message matches." }).waitFor();
   assert.deepEqual(page.complaints, []);
   await page.context().close();
 });
@@ -241,7 +246,7 @@ test("every page passes axe in both colour schemes, without a complaint", async 
     webhook: kept.match(/\/quarantine\/[0-9a-f-]{36}/)[0],
     keys: "/keys",
     simulator: "/simulator",
-    search: "/search?q=nothing",
+    search: "/messages?text=nothing",
     missing: "/messages/00000000-0000-7000-8000-000000000000",
   };
   for (const colorScheme of ["light", "dark"]) {

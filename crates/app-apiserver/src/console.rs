@@ -14,6 +14,7 @@ mod layout;
 mod live;
 mod message;
 mod messages;
+mod narrowed;
 mod outbox;
 mod providers;
 mod quarantine;
@@ -77,6 +78,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/media/{id}", get(crate::show_media::show_media))
         .route("/bulk", get(bulk::confirm).post(bulk::start))
         .route("/bulk/{id}", get(bulk::show))
+        .route("/bulk/{id}/stop", post(bulk::stop))
         .route("/live/bulk/{id}", get(bulk::live))
         .route("/outbox", get(outbox::show))
         .route("/live/outbox", get(outbox::live))

@@ -83,6 +83,11 @@ impl Fields {
         self.left.get(name)
     }
 
+    /// As if it had said this.
+    pub(crate) fn replace(&mut self, name: &str, text: String) {
+        self.left.insert(name.to_owned(), Value::String(text));
+    }
+
     /// As if it had not been there.
     pub(crate) fn forget(&mut self, name: &str) {
         self.left.remove(name);

@@ -87,6 +87,27 @@ async fn filters_narrow_and_combine() {
 }
 
 #[tokio::test]
+async fn a_text_is_found_in_bodies_subjects_and_addresses_as_it_stands() {
+    let stored = Stored::new(6).await;
+    let message = |n: usize, set: &str| format!("update messages set {set} where id = '{}';", stored.ids[n]);
+    stored.execute(&message(0, "body = 'Save 50% Today'")).await;
+    stored.execute(&message(1, "body = 'Save 500 today'")).await;
+    stored.execute(&message(2, "subject = 'A_b \\ c'")).await;
+    let found = async |text: &str| {
+        let filter = Filter { text: Some(text.to_owned()), ..Filter::default() };
+        stored.pages(&filter, Order::OldestFirst, 200).await.concat()
+    };
+    assert_eq!(found("save 50% t").await, stored.ids[..1], "in any case, and the sign is no pattern");
+    assert_eq!(found("today").await, stored.ids[..2]);
+    assert_eq!(found("a_B \\").await, stored.ids[2..3]);
+    assert!(found("a%c").await.is_empty());
+    let number = phone(11);
+    let to = Filter { to: Some(number.clone()), ..Filter::default() };
+    let sent_to_it = stored.pages(&to, Order::OldestFirst, 200).await.concat();
+    assert_eq!(found(&number[number.len() - 4..]).await, sent_to_it, "part of a number");
+}
+
+#[tokio::test]
 async fn problems_and_failed_messages_are_found_among_many_others() {
     let stored = Stored::new(40).await;
     let failed = stored.ids[3];

@@ -1,129 +1,37 @@
-//! One action on everything that a filter matches: told first, then done message by message as the API does it, with
-//! its progress on a page. A job is this process's: it ends with it, and what it had not reached is as it was; the same
-//! filter goes on from there.
+//! Doing something about everything that a filter matches: told first, then done, with its progress on a page.
 
-use std::collections::VecDeque;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod job;
 
-use app_db::messages::list::{self, Filter, Order};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::Extension;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
-use model::{Bucket, Direction, Message, Status};
-use uuid::Uuid;
+use tokio::time::Instant;
 
+pub(super) use self::job::Jobs;
+use self::job::{Action, Job, count};
 use super::form::{self, see};
 use super::layout::{self, Section};
 use super::live;
-use super::messages::Narrowed;
+use super::narrowed::Narrowed;
 use super::trouble::{Trouble, sentence};
 use super::words::thousands;
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
-use crate::messages::cancel_message::cancel;
-use crate::messages::retry_message::retry;
-use crate::problem::Problem;
 
-const PAGE: usize = 200;
-/// Jobs that can still be looked at.
-const KEPT_MAX: usize = 50;
+/// What would be done is counted for about so long; beyond, it is "at least".
+const COUNTED_FOR: Duration = Duration::from_millis(50);
 
-/// What is done to each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    Retry,
-    Cancel,
-}
-
-impl FromStr for Action {
-    type Err = Problem;
-
-    fn from_str(word: &str) -> Result<Self, Problem> {
-        match word {
-            "retry" => Ok(Self::Retry),
-            "cancel" => Ok(Self::Cancel),
-            _ => Err(Problem::bad_request("unknown_action", "action must be one of retry, cancel")),
-        }
-    }
-}
-
-impl Action {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Retry => "retry",
-            Self::Cancel => "cancel",
-        }
-    }
-
-    /// Whether there is something to do about it.
-    fn fits(self, message: &Message) -> bool {
-        let is_held = message.status == Status::Retry && message.next_attempt_at.is_none();
-        message.direction == Direction::Outbound
-            && match self {
-                Self::Retry => message.status == Status::Failed || is_held,
-                Self::Cancel => matches!(message.status, Status::Outbox | Status::Retry),
-            }
-    }
-
-    /// Lists that hold all that fits within the filter, each read from what is small.
-    fn lists(self, filter: &Filter) -> Vec<Filter> {
-        match (self, filter.status) {
-            (Self::Retry, _) => vec![Filter { problem: true, ..filter.clone() }],
-            (Self::Cancel, Some(_)) => vec![filter.clone()],
-            (Self::Cancel, None) => [Status::Outbox, Status::Retry]
-                .map(|status| Filter { status: Some(status), ..filter.clone() })
-                .to_vec(),
-        }
-    }
-}
-
-/// An action under way, or done.
-#[derive(Debug)]
-pub(super) struct Job {
-    id: Uuid,
-    action: Action,
-    /// The filter in words, and its page.
-    of: String,
-    path: String,
-    looked_at: AtomicU64,
-    changed: AtomicU64,
-    /// It fitted when it was looked at, and no longer when it was its turn.
-    missed: AtomicU64,
-    /// How it ended.
-    end: OnceLock<Result<(), String>>,
-}
-
-/// The jobs of this process, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
-
-impl Jobs {
-    fn add(&self, job: Arc<Job>) {
-        let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        jobs.push_back(job);
-        while jobs.len() > KEPT_MAX && jobs.front().is_some_and(|job| job.end.get().is_some()) {
-            jobs.pop_front();
-        }
-    }
-
-    fn find(&self, id: &str) -> Result<Arc<Job>, Problem> {
-        let jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = Uuid::try_parse(id).ok().and_then(|id| jobs.iter().find(|job| job.id == id).cloned());
-        found.ok_or_else(|| {
-            let detail = "this server runs no such job: it was restarted, or another server runs it; start it again \
-                          with the same filter for what is left";
-            Problem::not_found("job_not_found", detail)
-        })
-    }
-}
-
-fn read(app: &App, mut fields: Fields) -> Result<(Action, Narrowed), Problem> {
+fn read(app: &App, mut fields: Fields) -> Result<(Action, Narrowed), Trouble> {
     let action = fields.text("action", Text::Line, 20).unwrap_or_default().parse()?;
-    Ok((action, Narrowed::read(app, fields)?))
+    // What is told is what is meant: time does not go on in between.
+    Ok((action, Narrowed::read(app, fields)?.at_fixed_times()))
 }
 
 /// Says what would be done.
@@ -133,21 +41,17 @@ pub(super) async fn confirm(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let (action, narrowed) = read(&app, Fields::of_query(query.as_deref()))?;
-    let (mut count, mut more) = (0, false);
-    {
-        let database = app.database().await?;
-        for filter in action.lists(&narrowed.filter) {
-            let page = list::list(&database, &filter, Order::NewestFirst, None, PAGE).await?;
-            count += page.messages.iter().filter(|message| action.fits(message)).count();
-            more |= page.next.is_some();
-        }
-    }
+    let (began, mut found) = (Instant::now(), 0);
+    let all = count(&app, action, &narrowed.filter, |so_far| {
+        found = so_far;
+        if began.elapsed() < COUNTED_FOR { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .await?;
     let word = action.word();
-    let count = thousands(i64::try_from(count).unwrap_or(i64::MAX));
     let main = html! {
-        h1 { (title(action, &narrowed.in_words())) }
+        h1 { (title(action, &narrowed)) }
         p {
-            @if more { "At least " } (count) " of them can be: "
+            @if !all { "At least " } (thousands_of(found)) " of them can be: "
             @match action {
                 Action::Retry => "what failed and what is held. A message that is held may be sent twice.",
                 Action::Cancel => "what no processor has in hand. They fail as canceled.",
@@ -164,74 +68,36 @@ pub(super) async fn confirm(
 }
 
 /// `Retry all: status failed`.
-fn title(action: Action, of: &str) -> String {
+fn title(action: Action, of: &Narrowed) -> String {
     match action {
-        Action::Retry => format!("Retry all: {of}"),
-        Action::Cancel => format!("Cancel all: {of}"),
+        Action::Retry => format!("Retry all: {}", of.in_words()),
+        Action::Cancel => format!("Cancel all: {}", of.in_words()),
     }
+}
+
+fn thousands_of(number: u64) -> String {
+    thousands(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
 pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
-    let (action, mut narrowed) = read(&app, form::read(&app, request).await?)?;
-    let now = app.clock.now();
-    // What comes later is not meant, nor what fails again because of this.
-    narrowed.filter.until = Some(narrowed.filter.until.map_or(now, |until| until.min(now)));
-    let job = Arc::new(Job {
-        id: app.ids.next(now, Bucket(0)),
-        action,
-        of: narrowed.in_words(),
-        path: narrowed.path("/messages", &[]),
-        looked_at: AtomicU64::new(0),
-        changed: AtomicU64::new(0),
-        missed: AtomicU64::new(0),
-        end: OnceLock::new(),
-    });
-    app.console.bulk.add(Arc::clone(&job));
-    let path = format!("/bulk/{}", job.id);
-    tokio::spawn(async move {
-        let done = work(&app, &job, &narrowed.filter).await;
-        let end = done.map_err(|problem| problem.summary());
-        // Nobody else ends it.
-        let _ = job.end.set(end);
-    });
-    Ok(see(&path))
+    let (action, narrowed) = read(&app, form::read(&app, request).await?)?;
+    let job = app.console.bulk.begin(&app, action, narrowed);
+    Ok(see(&format!("/bulk/{}", job.id)))
 }
 
-async fn work(app: &App, job: &Job, filter: &Filter) -> Result<(), Problem> {
-    for filter in job.action.lists(filter) {
-        let mut after = None;
-        loop {
-            let page = list::list(&*app.database().await?, &filter, Order::OldestFirst, after, PAGE).await?;
-            for message in &page.messages {
-                if app.shutdown.is_cancelled() {
-                    return Err(Problem::unavailable("the server stops; start it again for what is left"));
-                }
-                job.looked_at.fetch_add(1, Ordering::Relaxed);
-                if job.action.fits(message) {
-                    let count = if act(app, job.action, message).await? { &job.changed } else { &job.missed };
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+pub(super) async fn stop(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+    let job = app.console.bulk.find(&id)?;
+    job.stop();
+    Ok(see(&format!("/bulk/{}", job.id)))
+}
+
+/// What this server is at, above the list of messages.
+pub(super) fn under_way(app: &App) -> Markup {
+    let jobs = app.console.bulk.under_way();
+    html! {
+        @for job in &jobs {
+            p { "Under way: " a href={ "/bulk/" (job.id) } { (title(job.action, &job.narrowed)) } }
         }
-    }
-    Ok(())
-}
-
-/// Whether it could still be done.
-async fn act(app: &App, action: Action, message: &Message) -> Result<bool, Problem> {
-    let mut database = app.database().await?;
-    let done = match action {
-        Action::Retry => retry(app, &mut database, message).await,
-        Action::Cancel => cancel(app, &database, message).await,
-    };
-    match done {
-        Ok(()) => Ok(true),
-        Err(problem) if problem.status().is_client_error() => Ok(false),
-        Err(problem) => Err(problem),
     }
 }
 
@@ -242,9 +108,9 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let job = app.console.bulk.find(&id)?;
     let main = html! {
-        h1 { (title(job.action, &job.of)) }
+        h1 { (title(job.action, &job.narrowed)) }
         (live::region("job", &format!("/live/bulk/{}", job.id), &progress(&job)))
-        p { a href=(job.path) { "The messages" } }
+        p { a href=(job.narrowed.path("/messages", &[])) { "The messages" } }
     };
     Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
 }
@@ -261,23 +127,44 @@ pub(super) async fn live(
     })
 }
 
-fn progress(job: &Job) -> Markup {
-    let [looked_at, changed, missed] = [&job.looked_at, &job.changed, &job.missed]
-        .map(|count| i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
+fn progress(job: &Arc<Job>) -> Markup {
+    let [counted, changed, missed] =
+        [&job.counted, &job.changed, &job.missed].map(|count| count.load(Ordering::Relaxed));
+    // What has come to fit since it began is done too.
+    let total = counted.max(changed + missed);
     let done = match job.action {
         Action::Retry => "tried again",
         Action::Cancel => "canceled",
     };
     html! {
         @match job.end.get() {
-            None => p { progress aria-label="Under way" {} " Under way. This page may be left." },
+            None => {
+                div .row {
+                    @if job.is_counted.get().is_some() {
+                        progress aria-label=(done) max=(total) value=(changed + missed) {}
+                    } @else {
+                        progress aria-label="Counting" {}
+                    }
+                    form method="post" action={ "/bulk/" (job.id) "/stop" } {
+                        button .plain type="submit" { "Stop" }
+                    }
+                }
+                p .quiet { "This page may be left." }
+            }
             Some(Ok(())) => p .good { "Done." },
-            Some(Err(why)) => p .bad role="alert" { "It ended early: " (sentence(why)) },
+            Some(Err(why)) => p .bad role="alert" {
+                "It ended early: " (sentence(why)) " "
+                a href=(job.narrowed.path("/bulk", &[("action", Some(job.action.word()))])) { "Go on with what is left" }
+            },
         }
         p #counts {
-            (thousands(changed)) " " (done) " of " (thousands(looked_at)) " looked at"
-            @if missed > 0 { ", " (thousands(missed)) " changed in the meantime and left alone" }
-            "."
+            @if job.is_counted.get().is_some() || job.end.get().is_some() {
+                (thousands_of(changed)) " of " (thousands_of(total)) " " (done)
+                @if missed > 0 { ", " (thousands_of(missed)) " changed in the meantime and left alone" }
+                "."
+            } @else {
+                "Counting them: " (thousands_of(counted)) " so far."
+            }
         }
     }
 }

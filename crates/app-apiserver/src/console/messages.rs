@@ -1,76 +1,28 @@
 //! All messages, narrowed by filters that stand in the URL: the same as the API's.
 
-use app_db::messages::list::{self, Filter, Order};
+use app_db::messages::list::{self, Order, Page};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use model::{Channel, Delivery, Direction, Message, Status};
+use uuid::Uuid;
 
-use super::form::path_with;
+use super::bulk;
 use super::layout::{self, Section};
 use super::live;
+use super::narrowed::Narrowed;
 use super::trouble::{Trouble, sentence};
-use super::words::{Tone, ago, as_text, chip, cut, place_of};
+use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
 use crate::fields::Fields;
-use crate::messages::list_messages::read_filter;
 use crate::page::PageRequest;
 use crate::problem::Problem;
 
-/// What a filter may name, in the order of the form.
-pub(super) const NAMES: [&str; 9] =
-    ["status", "delivery", "channel", "direction", "from", "to", "conversation_id", "since", "until"];
 const EXCERPT_CHARS: usize = 60;
-
-/// A filter: what it means, and how the URL says it.
-#[derive(Clone, Debug)]
-pub(super) struct Narrowed {
-    pub filter: Filter,
-    /// Names and texts of what is given.
-    pub said: Vec<(&'static str, String)>,
-}
-
-impl Narrowed {
-    /// Takes a filter's fields. An empty one is none: forms send them all.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn read(app: &App, mut fields: Fields) -> Result<Self, Problem> {
-        let mut said = Vec::new();
-        for name in NAMES.into_iter().chain(["problem"]) {
-            match fields.peek(name).and_then(serde_json::Value::as_str) {
-                Some("") => fields.forget(name),
-                Some(text) => said.push((name, text.to_owned())),
-                None => {}
-            }
-        }
-        let filter = read_filter(&mut fields, &app.config.addressing);
-        fields.finish().map(|()| Self { filter, said })
-    }
-
-    pub(super) fn path(&self, path: &str, more: &[(&str, Option<&str>)]) -> String {
-        let said = self.said.iter().map(|(name, text)| (*name, Some(text.as_str())));
-        path_with(path, &said.chain(more.iter().copied()).collect::<Vec<_>>())
-    }
-
-    fn text(&self, name: &str) -> &str {
-        self.said.iter().find(|(other, _)| *other == name).map_or("", |(_, text)| text)
-    }
-
-    /// `status failed, to +12025550199`; `all messages`.
-    pub(super) fn in_words(&self) -> String {
-        if self.said.is_empty() {
-            return "all messages".to_owned();
-        }
-        let parts: Vec<String> =
-            self.said.iter().map(|(name, text)| format!("{} {text}", name.replace('_', " "))).collect();
-        parts.join(", ")
-    }
-}
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -82,11 +34,15 @@ pub(super) async fn show(
     let main = match Narrowed::read(&app, fields) {
         Ok(narrowed) => {
             let live_path = narrowed.path("/live/messages", &[("cursor", page.cursor.as_deref())]);
-            let rows = rows(&app, &narrowed, &page).await?;
+            let found = look(&app, &narrowed, &page).await?;
             html! {
                 h1 { "Messages" }
                 (form(&narrowed))
-                (live::region("messages", &live_path, &rows))
+                (bulk::under_way(&app))
+                @match &found {
+                    Page { messages, next: Some(next) } if messages.is_empty() => (looking_on(&narrowed, *next)),
+                    found => (live::region("messages", &live_path, &rows(&app, &narrowed, &page, found))),
+                }
             }
         }
         Err(problem) => html! {
@@ -108,7 +64,10 @@ pub(super) async fn live(
     let narrowed = Narrowed::read(&app, fields)?;
     live::stream(app, caller, move |app| {
         let (narrowed, page) = (narrowed.clone(), page.clone());
-        async move { rows(&app, &narrowed, &page).await }
+        async move {
+            let found = look(&app, &narrowed, &page).await?;
+            Ok(rows(&app, &narrowed, &page, &found))
+        }
     })
 }
 
@@ -122,8 +81,9 @@ fn form(narrowed: &Narrowed) -> Markup {
     let texts = [
         ("from", "From", "+12025550100"),
         ("to", "To", "+12025550199"),
-        ("since", "Since", "2026-11-23T08:30:00Z"),
-        ("until", "Until", "2026-11-24T08:30:00Z"),
+        ("text", "Text", "in subject, body, address"),
+        ("since", "Since", "6h, 2d, or 2026-11-23T08:30:00Z"),
+        ("until", "Until", "the same"),
     ];
     html! {
         form .filters method="get" action="/messages" aria-label="Filters" {
@@ -159,21 +119,36 @@ fn form(narrowed: &Narrowed) -> Markup {
     }
 }
 
-async fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Markup, Problem> {
+async fn look(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Page, Problem> {
     let cursors = List::of("/messages", &narrowed.said);
     let after = page.cursor.as_deref().map(|cursor| cursors.place(cursor)).transpose()?;
-    let found = {
-        let database = app.database().await?;
-        let after = after.map(|place| place.id);
-        list::list(&database, &narrowed.filter, Order::NewestFirst, after, page.limit).await?
-    };
-    let next = found.next.map(|id| cursors.cursor(Place::at(id)));
-    let next = next.map(|cursor| narrowed.path("/messages", &[("cursor", Some(&cursor))]));
+    let database = app.database().await?;
+    let after = after.map(|place| place.id);
+    Ok(list::list(&database, &narrowed.filter, Order::NewestFirst, after, page.limit).await?)
+}
+
+fn older(narrowed: &Narrowed, next: Uuid) -> String {
+    let cursor = List::of("/messages", &narrowed.said).cursor(Place::at(next));
+    narrowed.path("/messages", &[("cursor", Some(&cursor))])
+}
+
+/// A look takes a bounded time. Where it has met nothing yet, the page goes on from where it ended by itself.
+fn looking_on(narrowed: &Narrowed, next: Uuid) -> Markup {
+    html! {
+        p role="status" {
+            "Nothing matches back to " (exact(model::id::time_of(next))) "; looking at older ones… "
+            a href=(older(narrowed, next)) data-onward { "Older" } " "
+            a href="/messages" { "Stop" }
+        }
+    }
+}
+
+fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest, found: &Page) -> Markup {
     let now = app.clock.now();
-    Ok(html! {
+    html! {
         @if found.messages.is_empty() {
             p .quiet {
-                @if next.is_some() { "Nothing among these; older ones may match." } @else { "No message matches." }
+                @if found.next.is_some() { "Nothing among these; older ones may match." } @else { "No message matches." }
             }
         } @else {
             div .wide tabindex="0" role="region" aria-label="Messages" {
@@ -191,9 +166,9 @@ async fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Mark
         }
         p .row {
             @if page.cursor.is_some() { a href=(narrowed.path("/messages", &[])) { "Newest" } }
-            @if let Some(next) = next { a href=(next) { "Older" } }
+            @if let Some(next) = found.next { a href=(older(narrowed, next)) { "Older" } }
         }
-    })
+    }
 }
 
 fn row(message: &Message, now: Timestamp) -> Markup {

@@ -1,4 +1,5 @@
-//! One field that finds anything: ids of ours and of providers, numbers and addresses, words of a state, filters.
+//! One field that finds anything: ids of ours and of providers, numbers and addresses, words of a state, filters, and
+//! else what messages say.
 
 use app_db::conversations::{self, Conversation};
 use app_db::{inbox, messages as rows, receive};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::form::{path_with, see};
 use super::layout::{self, Section};
-use super::messages::NAMES;
+use super::narrowed::NAMES;
 use super::thread;
 use super::trouble::Trouble;
 use crate::App;
@@ -42,38 +43,32 @@ pub(super) async fn search(
         return Ok(see(&path));
     }
     let found = by_address(&app, text).await?;
-    if let [(_, conversation)] = &found[..] {
-        return Ok(see(&format!("/conversations/{}", conversation.id)));
+    let [(address, first), others @ ..] = &found[..] else {
+        return Ok(see(&path_with("/messages", &[("text", Some(text))])));
+    };
+    if others.is_empty() {
+        return Ok(see(&format!("/conversations/{}", first.id)));
     }
     let main = html! {
         h1 { "Search" }
-        @if let Some((address, _)) = found.first() {
-            p { (found.len()) " conversations of " (address) ":" }
-            ul .plain-list data-list {
-                @for (_, conversation) in &found {
-                    li {
-                        a href={ "/conversations/" (conversation.id) } { (thread::with(conversation)) }
-                        " " span .quiet { (conversation.medium) }
-                    }
+        p { (found.len()) " conversations of " (address) ":" }
+        ul .plain-list data-list {
+            @for (_, conversation) in &found {
+                li {
+                    a href={ "/conversations/" (conversation.id) } { (thread::with(conversation)) }
+                    " " span .quiet { (conversation.medium) }
                 }
             }
-            p .row {
-                a href=(path_with("/messages", &[("from", Some(address))])) { "Messages from it" }
-                a href=(path_with("/messages", &[("to", Some(address))])) { "Messages to it" }
-            }
-        } @else {
-            p { "Nothing is found for " q { (text) } "." }
-            p .quiet {
-                "It finds a message's or a conversation's id, a provider's id of a message, a phone number with its "
-                "country code, an email address, a word such as " code { "failed" } ", and filters such as "
-                code { "status:failed channel:sms since:2026-11-23T08:30:00Z" } "."
-            }
+        }
+        p .row {
+            a href=(path_with("/messages", &[("from", Some(address))])) { "Messages from it" }
+            a href=(path_with("/messages", &[("to", Some(address))])) { "Messages to it" }
         }
     };
     Ok(layout::page(&app, caller, Section::Messages, "Search", &main))
 }
 
-/// `status:failed channel:sms`, or one word of a state: the page with that filter.
+/// `status:failed channel:sms parcel`, or one word of a state: the page with that filter.
 fn filters(text: &str) -> Option<String> {
     if text.eq_ignore_ascii_case("problems") || text.eq_ignore_ascii_case("problem") {
         return Some(path_with("/messages", &[("problem", Some("true"))]));
@@ -91,10 +86,23 @@ fn filters(text: &str) -> Option<String> {
         return Some(path_with("/messages", &[(name, Some(&word))]));
     }
     let mut said = Vec::new();
+    let mut others = Vec::new();
     for part in text.split_whitespace() {
-        let (name, value) = part.split_once(':')?;
-        let name = NAMES.into_iter().find(|known| *known == name)?;
-        said.push((name, Some(value)));
+        let known = part.split_once(':').and_then(|(name, value)| {
+            let name = NAMES.into_iter().find(|known| *known == name)?;
+            Some((name, Some(value)))
+        });
+        match known {
+            Some(pair) => said.push(pair),
+            None => others.push(part),
+        }
+    }
+    if said.is_empty() {
+        return None;
+    }
+    let others = others.join(" ");
+    if !others.is_empty() {
+        said.push(("text", Some(others.as_str())));
     }
     Some(path_with("/messages", &said))
 }
@@ -151,10 +159,11 @@ mod tests {
             ("held", "/messages?status=retry&delivery=unknown"),
             ("status:failed", "/messages?status=failed"),
             ("status:failed to:+12025550199", "/messages?status=failed&to=%2B12025550199"),
+            ("your status:failed parcel: 7", "/messages?status=failed&text=your+parcel%3A+7"),
         ] {
             assert_eq!(filters(text).as_deref(), Some(path), "{text}");
         }
-        for text in ["+12025550199", "a@example.com", "status:failed hello", "colour:red", "12:30"] {
+        for text in ["+12025550199", "a@example.com", "colour:red", "12:30"] {
             assert_eq!(filters(text), None, "{text}");
         }
     }

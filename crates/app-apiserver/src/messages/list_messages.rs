@@ -14,7 +14,7 @@ use crate::message_json::MessageJson;
 use crate::page::PageRequest;
 use crate::problem::Problem;
 
-const PARAMETERS: [&str; 13] = [
+const PARAMETERS: [&str; 14] = [
     "status",
     "delivery",
     "channel",
@@ -22,6 +22,7 @@ const PARAMETERS: [&str; 13] = [
     "from",
     "to",
     "conversation_id",
+    "text",
     "problem",
     "since",
     "until",
@@ -29,6 +30,8 @@ const PARAMETERS: [&str; 13] = [
     "limit",
     "cursor",
 ];
+
+const TEXT_CHARS_MAX: usize = 400;
 
 /// A page of messages.
 #[derive(Debug, Serialize, ToSchema)]
@@ -57,6 +60,8 @@ pub(crate) struct MessageListJson {
         ("from" = Option<String>, Query, description = "The sender's address"),
         ("to" = Option<String>, Query, description = "The recipient's address"),
         ("conversation_id" = Option<String>, Query, description = "Of this conversation only"),
+        ("text" = Option<String>, Query, description = "Stands somewhere in the subject, the body or an address, in \
+            upper or lower case. No index helps it: give `since` too, or expect short pages"),
         ("problem" = Option<bool>, Query, description = "`true`: only what is held, failed or undelivered"),
         ("since" = Option<String>, Query, description = "Created at this time (RFC 3339) or later"),
         ("until" = Option<String>, Query, description = "Created before this time (RFC 3339)"),
@@ -122,6 +127,7 @@ pub(crate) fn read_filter(query: &mut Fields, addressing: &Addressing) -> Filter
         from: address(query, "from", addressing),
         to: address(query, "to", addressing),
         conversation_id,
+        text: query.text("text", Text::Line, TEXT_CHARS_MAX).filter(|text| !text.is_empty()),
         problem: query.word("problem", &["true", "false"]).unwrap_or(false),
         since: query.time("since"),
         until: query.time("until"),

@@ -38,7 +38,7 @@ async fn every_page_is_bounded_by_a_strict_policy_and_kept_by_nobody() {
         "/providers",
         "/quarantine",
         "/keys",
-        "/search?q=nothing",
+        "/messages?text=nothing",
     ] {
         let answer = server.client.get(path).await.expect(200);
         let policy = answer.header("content-security-policy");
@@ -232,11 +232,29 @@ async fn a_filtered_set_is_canceled_and_nothing_else() {
     .await;
     let all =
         submit(&server.client, "/bulk", "action=cancel").await.expect(303).header("location").to_owned();
-    until("all are canceled", async || {
-        page(&server, &all).await.contains("4 canceled of 4 looked at").then_some(())
-    })
-    .await;
+    until("all are canceled", async || page(&server, &all).await.contains("4 of 4 canceled").then_some(()))
+        .await;
     submit(&server.client, "/bulk", "action=resend").await.expect(400);
+    submit(&server.client, &format!("{all}/stop"), "").await.expect(303);
+    submit(&server.client, "/bulk/019a2f7e-3c41-70a4-8000-3f1c52d0a7b1/stop", "").await.expect(404);
+}
+
+#[tokio::test]
+async fn what_is_no_id_and_no_address_is_looked_for_in_what_messages_say() {
+    let server = server().await;
+    server.send_sms("+12025550100", "+12025550199", "Your parcel has arrived").await;
+    let found = async |query: &str| {
+        let answer = server.client.get(&format!("/search?q={query}")).await.expect(303);
+        page(&server, answer.header("location")).await.contains("Your parcel has arrived")
+    };
+    assert!(found("PARCEL+has").await);
+    assert!(found("5550199").await, "part of a number");
+    assert!(found("parcel+channel:sms+since:1h").await);
+    assert!(!found("parcel+channel:email").await);
+    assert!(!found("parcel+until:1h").await);
+    assert!(!found("nothing").await);
+    let wrong = page(&server, "/messages?since=yesterday").await;
+    assert!(wrong.contains("must be a time"), "{wrong}");
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ pub struct Filter {
     pub from: Option<String>,
     pub to: Option<String>,
     pub conversation_id: Option<Uuid>,
+    /// Stands somewhere in the subject, the body or an address, in upper or lower case.
+    pub text: Option<String>,
     /// Held, failed and undelivered messages only.
     pub problem: bool,
     /// Created at or after.
@@ -198,6 +200,8 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
            and ($8::text is null or m.channel = $8) and ($9::text is null or m.inbound_or_outbound = $9)
            and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
            and ($13::timestamptz is null or m.created_at >= $13) and ($14::timestamptz is null or m.created_at < $14)
+           and ($15::text is null or m.body ilike $15 or m.subject ilike $15 or m.endpoint_source ilike $15
+               or m.endpoint_target ilike $15)
          order by w.id {direction} limit $12
          )
          select found.*, last.id as last_id
@@ -253,6 +257,7 @@ async fn look_through(
                 &window.wanted,
                 &filter.since,
                 &filter.until,
+                &filter.text.as_deref().map(anywhere),
             ],
         )
         .await?;
@@ -262,9 +267,28 @@ async fn look_through(
     Ok((found, end))
 }
 
+/// A pattern of LIKE: this text, as it stands there, anywhere.
+fn anywhere(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_looked_for_as_it_stands() {
+        assert_eq!(anywhere("50 %_off\\"), "%50 \\%\\_off\\\\%");
+    }
 
     #[test]
     fn a_window_is_no_larger_than_the_time_that_is_left() {

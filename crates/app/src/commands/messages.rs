@@ -70,6 +70,9 @@ pub(crate) struct Filter {
     to: Option<String>,
     #[arg(long, value_name = "ID")]
     conversation: Option<Uuid>,
+    /// Stands somewhere in the subject, the body or an address
+    #[arg(long)]
+    text: Option<String>,
     /// Only held, failed and undelivered ones
     #[arg(long)]
     problem: bool,
@@ -92,6 +95,7 @@ impl Filter {
             ("from", &self.from),
             ("to", &self.to),
             ("conversation_id", &conversation),
+            ("text", &self.text),
             ("since", &self.since),
             ("until", &self.until),
         ];
