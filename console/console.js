@@ -1,71 +1,41 @@
-// What the pages cannot do without a script: keys, drafts that outlive a restart, copying, and saying when the
-// connection is gone. Everything else is HTML from the server. Must not render what others wrote.
+// What the pages cannot do without a script: keys, copying, and lists that go on by themselves. Everything else is HTML
+// from the server. Must not render what others wrote.
 "use strict";
 (() => {
   const find = (selector) => document.querySelector(selector);
 
-  // Drafts: kept per conversation until they are sent.
-  const draftKey = (field) => `draft:${field.dataset.draft}`;
-  const restoreDrafts = () => {
-    for (const field of document.querySelectorAll("[data-draft]")) {
-      const kept = localStorage.getItem(draftKey(field));
-      if (kept && !field.value) {
-        field.value = kept;
-        field.dispatchEvent(new Event("input", { bubbles: true }));
-      }
-    }
-  };
-  document.addEventListener("input", (event) => {
-    const field = event.target;
-    if (!field.dataset?.draft) return;
-    if (field.value) localStorage.setItem(draftKey(field), field.value);
-    else localStorage.removeItem(draftKey(field));
-  });
-  // The server says so once the reply is stored.
-  document.addEventListener("replied", (event) => {
-    const form = event.target.closest?.(".composer") ?? find(".composer");
-    for (const field of form?.querySelectorAll("[data-draft]") ?? []) localStorage.removeItem(draftKey(field));
-    setTimeout(() => find("#reply")?.focus());
-  });
-
-  // A reply that did not arrive: the form stays as it is, and says so.
-  const notSent = (event, why) => {
-    const wrong = event.target.closest?.(".composer") === event.target && find("#wrong");
-    if (wrong) wrong.textContent = `Not sent: ${why} Your text is kept.`;
-  };
-  document.addEventListener("htmx:response:error", (event) => {
-    const { status } = event.detail.ctx.response;
-    if (status === 401) notSent(event, "you are no longer logged in. Log in in another tab, then send it again.");
-    else if (status !== 422) notSent(event, `the server answered ${status}. Try again in a moment.`);
-  });
-  document.addEventListener("htmx:error", (event) => notSent(event, "the server cannot be reached. Try again in a moment."));
-
-  // The connection of what keeps itself up to date.
-  const offline = (is) => document.body.classList.toggle("offline", is);
-  document.addEventListener("htmx:sse:error", () => offline(true));
-  document.addEventListener("htmx:sse:after:connection", () => offline(false));
-  document.addEventListener("htmx:error", (event) => {
-    if (event.target.hasAttribute?.("hx-sse:connect")) offline(true);
-  });
-
   // A list that has met nothing so far looks at what is older.
   const onward = find("[data-onward]");
   if (onward) location.replace(onward.href);
+  find("[data-list] [aria-current]")?.scrollIntoView({ block: "nearest" });
 
-  // Who leaves the page ends what it still asks for; who comes back to a kept page sees it anew.
-  addEventListener("pagehide", () => {
-    for (const region of document.querySelectorAll("[hx-sse\\:connect]")) htmx.trigger(region, "htmx:abort");
-  });
+  // Who comes back to a page that the browser kept sees it anew.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-  document.addEventListener("click", (event) => {
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "true";
+  });
+
+  document.addEventListener("click", async (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
-    const text = document.getElementById(button.dataset.copy).textContent;
-    navigator.clipboard.writeText(text).then(() => { button.textContent = "Copied"; });
+    const source = document.getElementById(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // Browsers lend the clipboard to trusted origins only.
+      getSelection().selectAllChildren(source);
+      button.textContent = "Selected: copy it";
+    }
   });
 
   // Keys.
+  const KEYS_OFF = "keys-off";
   const entries = () => [...document.querySelectorAll("[data-list] a")];
   const move = (by) => {
     const all = entries();
@@ -84,6 +54,8 @@
   };
   let goes = false;
   document.addEventListener("keydown", (event) => {
+    // A key that composes a character is not ours.
+    if (event.isComposing) return;
     const field = event.target.closest?.("input, textarea, select");
     if (field) {
       if (event.key === "Escape") field.blur();
@@ -91,6 +63,7 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+    if (localStorage.getItem(KEYS_OFF) && event.key !== "?") return;
     if (goes) {
       goes = false;
       find(`nav a[data-key="${CSS.escape(event.key)}"]`)?.click();
@@ -107,6 +80,12 @@
       does();
     }
   });
-
-  restoreDrafts();
+  const keysOn = find("#keys-on");
+  if (keysOn) {
+    keysOn.checked = !localStorage.getItem(KEYS_OFF);
+    keysOn.addEventListener("change", () => {
+      if (keysOn.checked) localStorage.removeItem(KEYS_OFF);
+      else localStorage.setItem(KEYS_OFF, "true");
+    });
+  }
 })();

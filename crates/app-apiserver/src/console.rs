@@ -37,12 +37,14 @@ use tower_http::compression::CompressionLayer;
 
 use crate::App;
 
-/// Pages that are kept up to date at once. Each asks the database twice a second at most.
+/// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 256;
 
 /// What the console keeps between requests.
 pub(crate) struct Console {
     live: Arc<Semaphore>,
+    /// How many of them look at the database at once: what people ask for comes first.
+    looks: Semaphore,
     activity: activity::Activity,
     bulk: bulk::Jobs,
     simulator: Option<simulator::Simulator>,
@@ -50,9 +52,11 @@ pub(crate) struct Console {
 
 impl Console {
     /// `simulator_url`: where the simulator's control API is, in a demonstration.
-    pub(crate) fn new(simulator_url: Option<String>) -> Self {
+    /// `read_connections`: how many requests read at once.
+    pub(crate) fn new(simulator_url: Option<String>, read_connections: usize) -> Self {
         Self {
             live: Arc::new(Semaphore::new(LIVE_MAX)),
+            looks: Semaphore::new(read_connections.div_ceil(2)),
             activity: activity::Activity::default(),
             bulk: bulk::Jobs::default(),
             simulator: simulator_url.map(simulator::Simulator::new),

@@ -134,6 +134,7 @@ fn start(
     };
     let receipts = WriteReceipts { pool: pool.clone(), ids: Arc::clone(&ids), clock: clock.clone() };
     let on_loopback = address.ip().is_loopback();
+    let console = crate::console::Console::new(simulator_url, config.server.read_connections);
     Ok(App::new(Inner {
         sends: Queue::start(config.server.accept_connections, QUEUE_CAPACITY, writers, move |group| {
             sends.clone().write(group)
@@ -161,7 +162,7 @@ fn start(
         kept: std::sync::atomic::AtomicUsize::new(0),
         no_route_warning: crate::rarely::Rarely::default(),
         documents: crate::receive_webhook::documents::Documents::default(),
-        console: crate::console::Console::new(simulator_url),
+        console,
     }))
 }
 

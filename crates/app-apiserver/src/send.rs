@@ -25,6 +25,9 @@ use crate::idempotency;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
 
+/// The code of a problem: the key came before with another request.
+pub(crate) const KEY_REUSED: &str = "idempotency_key_reused";
+
 /// A request to send, on its way to being understood.
 pub(crate) struct Sending {
     pub fields: Fields,
@@ -60,9 +63,15 @@ impl Sending {
     }
 
     /// A request from a page of ours: `key` makes sending the page's form twice one message.
-    pub(crate) fn of_form(app: &App, caller: Caller, fields: Fields, key: String, path: String) -> Self {
+    pub(crate) fn of_form(
+        app: &App,
+        caller: Caller,
+        (fields, share): (Fields, Share),
+        key: String,
+        path: String,
+    ) -> Self {
         let keyed = (!key.is_empty()).then_some(Keyed { key, path });
-        Self { fields, now: app.clock.now(), caller, keyed, share: Share::default() }
+        Self { fields, now: app.clock.now(), caller, keyed, share }
     }
 
     /// Of the memory for bodies: the message takes it along.
@@ -151,7 +160,7 @@ pub(crate) fn answer(accepted: Accepted) -> Result<Response, Problem> {
         Accepted::KeyReused => {
             let detail =
                 "this Idempotency-Key came before with another request; use a new key for a new request";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail));
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, KEY_REUSED, detail));
         }
         Accepted::Forgotten => {
             let detail = "this request was accepted before; its message has been removed since";

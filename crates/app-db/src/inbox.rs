@@ -12,6 +12,8 @@ use crate::{Client, Error};
 pub const UNREAD_MAX: i64 = 20;
 /// Of a body, what a list shows.
 const EXCERPT_CHARS: i32 = 120;
+/// HTML begins with much that is no text.
+const EMAIL_CHARS: i32 = 8_000;
 
 /// A conversation in the list.
 #[derive(Clone, Debug)]
@@ -68,7 +70,7 @@ pub(crate) fn list_sql() -> String {
          ) as r
          left join lateral (
              select id, inbound_or_outbound, channel, endpoint_source, endpoint_target, subject,
-                 left(body, {EXCERPT_CHARS}) as excerpt, status_tag, delivery_tag, created_at
+                 left(body, case when channel = 'email' then {EMAIL_CHARS} else {EXCERPT_CHARS} end) as excerpt, status_tag, delivery_tag, created_at
              from messages
              where (conversation_id, id) >= (c.id, '00000000-0000-0000-0000-000000000000')
                and (conversation_id, id) <= (c.id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
@@ -127,7 +129,11 @@ fn entry(row: &tokio_postgres::Row) -> Result<Entry, Error> {
 pub async fn mark_read(client: &Client, conversation_id: Uuid, read_to: Uuid) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
-            "insert into conversation_reads as r (bucket, conversation_id, read_to) values ($1, $2, $3)
+            // A conflict locks the row, also where nothing changes: it is not met for what is read already.
+            "insert into conversation_reads as r (bucket, conversation_id, read_to)
+             select $1, $2, $3 where not exists (
+                 select from conversation_reads where bucket = $1 and conversation_id = $2 and read_to >= $3
+             )
              on conflict (bucket, conversation_id) do update set read_to = excluded.read_to
              where r.read_to < excluded.read_to",
         )

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use app_db::accept::{Accept, accept};
-use app_db::messages::list::{Filter, Order, list};
+use app_db::messages::list::{Filter, Order, Wanted, list};
 use model::{Delivery, Status};
 use testkit::fixtures::{Fixtures, phone};
 use uuid::Uuid;
@@ -39,7 +39,7 @@ impl Stored {
         let mut pages = Vec::new();
         let mut after = None;
         loop {
-            let page = list(&client, filter, order, after, limit).await.unwrap();
+            let page = list(&client, filter, Wanted::new(order, after, limit)).await.unwrap();
             pages.push(page.messages.iter().map(|message| message.id).collect());
             after = page.next;
             if after.is_none() {
@@ -101,6 +101,8 @@ async fn a_text_is_found_in_bodies_subjects_and_addresses_as_it_stands() {
     assert_eq!(found("today").await, stored.ids[..2]);
     assert_eq!(found("a_B \\").await, stored.ids[2..3]);
     assert!(found("a%c").await.is_empty());
+    stored.execute(&message(3, "provider_message_id = 'SM0123abc'")).await;
+    assert_eq!(found("sm0123ABC").await, stored.ids[3..4]);
     let number = phone(11);
     let to = Filter { to: Some(number.clone()), ..Filter::default() };
     let sent_to_it = stored.pages(&to, Order::OldestFirst, 200).await.concat();

@@ -204,6 +204,23 @@ pub struct Message {
     pub updated_at: Timestamp,
 }
 
+impl Message {
+    /// Whether nobody knows if its provider has it: only a receipt or a person gets it on.
+    pub fn is_held(&self) -> bool {
+        self.status == Status::Retry && (self.delivery == Delivery::Unknown || self.next_attempt_at.is_none())
+    }
+
+    /// Whether a person may have it tried again.
+    pub fn is_retryable(&self) -> bool {
+        self.direction == Direction::Outbound && (self.status == Status::Failed || self.is_held())
+    }
+
+    /// Whether a person may keep it from being sent, unless it is being sent just now.
+    pub fn is_cancelable(&self) -> bool {
+        self.direction == Direction::Outbound && matches!(self.status, Status::Outbox | Status::Retry)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -88,6 +89,32 @@ impl HttpClient {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, HttpError> {
+        let exchange = async {
+            let (parts, body) = self.begin(method, path, headers, body).await?.into_parts();
+            let body = body.collect().await.map_err(|error| HttpError::Failed(format!("{error:?}")))?;
+            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
+        };
+        timeout(TIMEOUT, exchange).await.map_err(|_| HttpError::TimedOut)?
+    }
+
+    /// An answer that goes on.
+    ///
+    /// # Panics
+    /// When none begins with 200.
+    pub async fn stream(&self, path: &str) -> Stream {
+        let begun = self.begin(Method::GET, path, &[], Bytes::new()).await;
+        let response = begun.unwrap_or_else(|error| panic!("GET {path}: {error:?}"));
+        assert_eq!(response.status(), StatusCode::OK, "GET {path}");
+        Stream { body: response.into_body(), text: String::new() }
+    }
+
+    async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Response<Incoming>, HttpError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base_url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -96,17 +123,43 @@ impl HttpClient {
         for (name, value) in &self.headers {
             request.headers_mut().entry(name).or_insert(value.clone());
         }
-        let exchange = async {
-            let response = self
-                .client
-                .request(request)
-                .await
-                .map_err(|error| HttpError::Failed(format!("{error:?}")))?;
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.map_err(|error| HttpError::Failed(format!("{error:?}")))?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes() })
-        };
-        timeout(TIMEOUT, exchange).await.map_err(|_| HttpError::TimedOut)?
+        self.client.request(request).await.map_err(|error| HttpError::Failed(format!("{error:?}")))
+    }
+}
+
+/// An answer that is read while it goes on.
+#[derive(Debug)]
+pub struct Stream {
+    body: Incoming,
+    text: String,
+}
+
+impl Stream {
+    /// Reads on until it has said this.
+    ///
+    /// # Panics
+    /// When it ends before, or says nothing for a long time.
+    pub async fn says(&mut self, wanted: &str) {
+        while !self.text.contains(wanted) {
+            assert!(self.goes_on().await, "it ended without {wanted}: {}", self.text);
+        }
+    }
+
+    /// Reads on until it ends; all that it said.
+    ///
+    /// # Panics
+    /// When it says nothing for a long time.
+    pub async fn ends(mut self) -> String {
+        while self.goes_on().await {}
+        self.text
+    }
+
+    async fn goes_on(&mut self) -> bool {
+        let frame = timeout(TIMEOUT, self.body.frame()).await.expect("something within a minute");
+        let Some(frame) = frame else { return false };
+        let frame = frame.expect("the connection holds");
+        self.text.push_str(&String::from_utf8_lossy(frame.data_ref().expect("data")));
+        true
     }
 }
 

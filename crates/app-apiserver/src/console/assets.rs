@@ -33,6 +33,10 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 });
 pub(super) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("console.js", JAVASCRIPT, include_str!("../../../../console/console.js")));
+pub(super) static LIVE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("live.js", JAVASCRIPT, include_str!("../../../../console/live.js")));
+pub(super) static COMPOSER: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("composer.js", JAVASCRIPT, include_str!("../../../../console/composer.js")));
 /// htmx and its extension for streams of events: see console/vendor/README.md.
 pub(super) static HTMX: LazyLock<Asset> = LazyLock::new(|| {
     let content = concat!(
@@ -46,7 +50,7 @@ pub(super) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon.svg", "image/svg+xml", include_str!("../../../../console/icon.svg")));
 
 pub(super) async fn show(Path(name): Path<String>) -> Result<Response, Trouble> {
-    let assets: [&Asset; 4] = [&STYLE, &SCRIPT, &HTMX, &ICON];
+    let assets: [&Asset; 6] = [&STYLE, &SCRIPT, &LIVE, &COMPOSER, &HTMX, &ICON];
     let found = assets.into_iter().find(|asset| asset.path.strip_prefix("/assets/") == Some(&name));
     let asset = found.ok_or_else(|| {
         Problem::not_found("asset_not_found", "there is no such file in this version; load the page again")

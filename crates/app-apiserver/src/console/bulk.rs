@@ -14,24 +14,27 @@ use maud::{Markup, html};
 use tokio::time::Instant;
 
 pub(super) use self::job::Jobs;
-use self::job::{Action, Job, count};
+use self::job::{Action, Job, Task};
 use super::form::{self, see};
 use super::layout::{self, Section};
 use super::live;
 use super::narrowed::Narrowed;
+use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::thousands;
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
+use crate::times;
 
 /// What would be done is counted for about so long; beyond, it is "at least".
 const COUNTED_FOR: Duration = Duration::from_millis(50);
 
-fn read(app: &App, mut fields: Fields) -> Result<(Action, Narrowed), Trouble> {
+fn read(app: &App, mut fields: Fields) -> Result<Task, Trouble> {
     let action = fields.text("action", Text::Line, 20).unwrap_or_default().parse()?;
-    // What is told is what is meant: time does not go on in between.
-    Ok((action, Narrowed::read(app, fields)?.at_fixed_times()))
+    // What was told is what is meant: time does not go on between the confirmation and the click.
+    let as_of = fields.time("as_of").unwrap_or_else(|| app.clock.now());
+    Ok(Task { action, narrowed: Narrowed::read(app, fields)?.at_fixed_times(), as_of })
 }
 
 /// Says what would be done.
@@ -40,38 +43,40 @@ pub(super) async fn confirm(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let (action, narrowed) = read(&app, Fields::of_query(query.as_deref()))?;
+    let task = read(&app, Fields::of_query(query.as_deref()))?;
     let (began, mut found) = (Instant::now(), 0);
-    let all = count(&app, action, &narrowed.filter, |so_far| {
-        found = so_far;
-        if began.elapsed() < COUNTED_FOR { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
-    .await?;
-    let word = action.word();
+    let all = task
+        .count(&app, |so_far| {
+            found = so_far;
+            if began.elapsed() < COUNTED_FOR { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .await?;
+    let word = task.action.word();
     let main = html! {
-        h1 { (title(action, &narrowed)) }
+        h1 { (title(&task)) }
         p {
             @if !all { "At least " } (thousands_of(found)) " of them can be: "
-            @match action {
+            @match task.action {
                 Action::Retry => "what failed and what is held. A message that is held may be sent twice.",
                 Action::Cancel => "what no processor has in hand. They fail as canceled.",
             }
         }
         form .row method="post" action="/bulk" {
             input type="hidden" name="action" value=(word);
-            @for (name, text) in &narrowed.said { input type="hidden" name=(name) value=(text); }
+            input type="hidden" name="as_of" value=(times::format(task.as_of));
+            @for (name, text) in &task.narrowed.said { input type="hidden" name=(name) value=(text); }
             button type="submit" { (sentence(word).trim_end_matches('.')) " all" }
-            a href=(narrowed.path("/messages", &[])) { "Back" }
+            a href=(task.narrowed.path("/messages", &[])) { "Back" }
         }
     };
     Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
 }
 
 /// `Retry all: status failed`.
-fn title(action: Action, of: &Narrowed) -> String {
-    match action {
-        Action::Retry => format!("Retry all: {}", of.in_words()),
-        Action::Cancel => format!("Cancel all: {}", of.in_words()),
+fn title(task: &Task) -> String {
+    match task.action {
+        Action::Retry => format!("Retry all: {}", task.narrowed.in_words()),
+        Action::Cancel => format!("Cancel all: {}", task.narrowed.in_words()),
     }
 }
 
@@ -80,8 +85,8 @@ fn thousands_of(number: u64) -> String {
 }
 
 pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
-    let (action, narrowed) = read(&app, form::read(&app, request).await?)?;
-    let job = app.console.bulk.begin(&app, action, narrowed);
+    let task = read(&app, form::read(&app, request).await?)?;
+    let job = app.console.bulk.begin(&app, task);
     Ok(see(&format!("/bulk/{}", job.id)))
 }
 
@@ -96,7 +101,7 @@ pub(super) fn under_way(app: &App) -> Markup {
     let jobs = app.console.bulk.under_way();
     html! {
         @for job in &jobs {
-            p { "Under way: " a href={ "/bulk/" (job.id) } { (title(job.action, &job.narrowed)) } }
+            p { "Under way: " a href={ "/bulk/" (job.id) } { (title(&job.task)) } }
         }
     }
 }
@@ -108,20 +113,20 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let job = app.console.bulk.find(&id)?;
     let main = html! {
-        h1 { (title(job.action, &job.narrowed)) }
+        h1 { (title(&job.task)) }
         (live::region("job", &format!("/live/bulk/{}", job.id), &progress(&job)))
-        p { a href=(job.narrowed.path("/messages", &[])) { "The messages" } }
+        p { a href=(job.task.narrowed.path("/messages", &[])) { "The messages" } }
     };
     Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
 }
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let job = app.console.bulk.find(&id)?;
-    live::stream(app, caller, move |_| {
+    live::stream(app, session, move |_| {
         let markup = progress(&job);
         async move { Ok(markup) }
     })
@@ -132,7 +137,7 @@ fn progress(job: &Arc<Job>) -> Markup {
         [&job.counted, &job.changed, &job.missed].map(|count| count.load(Ordering::Relaxed));
     // What has come to fit since it began is done too.
     let total = counted.max(changed + missed);
-    let done = match job.action {
+    let done = match job.task.action {
         Action::Retry => "tried again",
         Action::Cancel => "canceled",
     };
@@ -149,12 +154,13 @@ fn progress(job: &Arc<Job>) -> Markup {
                         button .plain type="submit" { "Stop" }
                     }
                 }
+                @if let Some(why) = job.waits_for() { p .waiting { "It waits: " (sentence(&why)) } }
                 p .quiet { "This page may be left." }
             }
             Some(Ok(())) => p .good { "Done." },
             Some(Err(why)) => p .bad role="alert" {
                 "It ended early: " (sentence(why)) " "
-                a href=(job.narrowed.path("/bulk", &[("action", Some(job.action.word()))])) { "Go on with what is left" }
+                a href=(job.task.narrowed.path("/bulk", &[("action", Some(job.task.action.word()))])) { "Go on with what is left" }
             },
         }
         p #counts {

@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::form::{self, see};
 use super::trouble::{Trouble, sentence};
-use super::{thread, words};
+use super::{live, thread, words};
 use crate::App;
 use crate::authentication::Caller;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
-use crate::conversations::reply::accept_reply;
+use crate::conversations::reply::{accept_reply, reply_subject};
 use crate::fields::{Fields, Text};
-use crate::send::Sending;
+use crate::send::{KEY_REUSED, Sending};
 
 const KEY_CHARS_MAX: usize = 64;
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
@@ -45,25 +45,25 @@ pub(super) fn composer(app: &App, id: Uuid, ends: Option<&ReplyEnds>, draft: &Dr
     let is_sms = matches!(ends.channel, Channel::Sms | Channel::Mms);
     html! {
         form #composer .composer method="post" action=(path) hx-post=(path) hx-target="#composer" hx-swap="outerHTML"
-            hx-disable="find button" {
+            "hx-status:422"="swap:outerHTML" hx-sync="this:drop" hx-disable="find button" {
             input type="hidden" name="key" value=(key);
             p #wrong .bad role="alert" { @if let Some(wrong) = &draft.wrong { (sentence(wrong)) } }
             @if ends.channel == Channel::Email {
                 label for="subject" .quiet-label { "Subject" }
                 input #subject name="subject" maxlength=(SUBJECT_CHARS_MAX) autocomplete="off"
-                    placeholder=(format!("Re: {}", ends.subject.as_deref().unwrap_or_default()))
+                    placeholder=[ends.subject.as_deref().map(reply_subject)]
                     value=(draft.subject) data-draft={ "subject-" (id) };
             }
             label for="reply" .quiet-label { "Reply by " (ends.channel) " to " (ends.target.as_str()) }
             textarea #reply name="body" rows="3" required aria-keyshortcuts="r" data-draft={ "body-" (id) }
                 placeholder={ "Reply by " (ends.channel) " to " (ends.target.as_str()) }
                 hx-post=[is_sms.then_some("/segments")] hx-trigger="input delay:150ms" hx-target="#segments"
-                hx-swap="innerHTML" {
+                hx-swap="innerHTML" hx-sync="this:replace" {
                 (draft.body)
             }
             div .row {
                 span #segments .quiet { @if is_sms { (counted(&draft.body)) } }
-                button type="submit" { "Send" }
+                button #send type="submit" { "Send" }
             }
         }
     }
@@ -100,10 +100,10 @@ pub(super) async fn reply(
 ) -> Result<Response, Trouble> {
     let is_htmx = request.headers().contains_key(&HX_REQUEST);
     let path = request.uri().path().to_owned();
-    let mut fields = form::read(&app, request).await?;
+    let (mut fields, share) = form::read_with_share(&app, request).await?;
     let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
     let (subject, body) = (said(&fields, "subject"), said(&fields, "body"));
-    let sending = Sending::of_form(&app, caller, fields, key, path);
+    let sending = Sending::of_form(&app, caller, (fields, share), key, path);
     let accepted = accept_reply(&app, &id, sending).await;
     if !is_htmx {
         accepted?;
@@ -114,13 +114,20 @@ pub(super) async fn reply(
     match accepted {
         Ok(_) => {
             let composer = composer(&app, id, ends.as_ref(), &Draft::default());
-            let messages = thread::messages(&app, id, None).await?;
-            let answer = html! { (composer) div #thread hx-swap-oob="innerMorph" { (messages) } };
+            let page = thread::look(&app, id, None).await?;
+            let messages = live::parts(&[(thread::ID, thread::messages(&app, id, None, &page))]);
+            let answer = html! { (composer) (messages) };
             let sent = HeaderValue::from_static("replied");
             Ok(([(HX_TRIGGER, sent)], Html(answer.into_string())).into_response())
         }
         Err(problem) if problem.status().is_client_error() => {
-            let wrong = Some(problem.summary());
+            let wrong = Some(if problem.code() == KEY_REUSED {
+                "what you had written before was sent after all: see above; this text is another one, send it if it \
+                 is still meant"
+                    .to_owned()
+            } else {
+                problem.summary()
+            });
             let composer = composer(&app, id, ends.as_ref(), &Draft { subject, body, wrong });
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(composer.into_string())).into_response())
         }

@@ -11,15 +11,21 @@ use http::header::CONTENT_SECURITY_POLICY;
 use maud::{DOCTYPE, PreEscaped, html};
 
 use super::trouble::Trouble;
+use super::words::cut;
 use crate::App;
 use crate::messages::find;
 
-const POLICY: &str =
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox";
+const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; \
+                      sandbox allow-popups allow-popups-to-escape-sandbox";
+
+/// Of the HTML, so that nobody's mail keeps the server busy.
+const HTML_CHARS_MAX: usize = 500_000;
 
 static CLEANER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     let mut builder = Builder::default();
     builder.rm_tags(["img", "map", "area"]).link_rel(Some("noopener noreferrer nofollow"));
+    // A link that somebody clicks opens a tab of its own: the frame goes nowhere.
+    builder.set_tag_attribute_value("a", "target", "_blank");
     builder
 });
 
@@ -29,7 +35,7 @@ pub(super) async fn show(State(app): State<App>, Path(id): Path<String>) -> Resu
         (DOCTYPE)
         html lang="en" {
             head { meta charset="utf-8"; meta name="color-scheme" content="light"; title { "Email" } }
-            body { (PreEscaped(cleaned(&message.body))) }
+            body { (PreEscaped(cleaned(&cut(&message.body, HTML_CHARS_MAX)))) }
         }
     };
     let policy = [(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];

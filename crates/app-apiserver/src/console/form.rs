@@ -7,6 +7,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::App;
+use crate::body::Share;
 use crate::fields::{Fields, Object};
 use crate::problem::Problem;
 
@@ -15,6 +16,11 @@ use crate::problem::Problem;
 /// # Errors
 /// As for any body.
 pub(super) async fn read(app: &App, request: Request) -> Result<Fields, Problem> {
+    Ok(read_with_share(app, request).await?.0)
+}
+
+/// The same, with its share of the memory for bodies, for what goes on to hold its contents.
+pub(super) async fn read_with_share(app: &App, request: Request) -> Result<(Fields, Share), Problem> {
     let (parts, body) = request.into_parts();
     let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
     let text = std::str::from_utf8(&body.bytes)
@@ -22,7 +28,7 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Fields, Problem>
     let pairs = form_urlencoded::parse(text.as_bytes());
     // Forms are sent with the line ends of mail (HTML, section 4.10.21.4).
     let fields = pairs.map(|(name, value)| (name.into_owned(), Value::from(value.replace("\r\n", "\n"))));
-    Ok(Fields::of(Object(fields.collect())))
+    Ok((Fields::of(Object(fields.collect())), body.share))
 }
 
 /// The page to look at next, so that loading it again does nothing twice.

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::form::path_with;
 use super::layout::{self, Section};
 use super::live;
+use super::session::Session;
 use super::simulator;
 use super::trouble::Trouble;
-use super::words::{ago, as_text, place};
+use super::words::{ago, as_text, cut, place};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
@@ -22,6 +23,7 @@ use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 
 const ENTRIES: usize = 50;
+const EXCERPT_CHARS: usize = 120;
 const CURSOR_CHARS_MAX: usize = 512;
 
 /// Which part of the list is shown, and which of its entries is open.
@@ -32,16 +34,18 @@ pub(super) struct View {
 }
 
 impl View {
-    pub(super) fn read(query: Option<&str>) -> Self {
-        let mut query = Fields::of_query(query);
-        let cursor = query.text("cursor", Text::Line, CURSOR_CHARS_MAX);
-        let open = query.text("open", Text::Line, 64).and_then(|id| Uuid::try_parse(&id).ok());
+    pub(super) fn read(query: Option<&str>, open: Option<Uuid>) -> Self {
+        let cursor = Fields::of_query(query).text("cursor", Text::Line, CURSOR_CHARS_MAX);
         Self { cursor, open }
     }
 
     fn live_path(&self) -> String {
-        let open = self.open.map(|id| id.to_string());
-        path_with("/live/inbox", &[("cursor", self.cursor.as_deref()), ("open", open.as_deref())])
+        path_with("/live/inbox", &[("cursor", self.cursor.as_deref())])
+    }
+
+    /// A conversation, with this part of the list beside it.
+    fn path_to(&self, id: Uuid) -> String {
+        path_with(&format!("/conversations/{id}"), &[("cursor", self.cursor.as_deref())])
     }
 }
 
@@ -50,10 +54,10 @@ pub(super) async fn show(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let view = View::read(query.as_deref());
+    let view = View::read(query.as_deref(), None);
     let main = html! {
         div .panes {
-            (pane(&app, &view).await?)
+            (pane(&live::region(ID, &view.live_path(), &list(&app, &view).await?)))
             section .empty aria-label="Conversation" {
                 p { "Choose a conversation. " kbd { "j" } " and " kbd { "k" } " move, " kbd { "Enter" } " opens." }
             }
@@ -64,28 +68,31 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let view = View::read(query.as_deref());
-    live::stream(app, caller, move |app| {
+    let view = View::read(query.as_deref(), None);
+    live::stream(app, session, move |app| {
         let view = view.clone();
         async move { list(&app, &view).await }
     })
 }
 
-/// The list, as it stands beside a conversation too.
-pub(super) async fn pane(app: &App, view: &View) -> Result<Markup, Problem> {
-    let list = list(app, view).await?;
-    Ok(html! {
+/// Of the list.
+pub(super) const ID: &str = "inbox";
+
+/// Where the list stands, beside a conversation too.
+pub(super) fn pane(list: &Markup) -> Markup {
+    html! {
         section .inbox aria-labelledby="inbox-title" {
             h1 #inbox-title { "Inbox" }
-            (live::region("inbox", &view.live_path(), &list))
+            (list)
         }
-    })
+    }
 }
 
-async fn list(app: &App, view: &View) -> Result<Markup, Problem> {
+/// The list itself.
+pub(super) async fn list(app: &App, view: &View) -> Result<Markup, Problem> {
     let cursors = List::of("/", &());
     let after = view.cursor.as_deref().map(|cursor| cursors.place(cursor)).transpose()?;
     let after = after.map(|place| (place.time, place.id));
@@ -102,7 +109,7 @@ async fn list(app: &App, view: &View) -> Result<Markup, Problem> {
     Ok(html! {
         @if found.is_empty() { (nothing(app, view)) }
         ul .list data-list {
-            @for entry in &found { (row(entry, view.open, now)) }
+            @for entry in &found { (row(entry, view, now)) }
         }
         @if view.cursor.is_some() { a .more href="/" { "Newest" } }
         @if let Some(next) = next { a .more href=(next) { "Older" } }
@@ -126,13 +133,13 @@ fn nothing(app: &App, view: &View) -> Markup {
     }
 }
 
-fn row(entry: &Entry, open: Option<Uuid>, now: Timestamp) -> Markup {
+fn row(entry: &Entry, view: &View, now: Timestamp) -> Markup {
     let conversation = &entry.conversation;
-    let is_open = open == Some(conversation.id);
+    let is_open = view.open == Some(conversation.id);
     let unread = if is_open { 0 } else { entry.unread };
     html! {
         li id={ "c-" (conversation.id) } {
-            a href={ "/conversations/" (conversation.id) } aria-current=[is_open.then_some("true")]
+            a href=(view.path_to(conversation.id)) aria-current=[is_open.then_some("true")]
                 class=[(unread > 0).then_some("unread")] {
                 @if let Some(newest) = &entry.newest {
                     span .who { (newest.other_end().as_str()) }
@@ -145,7 +152,7 @@ fn row(entry: &Entry, open: Option<Uuid>, now: Timestamp) -> Markup {
                             }
                         }
                         @if let Some(subject) = &newest.subject { b { (subject) } " " }
-                        (as_text(&newest.excerpt, newest.channel == Channel::Email))
+                        (cut(&as_text(&newest.excerpt, newest.channel == Channel::Email), EXCERPT_CHARS))
                     }
                 } @else {
                     span .who { (conversation.participants.join(", ")) }

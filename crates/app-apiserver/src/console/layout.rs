@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use http::{HeaderName, HeaderValue};
 use maud::{DOCTYPE, Markup, html};
 
-use super::assets::{HTMX, ICON, SCRIPT, STYLE};
+use super::assets::{COMPOSER, HTMX, ICON, LIVE, SCRIPT, STYLE};
 use crate::App;
 use crate::authentication::Caller;
 
@@ -73,9 +73,8 @@ impl Section {
 }
 
 /// htmx without what a strict policy forbids: styles that it adds, and history that it keeps. Answers that are errors leave
-/// the page as it is, but for 422, which brings a form back with what is wrong. A lost connection is tried again within
-/// two seconds.
-const HTMX_CONFIG: &str = r#"{"includeIndicatorCSS":false,"history":false,"noSwap":[204,304,"40x","41x","5xx"],
+/// the page as it is, but for those that a form asks for. A lost connection is tried again within two seconds.
+const HTMX_CONFIG: &str = r#"{"includeIndicatorCSS":false,"history":false,"noSwap":[204,304,"4xx","5xx"],
     "sse":{"reconnectDelay":250,"reconnectMaxDelay":2000}}"#;
 
 fn head(title: &str) -> Markup {
@@ -88,7 +87,7 @@ fn head(title: &str) -> Markup {
         link rel="icon" href=(ICON.path) type="image/svg+xml";
         link rel="stylesheet" href=(STYLE.path);
         script src=(HTMX.path) defer {}
-        script src=(SCRIPT.path) defer {}
+        @for script in [&SCRIPT, &LIVE, &COMPOSER] { script src=(script.path) defer {} }
     }
 }
 
@@ -125,9 +124,12 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
                         form action="/logout" method="post" { button .link type="submit" { "Log out" } }
                     }
                 }
-                p #connection role="status" { "Not connected: what is shown may be old. Trying again." }
+                div role="status" {
+                    p #offline { "Not connected: what is shown may be old. Trying again." }
+                    p #gone { "This is no longer here, and shown as it was. Load the page again." }
+                }
                 main #main tabindex="-1" { (main) }
-                (shortcuts())
+                (shortcuts(app.console.simulator.is_some()))
             }
         }
     };
@@ -145,14 +147,19 @@ pub(super) fn bare(title: &str, main: &Markup) -> Markup {
     }
 }
 
-fn shortcuts() -> Markup {
+fn shortcuts(has_simulator: bool) -> Markup {
+    let (g_keys, g_pages) = if has_simulator {
+        ("g then i, m, o, p, q, k, s", "Inbox, messages, outbox, providers, quarantine, keys, simulator")
+    } else {
+        ("g then i, m, o, p, q, k", "Inbox, messages, outbox, providers, quarantine, keys")
+    };
     let keys = [
         ("/", "Search"),
         ("j, k", "Next, previous entry of a list"),
         ("Enter", "Open it"),
         ("r", "Write a reply"),
         ("Ctrl+Enter", "Send it"),
-        ("g then i, m, o, p, q, k", "Inbox, messages, outbox, providers, quarantine, keys"),
+        (g_keys, g_pages),
         ("?", "This list"),
         ("Esc", "Leave a field, close this list"),
     ];
@@ -160,6 +167,7 @@ fn shortcuts() -> Markup {
         dialog #shortcuts aria-labelledby="shortcuts-title" {
             h2 #shortcuts-title { "Keyboard" }
             dl { @for (key, does) in keys { dt { kbd { (key) } } dd { (does) } } }
+            p { label { input #keys-on type="checkbox"; " Single letters do this" } }
             form method="dialog" { button type="submit" { "Close" } }
         }
     }

@@ -5,13 +5,14 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
-use model::{Channel, Direction, Message, Status};
+use model::{Channel, Direction, Message};
 use url::Url;
 
 use super::form::see;
 use super::layout::{self, Section};
+use super::session::Session;
 use super::trouble::Trouble;
-use super::words::{as_text, chip, exact, place_of};
+use super::words::{as_text, chip, cut, exact, place_of};
 use super::{live, timeline};
 use crate::App;
 use crate::authentication::Caller;
@@ -20,6 +21,9 @@ use crate::messages::cancel_message::cancel as cancel_it;
 use crate::messages::explain_message::explained;
 use crate::messages::find;
 use crate::messages::retry_message::retry as retry_it;
+
+/// Of a body; strangers write megabytes.
+const BODY_CHARS_MAX: usize = 100_000;
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -40,10 +44,10 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, caller, move |app| {
+    live::stream(app, session, move |app| {
         let id = id.clone();
         async move {
             let (facts, explanation) = explained(&app, &id).await?;
@@ -64,17 +68,14 @@ fn state(facts: &Facts, explanation: &ExplanationJson) -> Markup {
 }
 
 fn actions(message: &Message) -> Markup {
-    let is_held = message.status == Status::Retry && message.next_attempt_at.is_none();
-    let can_retry = message.direction == Direction::Outbound && (message.status == Status::Failed || is_held);
-    let can_cancel = matches!(message.status, Status::Outbox | Status::Retry);
     let id = message.id;
     html! {
-        @if can_retry {
+        @if message.is_retryable() {
             form method="post" action={ "/messages/" (id) "/retry" } {
-                button type="submit" { @if is_held { "Send again, maybe twice" } @else { "Retry" } }
+                button type="submit" { @if message.is_held() { "Send again, maybe twice" } @else { "Retry" } }
             }
         }
-        @if can_cancel {
+        @if message.is_cancelable() {
             form method="post" action={ "/messages/" (id) "/cancel" } { button type="submit" .plain { "Cancel" } }
         }
         a href={ "/conversations/" (message.conversation_id) } { "Conversation" }
@@ -111,10 +112,13 @@ fn content(message: &Message) -> Markup {
         h2 { "Content" }
         @if let Some(subject) = &message.subject { p { b { (subject) } } }
         @if is_html {
-            iframe .mail sandbox="" src={ "/messages/" (message.id) "/html" } title="The email as it was written" {}
-            details { summary { "As text" } p .body { (as_text(&message.body, true)) } }
+            iframe .mail sandbox="allow-popups allow-popups-to-escape-sandbox" src={ "/messages/" (message.id) "/html" } title="The email as it was written" {}
+            details { summary { "As text" } p .body { (as_text(&cut(&message.body, BODY_CHARS_MAX), true)) } }
         } @else {
-            p .body { (message.body) }
+            p .body { (cut(&message.body, BODY_CHARS_MAX)) }
+        }
+        @if message.body.len() > BODY_CHARS_MAX && message.body.chars().count() > BODY_CHARS_MAX {
+            p .quiet { "This is its beginning; the API has all of it." }
         }
         @if !message.attachments.is_empty() {
             h3 { "Attachments" }

@@ -1,6 +1,6 @@
 //! All messages, narrowed by filters that stand in the URL: the same as the API's.
 
-use app_db::messages::list::{self, Order, Page};
+use app_db::messages::list::{self, Order, Page, Wanted};
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -13,6 +13,7 @@ use super::bulk;
 use super::layout::{self, Section};
 use super::live;
 use super::narrowed::Narrowed;
+use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
 use crate::App;
@@ -23,6 +24,8 @@ use crate::page::PageRequest;
 use crate::problem::Problem;
 
 const EXCERPT_CHARS: usize = 60;
+/// Of a body, what its beginning as text is made from: HTML begins with much that is none.
+const BODY_CHARS: i32 = 8_000;
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -56,13 +59,13 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let mut fields = Fields::of_query(query.as_deref());
     let page = PageRequest::read(&mut fields);
     let narrowed = Narrowed::read(&app, fields)?;
-    live::stream(app, caller, move |app| {
+    live::stream(app, session, move |app| {
         let (narrowed, page) = (narrowed.clone(), page.clone());
         async move {
             let found = look(&app, &narrowed, &page).await?;
@@ -124,7 +127,8 @@ async fn look(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Page
     let after = page.cursor.as_deref().map(|cursor| cursors.place(cursor)).transpose()?;
     let database = app.database().await?;
     let after = after.map(|place| place.id);
-    Ok(list::list(&database, &narrowed.filter, Order::NewestFirst, after, page.limit).await?)
+    let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, after, page.limit) };
+    Ok(list::list(&database, &narrowed.filter, wanted).await?)
 }
 
 fn older(narrowed: &Narrowed, next: Uuid) -> String {

@@ -13,6 +13,7 @@ use crate::times;
 /// What a filter may name, in the order of the form.
 pub(super) const NAMES: [&str; 10] =
     ["status", "delivery", "channel", "direction", "from", "to", "text", "conversation_id", "since", "until"];
+
 /// A filter: what it means, and how the URL says it.
 #[derive(Clone, Debug)]
 pub(super) struct Narrowed {

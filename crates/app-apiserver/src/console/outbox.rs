@@ -10,6 +10,7 @@ use model::Variant;
 use super::activity::{Figures, MINUTES};
 use super::layout::{self, Section};
 use super::live;
+use super::session::Session;
 use super::sparkline::sparkline;
 use super::trouble::Trouble;
 use super::words::{span, thousands};
@@ -28,9 +29,9 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, caller, |app| async move { region(&app).await })
+    live::stream(app, session, |app| async move { region(&app).await })
 }
 
 async fn region(app: &App) -> Result<Markup, Problem> {

@@ -15,6 +15,7 @@ use super::activity::{Figures, MINUTES};
 use super::form::{self, see};
 use super::layout::{self, Section};
 use super::live;
+use super::session::Session;
 use super::sparkline::sparkline;
 use super::trouble::{Trouble, sentence};
 use super::words::{ago, thousands};
@@ -38,9 +39,9 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, caller, |app| async move { region(&app).await })
+    live::stream(app, session, |app| async move { region(&app).await })
 }
 
 async fn region(app: &App) -> Result<Markup, Problem> {

@@ -34,15 +34,36 @@ const MAC_BYTES: usize = 32;
 const KEY_CHARS_MAX: usize = 100;
 const PATH_CHARS_MAX: usize = 2000;
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-/// What htmx sends along, and what makes it leave the page.
+/// What htmx sends along.
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
-const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
-/// Lets a request through with its [`Caller`], or asks for a key.
+/// Who looks, and until when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    caller: Caller,
+    ends_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Whether what began under it may go on.
+    pub(super) fn still_stands(self, app: &App) -> bool {
+        if self.ends_at.is_some_and(|ends_at| ends_at <= app.clock.now()) {
+            return false;
+        }
+        match (app.keys.access(), self.caller) {
+            (Ok(Access::Open), Caller::Anyone) => true,
+            (Ok(Access::Keyed(valid)), Caller::Key(id)) => valid.values().any(|&other| other == id),
+            _ => false,
+        }
+    }
+}
+
+/// Lets a request through with its [`Session`] and [`Caller`], or asks for a key.
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match caller(&app, request.method(), request.headers()) {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller);
+    match session(&app, request.method(), request.headers()) {
+        Ok(Some(session)) => {
+            request.extensions_mut().insert(session);
+            request.extensions_mut().insert(session.caller);
             next.run(request).await
         }
         Ok(None) => ask_for_a_key(&request),
@@ -50,8 +71,8 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     }
 }
 
-fn caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Problem> {
-    let caller = match app.keys.access()? {
+fn session(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+    let session = match app.keys.access()? {
         Access::Open => {
             // A link from elsewhere may lead here; a page from elsewhere may not look into what it leads to.
             let is_followed =
@@ -61,27 +82,16 @@ fn caller(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Call
             } else {
                 app.keys.hosts().check(headers)?
             }
-            Some(Caller::Anyone)
+            Some(Session { caller: Caller::Anyone, ends_at: None })
         }
-        Access::Keyed(valid) => {
-            cookie(headers).and_then(|text| verified(text, &valid, app.clock.now())).map(Caller::Key)
-        }
+        Access::Keyed(valid) => cookie(headers)
+            .and_then(|text| verified(text, &valid, app.clock.now()))
+            .map(|(id, ends_at)| Session { caller: Caller::Key(id), ends_at: Some(ends_at) }),
     };
     if method != Method::GET && method != Method::HEAD {
         check_same_origin(headers)?;
     }
-    Ok(caller)
-}
-
-/// Whether a session that began earlier still stands.
-pub(super) fn still_stands(app: &App, caller: Caller) -> bool {
-    match (app.keys.access(), caller) {
-        (Ok(Access::Open), Caller::Anyone) => true,
-        (Ok(Access::Keyed(valid)), Caller::Key(id)) => valid.values().any(|&other| other == id),
-        // The database is away for a moment.
-        (Err(_), _) => true,
-        _ => false,
-    }
+    Ok(session)
 }
 
 /// Browsers say which page a request comes from, and pages cannot make them say otherwise: `Sec-Fetch-Site` where the
@@ -111,13 +121,8 @@ fn ask_for_a_key(request: &Request) -> Response {
     let query: String = form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
     let login = format!("/login?{query}");
     if request.headers().contains_key(&HX_REQUEST) {
-        // A draft stays where it is: only who has nothing to lose is led away.
-        let is_live = request.method() == Method::GET;
-        let mut response = StatusCode::UNAUTHORIZED.into_response();
-        if let Some(value) = is_live.then(|| HeaderValue::try_from("/login").ok()).flatten() {
-            response.headers_mut().insert(HX_REDIRECT, value);
-        }
-        return response;
+        // The page knows what to do about it: a draft stays where it is.
+        return StatusCode::UNAUTHORIZED.into_response();
     }
     see(&login)
 }
@@ -220,8 +225,8 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='))
 }
 
-/// The key's id, if the cookie is ours, in time, and the key still valid.
-fn verified(cookie: &str, valid: &Hashes, now: Timestamp) -> Option<Uuid> {
+/// The key's id and when the session ends, if the cookie is ours, in time, and the key still valid.
+fn verified(cookie: &str, valid: &Hashes, now: Timestamp) -> Option<(Uuid, Timestamp)> {
     let bytes = BASE64.decode(cookie).ok()?;
     let (signed, signature) = bytes.split_at_checked(ID_BYTES + EXPIRY_BYTES)?;
     let (id, expires_at) = signed.split_at(ID_BYTES);
@@ -229,7 +234,8 @@ fn verified(cookie: &str, valid: &Hashes, now: Timestamp) -> Option<Uuid> {
     let expires_at = i64::from_be_bytes(expires_at.try_into().ok()?);
     let (key_hash, _) = valid.iter().find(|(_, other)| **other == id)?;
     mac(key_hash, signed).verify_slice(signature).ok()?;
-    (now.as_second() < expires_at).then_some(id)
+    let ends_at = Timestamp::from_second(expires_at).ok()?;
+    (now < ends_at).then_some((id, ends_at))
 }
 
 #[cfg(test)]
@@ -254,7 +260,7 @@ mod tests {
         let (id, hash) = (Uuid::from_u128(7), [1; 32]);
         let valid = Hashes::from([(hash, id), ([2; 32], Uuid::from_u128(8))]);
         let cookie = cookie_of(id, &hash);
-        assert_eq!(verified(&cookie, &valid, at(NOW + 43_199)), Some(id));
+        assert_eq!(verified(&cookie, &valid, at(NOW + 43_199)), Some((id, at(NOW + 43_200))));
         assert_eq!(verified(&cookie, &valid, at(NOW + 43_200)), None);
         assert_eq!(
             verified(&cookie, &Hashes::from([([2; 32], id)]), at(NOW)),

@@ -2,7 +2,7 @@
 
 use app_db::conversations::{self, Conversation};
 use app_db::inbox as inbox_rows;
-use app_db::messages::list::{self, Filter, Order};
+use app_db::messages::list::{self, Filter, Order, Page, Wanted};
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
@@ -16,6 +16,7 @@ use super::form::path_with;
 use super::inbox::{self, View};
 use super::layout::{self, Section};
 use super::live;
+use super::session::Session;
 use super::trouble::Trouble;
 use super::words::{ago, as_text, chip, cut, place_of};
 use crate::App;
@@ -27,6 +28,10 @@ use crate::problem::Problem;
 const MESSAGES: usize = 50;
 /// Of one message; its own page has the rest.
 const BODY_CHARS_MAX: usize = 2_000;
+/// What that is made from: HTML begins with much that is none.
+const BODY_CHARS: i32 = 16_000;
+/// Of the messages.
+pub(super) const ID: &str = "thread";
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -42,15 +47,19 @@ pub(super) async fn show(
         let ends = conversations::reply_ends(&database, conversation.id).await?;
         (conversation, ends)
     };
-    let messages = messages(&app, conversation.id, before).await?;
-    let view = View { cursor: None, open: Some(conversation.id) };
+    let page = look(&app, conversation.id, before).await?;
+    let view = View::read(query.as_deref(), Some(conversation.id));
+    let list = inbox::list(&app, &view).await?;
     let title = ends.as_ref().map_or_else(|| with(&conversation), |ends| ends.target.as_str().to_owned());
     let before_text = before.map(|id| id.to_string());
-    let live_path =
-        path_with(&format!("/live/conversations/{}", conversation.id), &[("before", before_text.as_deref())]);
+    let live_path = path_with(
+        &format!("/live/conversations/{}", conversation.id),
+        &[("before", before_text.as_deref()), ("cursor", view.cursor.as_deref())],
+    );
     let main = html! {
+        (live::source(&live_path))
         div .panes {
-            (inbox::pane(&app, &view).await?)
+            (inbox::pane(&html! { div id=(inbox::ID) { (list) } }))
             section .thread aria-labelledby="thread-title" {
                 h2 #thread-title {
                     (title)
@@ -58,8 +67,8 @@ pub(super) async fn show(
                         " " small .quiet { "with " (ends.source.as_str()) ", by " (ends.channel) }
                     }
                 }
-                div .scroll tabindex="0" role="region" aria-label="Messages" {
-                    (live::region("thread", &live_path, &messages))
+                div .scroll tabindex="0" role="log" aria-label="Messages" {
+                    div id=(ID) { (messages(&app, conversation.id, before, &page)) }
                 }
                 (composer::composer(&app, conversation.id, ends.as_ref(), &composer::Draft::default()))
             }
@@ -70,13 +79,23 @@ pub(super) async fn show(
 
 pub(super) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let before = before(query.as_deref());
     let id = id_of(&id)?;
-    live::stream(app, caller, move |app| async move { messages(&app, id, before).await })
+    let view = View::read(query.as_deref(), Some(id));
+    live::stream(app, session, move |app| {
+        let view = view.clone();
+        async move {
+            let page = look(&app, id, before).await?;
+            // Only who has the page before them has read it; a tab in the background has no stream.
+            mark_read(&app, id, &page).await?;
+            let list = inbox::list(&app, &view).await?;
+            Ok(live::parts(&[(ID, messages(&app, id, before, &page)), (inbox::ID, list)]))
+        }
+    })
 }
 
 fn not_found() -> Problem {
@@ -92,22 +111,29 @@ fn before(query: Option<&str>) -> Option<Uuid> {
     Fields::of_query(query).text("before", Text::Line, 64).and_then(|id| parse_id(&id))
 }
 
-/// The messages before `before`, or the newest; they count as read then.
-pub(super) async fn messages(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Markup, Problem> {
+/// The messages before `before`, or the newest.
+pub(super) async fn look(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Page, Problem> {
     let filter = Filter { conversation_id: Some(id), ..Filter::default() };
-    let page = {
-        let database = app.database().await?;
-        let page = list::list(&database, &filter, Order::NewestFirst, before, MESSAGES).await?;
-        if let (None, Some(newest)) = (before, page.messages.first()) {
-            inbox_rows::mark_read(&database, id, newest.id).await?;
-        }
-        page
-    };
+    let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, before, MESSAGES) };
+    Ok(list::list(&*app.database().await?, &filter, wanted).await?)
+}
+
+/// Up to what was received last: what we wrote may have a later id than an answer that another server stores now.
+async fn mark_read(app: &App, id: Uuid, page: &Page) -> Result<(), Problem> {
+    let received = page.messages.iter().find(|message| message.direction == Direction::Inbound);
+    if let Some(newest) = received {
+        inbox_rows::mark_read(&*app.database().await?, id, newest.id).await?;
+    }
+    Ok(())
+}
+
+/// What [`look`] found.
+pub(super) fn messages(app: &App, id: Uuid, before: Option<Uuid>, page: &Page) -> Markup {
     let now = app.clock.now();
     let older = page
         .next
         .map(|next| path_with(&format!("/conversations/{id}"), &[("before", Some(&next.to_string()))]));
-    Ok(html! {
+    html! {
         // The newest first, shown from below: the list stays at its end by itself as messages come.
         ol .messages reversed {
             @for message in &page.messages { (bubble(message, now)) }
@@ -116,7 +142,7 @@ pub(super) async fn messages(app: &App, id: Uuid, before: Option<Uuid>) -> Resul
             @if let Some(older) = older { a href=(older) { "Older messages" } }
             @if before.is_some() { " " a href={ "/conversations/" (id) } { "Newest messages" } }
         }
-    })
+    }
 }
 
 fn bubble(message: &Message, now: Timestamp) -> Markup {

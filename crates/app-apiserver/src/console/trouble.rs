@@ -34,7 +34,7 @@ impl IntoResponse for Trouble {
                 h1 { (status.canonical_reason().unwrap_or("Error")) }
                 p role="alert" { (sentence(&problem.summary())) }
                 @if status == StatusCode::SERVICE_UNAVAILABLE {
-                    p { "What is stored stays stored. This page works again as soon as the database does." }
+                    p { "What is stored stays stored. Load this page again in a moment." }
                 }
                 p { a href="/" { "Back to the inbox" } }
             },

@@ -98,7 +98,7 @@ pub(crate) async fn accept_reply(app: &App, id: &str, mut sending: Sending) -> R
 }
 
 /// RFC 5322 section 3.6.5.
-fn reply_subject(subject: &str) -> String {
+pub(crate) fn reply_subject(subject: &str) -> String {
     let is_reply = subject.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("re:"));
     // An inbound subject may hold what a header must not.
     let subject = subject.chars().map(|c| if c.is_control() { ' ' } else { c });

@@ -1,6 +1,6 @@
 //! `GET /api/messages`
 
-use app_db::messages::list::{self, Filter, Order};
+use app_db::messages::list::{self, Filter, Order, Wanted};
 use axum::Json;
 use axum::extract::{OriginalUri, RawQuery, State};
 use model::{Addressing, Channel, Delivery, Direction, Medium, Status};
@@ -60,8 +60,8 @@ pub(crate) struct MessageListJson {
         ("from" = Option<String>, Query, description = "The sender's address"),
         ("to" = Option<String>, Query, description = "The recipient's address"),
         ("conversation_id" = Option<String>, Query, description = "Of this conversation only"),
-        ("text" = Option<String>, Query, description = "Stands somewhere in the subject, the body or an address, in \
-            upper or lower case. No index helps it: give `since` too, or expect short pages"),
+        ("text" = Option<String>, Query, description = "Stands somewhere in the subject, the body, an address or the \
+            provider's id, in upper or lower case. No index helps it: give `since` too, or expect short pages"),
         ("problem" = Option<bool>, Query, description = "`true`: only what is held, failed or undelivered"),
         ("since" = Option<String>, Query, description = "Created at this time (RFC 3339) or later"),
         ("until" = Option<String>, Query, description = "Created before this time (RFC 3339)"),
@@ -96,7 +96,8 @@ pub(crate) async fn answer(
     let list = List::of(path, &(filter, order));
     let after = page.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()?;
     let database = app.database().await?;
-    let found = list::list(&database, filter, order, after.map(|place| place.id), page.limit).await?;
+    let found =
+        list::list(&database, filter, Wanted::new(order, after.map(|place| place.id), page.limit)).await?;
     Ok(Json(MessageListJson {
         messages: found.messages.into_iter().map(MessageJson::from).collect(),
         next_cursor: found.next.map(|id| list.cursor(Place::at(id))),

@@ -60,7 +60,7 @@ async fn files_of_the_pages_are_kept_forever_under_names_that_change_with_them()
     let server = server().await;
     let front = page(&server, "/").await;
     let names: Vec<&str> = front.split('"').filter(|part| part.starts_with("/assets/")).collect();
-    assert_eq!(names.len(), 4, "{front}");
+    assert_eq!(names.len(), 6, "{front}");
     for name in names {
         let answer = server.client.get(name).await.expect(200);
         assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
@@ -88,7 +88,11 @@ async fn what_strangers_write_is_escaped() {
     }
     let html = format!("/messages/{}/html", id.as_str().unwrap());
     let answer = server.client.get(&html).await.expect(200);
-    assert!(answer.header("content-security-policy").ends_with("; sandbox"));
+    assert!(
+        answer
+            .header("content-security-policy")
+            .ends_with("; sandbox allow-popups allow-popups-to-escape-sandbox")
+    );
     assert!(!answer.text().contains("script"), "{}", answer.text());
 }
 
@@ -211,9 +215,20 @@ async fn an_inbox_counts_what_nobody_has_read() {
         let message = server.client.get(&format!("/api/messages/{}", received["id"].as_str().unwrap())).await;
         conversation = message.json()["conversation_id"].as_str().unwrap().to_owned();
     }
-    assert!(page(&server, "/").await.contains("3<span class=\"quiet-label\"> unread</span>"));
+    let three = "3<span class=\"quiet-label\"> unread</span>";
+    assert!(page(&server, "/").await.contains(three));
     page(&server, &format!("/conversations/{conversation}")).await;
+    assert!(page(&server, "/").await.contains(three), "a tab that nobody has looked at reads nothing");
+    let mut looked_at = server.client.stream(&format!("/live/conversations/{conversation}")).await;
+    looked_at.says("hx-target=\"#inbox\"").await;
     assert!(!page(&server, "/").await.contains("unread</span>"));
+    let reads = "select xmin::text || xmax::text from conversation_reads";
+    let written = server.value(reads).await;
+    let reply = json!({"body": "Hi yourself"});
+    let path = format!("/api/conversations/{conversation}/messages");
+    server.client.post(&path, &reply).await.expect(202);
+    looked_at.says("Hi yourself").await;
+    assert_eq!(server.value(reads).await, written, "nothing is written where nothing new is read");
 }
 
 #[tokio::test]
@@ -281,26 +296,36 @@ async fn a_webhook_in_quarantine_is_taken_in_once_what_was_wrong_is_put_right() 
 }
 
 #[tokio::test]
-async fn a_region_is_streamed_whole_and_ends_with_the_server() {
+async fn a_region_is_streamed_whole_as_it_changes_and_ends_with_the_server() {
     let server = server().await;
     let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
-    let path = format!("/live/messages/{}", sent["id"].as_str().unwrap());
-    let client = server.client.clone();
-    let stream = tokio::spawn(async move { client.get(&path).await });
-    until("the stream is open", async || {
-        let metrics = server.client.get("/metrics").await.text();
-        metrics.contains("/live/messages/{id}").then_some(())
-    })
-    .await;
-    let cancel = format!("/messages/{}/cancel", sent["id"].as_str().unwrap());
-    submit(&server.client, &cancel, "").await.expect(303);
-    until("the cancel is told", async || {
-        let rows = server.value("select count(*)::text from message_events").await;
-        (rows == "1").then_some(())
-    })
-    .await;
+    let id = sent["id"].as_str().unwrap();
+    let mut stream = server.client.stream(&format!("/live/messages/{id}")).await;
+    stream.says("data: <p class=\"answer\">").await;
+    submit(&server.client, &format!("/messages/{id}/cancel"), "").await.expect(303);
+    stream.says("canceled").await;
     server.stop().await.unwrap();
-    let streamed = stream.await.unwrap().expect(200);
-    assert_eq!(streamed.header("content-type"), "text/event-stream");
-    assert!(streamed.text().starts_with("data: <p class=\"answer\">"), "{}", streamed.text());
+    let all = stream.ends().await;
+    assert_eq!(all.matches("data: <p class=\"answer\">").count(), 2, "each event is the whole region: {all}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_session() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    let login = until("a key is needed", async || {
+        let answer = submit(&server.client, "/login", &format!("key={key}")).await;
+        (answer.header("set-cookie") != "").then_some(answer)
+    })
+    .await;
+    let cookie = login.header("set-cookie").split(';').next().unwrap().to_owned();
+    let session = server.client.clone().with_header("cookie", &cookie);
+    let mut stream = session.stream("/live/inbox").await;
+    stream.says("data: ").await;
+    create_key(&server, 2).await;
+    let id = server.value("select id::text from api_keys order by id limit 1").await;
+    server.execute(&format!("update api_keys set revoked_at = now() where id = '{id}'")).await;
+    stream.ends().await;
+    let htmx = [("hx-request", "true")];
+    session.send(Method::GET, "/live/inbox", &htmx, Bytes::new()).await.expect(401);
 }

@@ -23,7 +23,7 @@ pub struct Filter {
     pub from: Option<String>,
     pub to: Option<String>,
     pub conversation_id: Option<Uuid>,
-    /// Stands somewhere in the subject, the body or an address, in upper or lower case.
+    /// Stands somewhere in the subject, the body, an address or the provider's id, in upper or lower case.
     pub text: Option<String>,
     /// Held, failed and undelivered messages only.
     pub problem: bool,
@@ -38,6 +38,24 @@ pub enum Order {
     #[default]
     NewestFirst,
     OldestFirst,
+}
+
+/// Which page of a list is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    pub order: Order,
+    /// The page after this message; without it, the first.
+    pub after: Option<Uuid>,
+    pub limit: usize,
+    /// Of each body, at most so many characters. Bodies have megabytes where strangers write them.
+    pub body_chars: i32,
+}
+
+impl Wanted {
+    /// With whole bodies.
+    pub fn new(order: Order, after: Option<Uuid>, limit: usize) -> Self {
+        Self { order, after, limit, body_chars: i32::MAX }
+    }
 }
 
 /// A page, and where the next begins.
@@ -66,17 +84,12 @@ pub(crate) enum Source {
     Outbox,
 }
 
-/// The page after the message `after`.
+/// A page of what the filter lets through.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn list(
-    client: &Client,
-    filter: &Filter,
-    order: Order,
-    after: Option<Uuid>,
-    limit: usize,
-) -> Result<Page, Error> {
+pub async fn list(client: &Client, filter: &Filter, wanted: Wanted) -> Result<Page, Error> {
+    let Wanted { order, after, limit, body_chars } = wanted;
     let source = source(client, filter).await?;
     let mut found: Vec<Message> = Vec::with_capacity(limit);
     let mut start = after.unwrap_or(match order {
@@ -88,7 +101,7 @@ pub async fn list(
     for number in 0..WINDOWS {
         let window_began = Instant::now();
         let missing = limit - found.len();
-        let window = Window { start, rows, wanted: i64::try_from(missing).unwrap_or(i64::MAX) };
+        let window = Window { start, rows, wanted: i64::try_from(missing).unwrap_or(i64::MAX), body_chars };
         let (matching, end) = look_through(client, &source, filter, order, window).await?;
         let page_is_full = matching.len() == missing;
         found.extend(matching);
@@ -201,7 +214,7 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
            and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
            and ($13::timestamptz is null or m.created_at >= $13) and ($14::timestamptz is null or m.created_at < $14)
            and ($15::text is null or m.body ilike $15 or m.subject ilike $15 or m.endpoint_source ilike $15
-               or m.endpoint_target ilike $15)
+               or m.endpoint_target ilike $15 or m.provider_message_id ilike $15)
          order by w.id {direction} limit $12
          )
          select found.*, last.id as last_id
@@ -209,7 +222,7 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
          left join found on true
          order by found.id {direction}",
         walk = walk_sql(source, order),
-        columns = messages::COLUMNS
+        columns = messages::COLUMNS.replace("m.body", "left(m.body, $16) as body")
     )
 }
 
@@ -219,6 +232,7 @@ struct Window {
     start: Uuid,
     rows: i64,
     wanted: i64,
+    body_chars: i32,
 }
 
 /// The matching rows of one window, and the id at its end where there may be more beyond.
@@ -258,6 +272,7 @@ async fn look_through(
                 &filter.since,
                 &filter.until,
                 &filter.text.as_deref().map(anywhere),
+                &window.body_chars,
             ],
         )
         .await?;

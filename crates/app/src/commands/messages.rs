@@ -70,7 +70,7 @@ pub(crate) struct Filter {
     to: Option<String>,
     #[arg(long, value_name = "ID")]
     conversation: Option<Uuid>,
-    /// Stands somewhere in the subject, the body or an address
+    /// Stands somewhere in the subject, the body, an address or the provider's id
     #[arg(long)]
     text: Option<String>,
     /// Only held, failed and undelivered ones

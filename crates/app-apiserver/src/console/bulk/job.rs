@@ -6,9 +6,11 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use app_db::messages::list::{self, Filter, Order};
-use model::{Bucket, Direction, Message, Status};
+use app_db::messages::list::{self, Filter, Order, Page, Wanted};
+use jiff::Timestamp;
+use model::{Bucket, Message, Status};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -21,6 +23,8 @@ use crate::problem::Problem;
 const PAGE: usize = 200;
 /// Jobs that can still be looked at.
 const KEPT_MAX: usize = 50;
+/// Between two tries, while the database is away or there is no turn.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is done to each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,99 +52,137 @@ impl Action {
             Self::Cancel => "cancel",
         }
     }
+}
 
-    /// Whether there is something to do about it.
-    pub(super) fn fits(self, message: &Message) -> bool {
-        let is_held = message.status == Status::Retry && message.next_attempt_at.is_none();
-        message.direction == Direction::Outbound
-            && match self {
-                Self::Retry => message.status == Status::Failed || is_held,
-                Self::Cancel => matches!(message.status, Status::Outbox | Status::Retry),
-            }
-    }
+/// What is to be done, and to what.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub action: Action,
+    pub narrowed: Narrowed,
+    /// When it was asked for: what is stored later is not meant, nor what fails again later.
+    pub as_of: Timestamp,
+}
 
-    /// Lists that hold all that fits within the filter, each read from what is small.
-    fn lists(self, filter: &Filter) -> Vec<Filter> {
-        match (self, filter.status) {
-            (Self::Retry, _) => vec![Filter { problem: true, ..filter.clone() }],
-            (Self::Cancel, Some(_)) => vec![filter.clone()],
-            (Self::Cancel, None) => [Status::Outbox, Status::Retry]
+impl Task {
+    /// Lists that hold all that is meant, each read from what is small.
+    fn lists(&self) -> Vec<Filter> {
+        let mut filter = self.narrowed.filter.clone();
+        filter.until = Some(filter.until.map_or(self.as_of, |until| until.min(self.as_of)));
+        match (self.action, filter.status) {
+            (Action::Retry, _) => vec![Filter { problem: true, ..filter }],
+            (Action::Cancel, Some(_)) => vec![filter],
+            (Action::Cancel, None) => [Status::Outbox, Status::Retry]
                 .map(|status| Filter { status: Some(status), ..filter.clone() })
                 .to_vec(),
         }
     }
-}
 
-/// Counts what fits, page by page, as long as `goes_on` says so of the count so far. Whether all were met.
-pub(super) async fn count(
-    app: &App,
-    action: Action,
-    filter: &Filter,
-    mut goes_on: impl FnMut(u64) -> ControlFlow<()>,
-) -> Result<bool, Problem> {
-    let mut counted = 0;
-    for filter in action.lists(filter) {
-        let mut after = None;
-        loop {
-            let page = list::list(&*app.database().await?, &filter, Order::OldestFirst, after, PAGE).await?;
-            let fit = page.messages.iter().filter(|message| action.fits(message)).count();
-            counted += u64::try_from(fit).unwrap_or(u64::MAX);
-            let goes_on = goes_on(counted);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-            if goes_on.is_break() {
-                return Ok(false);
-            }
+    fn is_meant(&self, message: &Message) -> bool {
+        match self.action {
+            Action::Retry => message.is_retryable() && message.updated_at <= self.as_of,
+            Action::Cancel => message.is_cancelable(),
         }
     }
-    Ok(true)
+
+    /// Counts what is meant, page by page, as long as `goes_on` says so of the count so far. Whether all were met.
+    pub(super) async fn count(
+        &self,
+        app: &App,
+        mut goes_on: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<bool, Problem> {
+        let mut counted = 0;
+        for filter in self.lists() {
+            let mut after = None;
+            loop {
+                let page = page(app, &filter, after).await?;
+                let meant = page.messages.iter().filter(|message| self.is_meant(message)).count();
+                counted += u64::try_from(meant).unwrap_or(u64::MAX);
+                let goes_on = goes_on(counted);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+                if goes_on.is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+async fn page(app: &App, filter: &Filter, after: Option<Uuid>) -> Result<Page, Problem> {
+    // What messages say is of no interest here.
+    let wanted = Wanted { body_chars: 0, ..Wanted::new(Order::OldestFirst, after, PAGE) };
+    Ok(list::list(&*app.database().await?, filter, wanted).await?)
 }
 
 /// An action under way, or done.
 #[derive(Debug)]
 pub(super) struct Job {
     pub id: Uuid,
-    pub action: Action,
-    pub narrowed: Narrowed,
-    /// How many fitted when it began, as far as they are counted: all, once `is_counted`.
+    pub task: Task,
+    /// How many were meant when it began, as far as they are counted: all, once `is_counted`.
     pub counted: AtomicU64,
     pub is_counted: OnceLock<()>,
     pub changed: AtomicU64,
-    /// It fitted when it was looked at, and no longer when it was its turn.
+    /// It was meant when it was looked at, and could not be done when it was its turn.
     pub missed: AtomicU64,
+    /// What keeps it waiting just now.
+    waits_for: Mutex<Option<String>>,
     /// How it ended.
     pub end: OnceLock<Result<(), String>>,
     stop: CancellationToken,
 }
 
 impl Job {
+    fn new(id: Uuid, task: Task) -> Self {
+        Self {
+            id,
+            task,
+            counted: AtomicU64::new(0),
+            is_counted: OnceLock::new(),
+            changed: AtomicU64::new(0),
+            missed: AtomicU64::new(0),
+            waits_for: Mutex::new(None),
+            end: OnceLock::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
     /// Ends it before its time, after the message that it has in hand.
     pub(super) fn stop(&self) {
         self.stop.cancel();
     }
 
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn work(&self, app: &App) -> Result<(), Problem> {
-        let filter = &self.narrowed.filter;
-        let note = |counted| {
-            self.counted.store(counted, Ordering::Relaxed);
-            if self.stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        };
-        count(app, self.action, filter, note).await?;
+        self.patiently(app, || {
+            self.task.count(app, |counted| {
+                self.counted.store(counted, Ordering::Relaxed);
+                if self.check_goes_on(app).is_ok() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })
+        })
+        .await?;
+        self.check_goes_on(app)?;
         // Nobody else says so.
         let _ = self.is_counted.set(());
-        for filter in self.action.lists(filter) {
+        for filter in self.task.lists() {
             let mut after = None;
             loop {
-                let page =
-                    list::list(&*app.database().await?, &filter, Order::OldestFirst, after, PAGE).await?;
-                for message in page.messages.iter().filter(|message| self.action.fits(message)) {
-                    self.check_goes_on(app)?;
-                    let count = if self.act(app, message).await? { &self.changed } else { &self.missed };
+                let page = self.patiently(app, || page(app, &filter, after)).await?;
+                for message in page.messages.iter().filter(|message| self.task.is_meant(message)) {
+                    let done = self.patiently(app, || self.act(app, message)).await?;
+                    let count = if done { &self.changed } else { &self.missed };
                     count.fetch_add(1, Ordering::Relaxed);
                 }
-                self.check_goes_on(app)?;
                 after = page.next;
                 if after.is_none() {
                     break;
@@ -150,9 +192,32 @@ impl Job {
         Ok(())
     }
 
+    /// Does it, again and again while the server cannot: a job of thousands should outlive a restart of the database.
+    async fn patiently<T, F>(&self, app: &App, mut it: impl FnMut() -> F) -> Result<T, Problem>
+    where
+        F: Future<Output = Result<T, Problem>>,
+    {
+        loop {
+            self.check_goes_on(app)?;
+            let done = it().await;
+            let problem = match done {
+                Err(problem) if problem.status().is_server_error() => problem.summary(),
+                done => return done,
+            };
+            let waits_for = |what| *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = what;
+            waits_for(Some(problem));
+            tokio::select! {
+                () = tokio::time::sleep(PATIENCE) => {}
+                () = app.shutdown.cancelled() => {}
+                () = self.stop.cancelled() => {}
+            }
+            waits_for(None);
+        }
+    }
+
     fn check_goes_on(&self, app: &App) -> Result<(), Problem> {
         if app.shutdown.is_cancelled() {
-            return Err(Problem::unavailable("this server was stopped"));
+            return Err(Problem::conflict("stopped", "this server was stopped"));
         }
         if self.stop.is_cancelled() {
             return Err(Problem::conflict("stopped", "somebody stopped it"));
@@ -163,7 +228,7 @@ impl Job {
     /// Whether it could still be done.
     async fn act(&self, app: &App, message: &Message) -> Result<bool, Problem> {
         let mut database = app.database().await?;
-        let done = match self.action {
+        let done = match self.task.action {
             Action::Retry => retry(app, &mut database, message).await,
             Action::Cancel => cancel(app, &database, message).await,
         };
@@ -180,37 +245,28 @@ impl Job {
 pub(in crate::console) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
 impl Jobs {
-    /// Begins one, unless just this is under way already. What is stored later is not meant.
-    pub(super) fn begin(&self, app: &App, action: Action, mut narrowed: Narrowed) -> Arc<Job> {
+    /// Begins one, unless just this is under way already.
+    pub(super) fn begin(&self, app: &App, task: Task) -> Arc<Job> {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |job: &&Arc<Job>| {
-            job.end.get().is_none() && job.action == action && job.narrowed.said == narrowed.said
+            job.end.get().is_none()
+                && job.task.action == task.action
+                && job.task.narrowed.said == task.narrowed.said
         };
         if let Some(same) = jobs.iter().find(same) {
             return Arc::clone(same);
         }
-        let now = app.clock.now();
-        narrowed.filter.until = Some(narrowed.filter.until.map_or(now, |until| until.min(now)));
-        let job = Arc::new(Job {
-            id: app.ids.next(now, Bucket(0)),
-            action,
-            narrowed,
-            counted: AtomicU64::new(0),
-            is_counted: OnceLock::new(),
-            changed: AtomicU64::new(0),
-            missed: AtomicU64::new(0),
-            end: OnceLock::new(),
-            stop: CancellationToken::new(),
-        });
+        let job = Arc::new(Job::new(app.ids.next(app.clock.now(), Bucket(0)), task));
         jobs.push_back(Arc::clone(&job));
         while jobs.len() > KEPT_MAX && jobs.front().is_some_and(|job| job.end.get().is_some()) {
             jobs.pop_front();
         }
-        let (app, working) = (app.clone(), Arc::clone(&job));
+        let (app, working, watched) = (app.clone(), Arc::clone(&job), Arc::clone(&job));
+        let work = tokio::spawn(async move { working.work(&app).await });
         tokio::spawn(async move {
-            let end = working.work(&app).await.map_err(|problem| problem.summary());
+            let done = work.await.unwrap_or_else(|panic| Err(Problem::internal().because(panic)));
             // Nobody else ends it.
-            let _ = working.end.set(end);
+            let _ = watched.end.set(done.map_err(|problem| problem.summary()));
         });
         job
     }

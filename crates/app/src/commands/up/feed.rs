@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use app_db::messages::list::{self, Filter, Order};
+use app_db::messages::list::{self, Filter, Order, Wanted};
 use app_db::{Pool, messages};
 use model::{Delivery, Direction, Message, Status};
 use serde_json::json;
@@ -64,7 +64,8 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
     let client = app_db::pool::get(pool).await?;
     let Some(feed) = feed else {
         // What was there before is not told.
-        let newest = list::list(&client, &Filter::default(), Order::NewestFirst, None, 1).await?.messages;
+        let newest =
+            list::list(&client, &Filter::default(), Wanted::new(Order::NewestFirst, None, 1)).await?.messages;
         let newest = newest.first().map_or(Uuid::nil(), |message| message.id);
         *feed = Some(Feed { newest, seen: HashSet::from([newest]), waited_for: VecDeque::new() });
         return Ok(Vec::new());
@@ -80,7 +81,8 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
     }
     let overlap = model::id::time_of(feed.newest).checked_sub(OVERLAP).map(model::id::first_id_at);
     let after = overlap.unwrap_or(Uuid::nil());
-    let page = list::list(&client, &Filter::default(), Order::OldestFirst, Some(after), PAGE).await?;
+    let page =
+        list::list(&client, &Filter::default(), Wanted::new(Order::OldestFirst, Some(after), PAGE)).await?;
     for message in page.messages {
         if !feed.seen.insert(message.id) {
             continue;
