@@ -75,5 +75,19 @@
     for (const field of fields()) if (localStorage.getItem(at(field)) === field.value) keep(field);
   });
 
-  document.addEventListener("DOMContentLoaded", restore);
+  // Another tab's change of the same draft.
+  addEventListener("storage", (event) => {
+    for (const field of fields()) {
+      if (event.key === at(field) && field.value === (event.oldValue ?? "")) field.value = event.newValue ?? "";
+      if (event.key === `${at(field)}:key` && event.newValue) keyOf(field.form).value = event.newValue;
+    }
+  });
+  // Who logs out leaves nothing to the next.
+  document.addEventListener("submit", (event) => {
+    if (!event.target.getAttribute("action")?.endsWith("/logout")) return;
+    for (const key of Object.keys(localStorage)) if (key.startsWith("draft:")) localStorage.removeItem(key);
+  });
+
+  // htmx is loaded last, and has looked through the page then: it counts what is restored.
+  document.addEventListener("htmx:after:process", () => setTimeout(restore), { once: true });
 })();

@@ -68,6 +68,11 @@
     if (isOurs(event)) failFirst(event.detail.ctx.response.status);
   });
   document.addEventListener("htmx:error", (event) => { if (isOurs(event)) failFirst(); });
+  // Who leaves before the answer ends the question.
+  addEventListener("pagehide", () => {
+    isOver = true;
+    htmx.trigger(region, "htmx:abort");
+  });
   setInterval(() => {
     if (connection && !document.hidden && Date.now() - heardAt > SILENCE_MS) connection.reader?.cancel();
   }, 5_000);
@@ -90,5 +95,6 @@
     event.detail.waitUntil(handIsAway());
   });
 
-  document.addEventListener("DOMContentLoaded", start);
+  // htmx is loaded last, and has looked through the page then.
+  document.addEventListener("htmx:after:process", () => setTimeout(start), { once: true });
 })();

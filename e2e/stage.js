@@ -46,6 +46,9 @@ export const until = async (what, ask, ms = 20_000) => {
   }
 };
 
+/// Once the page keeps itself up to date.
+export const connected = (page) => page.locator("body[data-live=connected]").waitFor();
+
 /// The platform as a newcomer starts it.
 export class App {
   static async start() {

@@ -86,8 +86,8 @@ fn head(title: &str) -> Markup {
         title { (title) " · app" }
         link rel="icon" href=(ICON.path) type="image/svg+xml";
         link rel="stylesheet" href=(STYLE.path);
-        script src=(HTMX.path) defer {}
-        @for script in [&SCRIPT, &LIVE, &COMPOSER] { script src=(script.path) defer {} }
+        // htmx last: it may look through the page before the next script has run.
+        @for script in [&SCRIPT, &LIVE, &COMPOSER, &HTMX] { script src=(script.path) defer {} }
     }
 }
 
