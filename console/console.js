@@ -48,6 +48,7 @@
   const shortcuts = {
     "/": () => find("#search")?.focus(),
     "?": () => find("#shortcuts")?.showModal(),
+    c: () => location.assign("/new"),
     r: () => find("#reply")?.focus(),
     j: () => move(1),
     k: () => move(-1),

@@ -5,8 +5,10 @@
 mod activity;
 mod assets;
 mod bulk;
+mod compose;
 mod composer;
 mod email;
+mod filters;
 mod form;
 mod inbox;
 mod keys;
@@ -31,11 +33,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http::HeaderMap;
+use http::header::ACCEPT;
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
+use self::trouble::Trouble;
 use crate::App;
+use crate::problem::Problem;
 
 /// Pages that are kept up to date at once.
 const LIVE_MAX: usize = 256;
@@ -64,6 +71,19 @@ impl Console {
     }
 }
 
+/// A problem on no page of ours: for who looks with a browser as one.
+pub(crate) fn as_page(headers: &HeaderMap, problem: Problem) -> Response {
+    let wants_page = headers
+        .get_all(ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+    if wants_page {
+        layout::contained(Trouble::from(problem).into_response())
+    } else {
+        problem.into_response()
+    }
+}
+
 pub(crate) fn routes(app: &App) -> Router<App> {
     let pages = Router::new()
         .route("/", get(inbox::show))
@@ -71,6 +91,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/conversations/{id}", get(thread::show))
         .route("/live/conversations/{id}", get(thread::live))
         .route("/conversations/{id}/reply", post(composer::reply))
+        .route("/new", get(compose::show).post(compose::send))
         .route("/segments", post(composer::segments))
         .route("/messages", get(messages::show))
         .route("/live/messages", get(messages::live))

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
+use http::HeaderMap;
 
 use crate::App;
 use crate::authentication::with_key;
@@ -59,6 +60,6 @@ pub(crate) fn router(app: App) -> Router {
         .merge(open)
         .merge(console::routes(&app))
         .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)))
-        .fallback(async || not_found());
+        .fallback(async |headers: HeaderMap| console::as_page(&headers, not_found()));
     observed(&app, all).with_state(app)
 }

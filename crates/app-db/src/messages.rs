@@ -211,6 +211,22 @@ pub async fn find(client: &crate::Client, id: Uuid) -> Result<Option<Message>, E
     client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await?.as_ref().map(from_row).transpose()
 }
 
+/// Messages whose ids lie between these, both included; the oldest first.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn ids_between(
+    client: &crate::Client,
+    first: Uuid,
+    last: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>, Error> {
+    let statement = client
+        .prepare_cached("select id from messages where id >= $1 and id <= $2 order by id limit $3")
+        .await?;
+    Ok(client.query(&statement, &[&first, &last, &limit]).await?.iter().map(|row| row.get(0)).collect())
+}
+
 /// The messages that a provider's id may mean: `key_hashes` are of [`crate::receive::key_hash`]. Only kinds whose receipts
 /// cannot carry our id have theirs kept for what was sent.
 ///

@@ -215,6 +215,11 @@ impl Message {
         self.direction == Direction::Outbound && (self.status == Status::Failed || self.is_held())
     }
 
+    pub fn is_canceled(&self) -> bool {
+        let is_why = |payload: &StatusPayload| payload.code == Reason::Canceled.as_str();
+        self.status == Status::Failed && self.status_payload.as_ref().is_some_and(is_why)
+    }
+
     /// Whether a person may keep it from being sent, unless it is being sent just now.
     pub fn is_cancelable(&self) -> bool {
         self.direction == Direction::Outbound && matches!(self.status, Status::Outbox | Status::Retry)

@@ -57,8 +57,12 @@ pub(super) async fn confirm(
         p {
             @if !all { "At least " } (thousands_of(found)) " of them can be: "
             @match task.action {
-                Action::Retry => "what failed and what is held. A message that is held may be sent twice.",
-                Action::Cancel => "what no processor has in hand. They fail as canceled.",
+                Action::Retry => {
+                    "what failed and what is held, but for what somebody canceled. A message that is held may be sent twice."
+                }
+                Action::Cancel => {
+                    "what no processor has in hand, also what is scheduled for later. They fail as canceled."
+                }
             }
         }
         form .row method="post" action="/bulk" {

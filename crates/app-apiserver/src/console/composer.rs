@@ -19,12 +19,14 @@ use crate::authentication::Caller;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
 use crate::conversations::reply::{accept_reply, reply_subject};
 use crate::fields::{Fields, Text};
+use crate::problem::Problem;
 use crate::send::{KEY_REUSED, Sending};
 
 const KEY_CHARS_MAX: usize = 64;
 const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 /// The browser forgets the draft then.
-const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
+pub(super) const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
+pub(super) const REPLIED: HeaderValue = HeaderValue::from_static("replied");
 
 /// What was written and not sent.
 #[derive(Debug, Default)]
@@ -54,19 +56,46 @@ pub(super) fn composer(app: &App, id: Uuid, ends: Option<&ReplyEnds>, draft: &Dr
                     placeholder=[ends.subject.as_deref().map(reply_subject)]
                     value=(draft.subject) data-draft={ "subject-" (id) };
             }
-            label for="reply" .quiet-label { "Reply by " (ends.channel) " to " (ends.target.as_str()) }
-            textarea #reply name="body" rows="3" required aria-keyshortcuts="r" data-draft={ "body-" (id) }
-                placeholder={ "Reply by " (ends.channel) " to " (ends.target.as_str()) }
-                hx-post=[is_sms.then_some("/segments")] hx-trigger="input delay:150ms" hx-target="#segments"
-                hx-swap="innerHTML" hx-sync="this:replace" {
-                (draft.body)
-            }
+            @let to = format!("Reply by {} to {}", ends.channel, ends.target.as_str());
+            label for="reply" .quiet-label { (to) }
+            (text_field("reply", &draft.body, 3, is_sms, &format!("body-{id}"), Some(&to)))
             div .row {
-                span #segments .quiet { @if is_sms { (counted(&draft.body)) } }
+                @if is_sms { (segment_count(&draft.body)) } @else { span {} }
                 button #send type="submit" { "Send" }
             }
         }
     }
+}
+
+/// Where the text is written; of an SMS, its segments are counted meanwhile. `kept`: the name of its draft.
+pub(super) fn text_field(
+    id: &str,
+    text: &str,
+    rows: u8,
+    is_sms: bool,
+    kept: &str,
+    placeholder: Option<&str>,
+) -> Markup {
+    html! {
+        textarea id=(id) name="body" rows=(rows) required data-draft=(kept) placeholder=[placeholder]
+            aria-keyshortcuts=[placeholder.map(|_| "r")] hx-post=[is_sms.then_some("/segments")]
+            hx-trigger="input delay:150ms" hx-target="#segments" hx-swap="innerHTML" hx-sync="this:replace" {
+            (text)
+        }
+    }
+}
+
+pub(super) fn segment_count(text: &str) -> Markup {
+    html! { span #segments .quiet { (counted(text)) } }
+}
+
+/// Why a message was not accepted, for who wrote it.
+pub(super) fn why_not(problem: &Problem) -> String {
+    if problem.code() == KEY_REUSED {
+        return "what you had written before was sent after all; this text is another one, send it if it is still meant"
+            .to_owned();
+    }
+    problem.summary()
 }
 
 /// How many segments the text takes so far.
@@ -117,17 +146,10 @@ pub(super) async fn reply(
             let page = thread::look(&app, id, None).await?;
             let messages = live::parts(&[(thread::ID, thread::messages(&app, id, None, &page))]);
             let answer = html! { (composer) (messages) };
-            let sent = HeaderValue::from_static("replied");
-            Ok(([(HX_TRIGGER, sent)], Html(answer.into_string())).into_response())
+            Ok(([(HX_TRIGGER, REPLIED)], Html(answer.into_string())).into_response())
         }
         Err(problem) if problem.status().is_client_error() => {
-            let wrong = Some(if problem.code() == KEY_REUSED {
-                "what you had written before was sent after all: see above; this text is another one, send it if it \
-                 is still meant"
-                    .to_owned()
-            } else {
-                problem.summary()
-            });
+            let wrong = Some(why_not(&problem));
             let composer = composer(&app, id, ends.as_ref(), &Draft { subject, body, wrong });
             Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(composer.into_string())).into_response())
         }
@@ -136,6 +158,6 @@ pub(super) async fn reply(
 }
 
 /// What a field says, whether or not it may.
-fn said(fields: &Fields, name: &str) -> String {
+pub(super) fn said(fields: &Fields, name: &str) -> String {
     fields.peek(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -85,7 +85,10 @@ pub(super) const ID: &str = "inbox";
 pub(super) fn pane(list: &Markup) -> Markup {
     html! {
         section .inbox aria-labelledby="inbox-title" {
-            h1 #inbox-title { "Inbox" }
+            div .row {
+                h1 #inbox-title { "Inbox" }
+                a href="/new" data-compose { "New message" }
+            }
             (list)
         }
     }
@@ -126,7 +129,7 @@ fn nothing(app: &App, view: &View) -> Markup {
         @if view.cursor.is_some() {
             p .quiet { "There is nothing older." }
         } @else {
-            p { "No conversation yet. Send a message, and it appears here:" }
+            p { "No conversation yet. " a href="/new" { "Send a message" } ", and it appears here; or by the API:" }
             pre tabindex="0" { (example) }
             @if app.console.simulator.is_some() { (simulator::first_contact()) }
         }

@@ -157,6 +157,7 @@ fn shortcuts(has_simulator: bool) -> Markup {
         ("/", "Search"),
         ("j, k", "Next, previous entry of a list"),
         ("Enter", "Open it"),
+        ("c", "Write a new message"),
         ("r", "Write a reply"),
         ("Ctrl+Enter", "Send it"),
         (g_keys, g_pages),
@@ -180,7 +181,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 pub(super) async fn contain(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+    contained(next.run(request).await)
+}
+
+pub(super) fn contained(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(POLICY));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));

@@ -79,6 +79,7 @@ fn actions(message: &Message) -> Markup {
             form method="post" action={ "/messages/" (id) "/cancel" } { button type="submit" .plain { "Cancel" } }
         }
         a href={ "/conversations/" (message.conversation_id) } { "Conversation" }
+        @if message.direction == Direction::Outbound { a href={ "/new?like=" (id) } { "Write the same again" } }
     }
 }
 
@@ -132,6 +133,8 @@ fn content(message: &Message) -> Markup {
         dl .details {
             dt { "Id" } dd { code { (message.id) } }
             dt { "Stored" } dd { (exact(message.created_at)) }
+            @if let Some(provider_id) = &message.provider_id { dt { "Provider" } dd { (provider_id) } }
+            @if let Some(id) = &message.provider_message_id { dt { "Its id there" } dd { code { (id) } } }
             @if let Some(send_at) = message.send_at { dt { "Not before" } dd { (exact(send_at)) } }
             @if let Some(expires_at) = message.expires_at { dt { "Not after" } dd { (exact(expires_at)) } }
             dt { "Priority" } dd { (message.priority) }

@@ -6,16 +6,16 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
-use model::{Channel, Delivery, Direction, Message, Status};
+use model::{Channel, Direction, Message};
 use uuid::Uuid;
 
-use super::bulk;
 use super::layout::{self, Section};
 use super::live;
-use super::narrowed::Narrowed;
+use super::narrowed::{Misread, Narrowed};
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
+use super::{bulk, filters};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
@@ -40,7 +40,8 @@ pub(super) async fn show(
             let found = look(&app, &narrowed, &page).await?;
             html! {
                 h1 { "Messages" }
-                (form(&narrowed))
+                (filters::form(&app, &narrowed.said))
+                (filters::actions(&narrowed))
                 (bulk::under_way(&app))
                 @match &found {
                     Page { messages, next: Some(next) } if messages.is_empty() => (looking_on(&narrowed, *next)),
@@ -48,10 +49,10 @@ pub(super) async fn show(
                 }
             }
         }
-        Err(problem) => html! {
+        Err(Misread { said, problem }) => html! {
             h1 { "Messages" }
+            (filters::form(&app, &said))
             p .bad role="alert" { (sentence(&problem.summary())) }
-            p { a href="/messages" { "Without filters" } }
         },
     };
     Ok(layout::page(&app, caller, Section::Messages, "Messages", &main))
@@ -72,54 +73,6 @@ pub(super) async fn live(
             Ok(rows(&app, &narrowed, &page, &found))
         }
     })
-}
-
-fn form(narrowed: &Narrowed) -> Markup {
-    let choices = [
-        ("status", "Status", Status::WORDS.to_vec()),
-        ("delivery", "Delivery", Delivery::WORDS.to_vec()),
-        ("channel", "Channel", Channel::ALL.map(Channel::as_str).to_vec()),
-        ("direction", "Direction", Direction::WORDS.to_vec()),
-    ];
-    let texts = [
-        ("from", "From", "+12025550100"),
-        ("to", "To", "+12025550199"),
-        ("text", "Text", "in subject, body, address"),
-        ("since", "Since", "6h, 2d, or 2026-11-23T08:30:00Z"),
-        ("until", "Until", "the same"),
-    ];
-    html! {
-        form .filters method="get" action="/messages" aria-label="Filters" {
-            @for (name, label, words) in &choices {
-                div {
-                    label for={ "f-" (name) } { (label) }
-                    select id={ "f-" (name) } name=(name) {
-                        option value="" { "any" }
-                        @for word in words { option value=(word) selected[narrowed.text(name) == *word] { (word) } }
-                    }
-                }
-            }
-            @for (name, label, example) in texts {
-                div {
-                    label for={ "f-" (name) } { (label) }
-                    input id={ "f-" (name) } name=(name) value=(narrowed.text(name)) placeholder=(example);
-                }
-            }
-            @for name in ["conversation_id", "problem"] {
-                @if !narrowed.text(name).is_empty() { input type="hidden" name=(name) value=(narrowed.text(name)); }
-            }
-            div .row {
-                button type="submit" { "Filter" }
-                @if !narrowed.said.is_empty() { a href="/messages" { "All" } }
-                a href="/messages?problem=true" { "Problems" }
-            }
-        }
-        p .row {
-            span .quiet { "All that match:" }
-            a href=(narrowed.path("/bulk", &[("action", Some("retry"))])) { "Retry…" }
-            a href=(narrowed.path("/bulk", &[("action", Some("cancel"))])) { "Cancel…" }
-        }
-    }
 }
 
 async fn look(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Page, Problem> {
@@ -159,8 +112,8 @@ fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest, found: &Page) -> Mar
                 table {
                     thead {
                         tr {
-                            th scope="col" { "When" } th scope="col" { "Channel" } th scope="col" { "From" }
-                            th scope="col" { "To" } th scope="col" { "Text" } th scope="col" { "State" }
+                            th scope="col" { "When" } th scope="col" { "State" } th scope="col" { "Channel" }
+                            th scope="col" { "To" } th scope="col" { "From" } th scope="col" { "Text" }
                             th scope="col" { "Provider" }
                         }
                     }
@@ -183,14 +136,14 @@ fn row(message: &Message, now: Timestamp) -> Markup {
     html! {
         tr id={ "r-" (message.id) } {
             td { a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) } }
+            td { (chip(place)) @if let Some(code) = code { " " span .quiet { (code) } } }
             td { (message.channel) @if message.direction == Direction::Inbound { " in" } }
-            td { (message.source.as_str()) }
             td { (message.target.as_str()) }
+            td { (message.source.as_str()) }
             td .text {
                 @if let Some(subject) = &message.subject { b { (cut(subject, EXCERPT_CHARS)) } " " }
                 (cut(&text, EXCERPT_CHARS))
             }
-            td { (chip(place)) @if let Some(code) = code { " " span .quiet { (code) } } }
             td { (message.provider_id.as_deref().unwrap_or_default()) }
         }
     }

@@ -1,35 +1,66 @@
 //! A filter as people write it, in the URL and in forms: the API's, and times told by how long ago they were.
 
 use app_db::messages::list::Filter;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::form::path_with;
+use super::trouble::Trouble;
 use crate::App;
 use crate::fields::Fields;
 use crate::messages::list_messages::read_filter;
 use crate::problem::Problem;
 use crate::times;
 
-/// What a filter may name, in the order of the form.
-pub(super) const NAMES: [&str; 10] =
-    ["status", "delivery", "channel", "direction", "from", "to", "text", "conversation_id", "since", "until"];
+/// What a filter may name.
+pub(super) const NAMES: [&str; 13] = [
+    "text",
+    "status",
+    "channel",
+    "to",
+    "from",
+    "since",
+    "until",
+    "delivery",
+    "direction",
+    "provider_id",
+    "code",
+    "conversation_id",
+    "problem",
+];
+
+/// Names and texts of what a filter is given, in the order of [`NAMES`].
+pub(super) type Said = Vec<(&'static str, String)>;
 
 /// A filter: what it means, and how the URL says it.
 #[derive(Clone, Debug)]
 pub(super) struct Narrowed {
     pub filter: Filter,
-    /// Names and texts of what is given.
-    pub said: Vec<(&'static str, String)>,
+    pub said: Said,
+}
+
+/// A filter that cannot be meant.
+#[derive(Debug)]
+pub(super) struct Misread {
+    pub said: Said,
+    pub problem: Problem,
+}
+
+impl From<Misread> for Trouble {
+    fn from(misread: Misread) -> Self {
+        misread.problem.into()
+    }
 }
 
 impl Narrowed {
-    /// Takes a filter's fields. An empty one is none: forms send them all. Times may be told by how long ago they were.
+    /// Takes a filter's fields; others are refused: a misspelt one must not mean everything. An empty one is none, as
+    /// forms send them all. Times may be told as days, or by how long ago they were.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(app: &App, mut fields: Fields) -> Result<Self, Problem> {
+    pub(super) fn read(app: &App, mut fields: Fields) -> Result<Self, Misread> {
         let mut said = Vec::new();
-        for name in NAMES.into_iter().chain(["problem"]) {
+        for name in NAMES {
             match fields.peek(name).and_then(serde_json::Value::as_str) {
                 Some("") => fields.forget(name),
                 Some(text) => said.push((name, text.to_owned())),
@@ -38,12 +69,16 @@ impl Narrowed {
         }
         for name in ["since", "until"] {
             let said = fields.peek(name).and_then(serde_json::Value::as_str);
-            if let Some(time) = said.and_then(|text| before_now(text, app.clock.now())) {
+            if let Some(time) = said.and_then(|text| moment(text, app.clock.now())) {
                 fields.replace(name, times::format(time));
             }
         }
         let filter = read_filter(&mut fields, &app.config.addressing);
-        fields.finish().map(|()| Self { filter, said })
+        fields.refuse_the_rest(&[&NAMES]);
+        match fields.finish() {
+            Ok(()) => Ok(Self { filter, said }),
+            Err(problem) => Err(Misread { said, problem }),
+        }
     }
 
     pub(super) fn path(&self, path: &str, more: &[(&str, Option<&str>)]) -> String {
@@ -66,23 +101,33 @@ impl Narrowed {
         self
     }
 
-    pub(super) fn text(&self, name: &str) -> &str {
-        self.said.iter().find(|(other, _)| *other == name).map_or("", |(_, text)| text)
-    }
-
     /// `status failed, to +12025550199`; `all messages`.
     pub(super) fn in_words(&self) -> String {
         if self.said.is_empty() {
             return "all messages".to_owned();
         }
-        let parts: Vec<String> =
-            self.said.iter().map(|(name, text)| format!("{} {text}", name.replace('_', " "))).collect();
+        let parts: Vec<String> = self
+            .said
+            .iter()
+            .map(|(name, text)| match *name {
+                "problem" => "problems".to_owned(),
+                "text" => format!("“{text}”"),
+                name => format!("{} {text}", name.replace('_', " ")),
+            })
+            .collect();
         parts.join(", ")
     }
 }
 
-/// `90m`, `6h`, `2d` ago.
-fn before_now(text: &str, now: Timestamp) -> Option<Timestamp> {
+/// `90m`, `6h`, `2d` ago; the beginning of a day, `today` or `2026-11-23`, in UTC.
+fn moment(text: &str, now: Timestamp) -> Option<Timestamp> {
+    let day = match text {
+        "today" => Some(now.to_zoned(TimeZone::UTC).date()),
+        text => text.parse().ok().filter(|_| text.len() == "2026-11-23".len()),
+    };
+    if let Some(day) = day {
+        return Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    }
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
         "m" => 60,
@@ -99,14 +144,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_may_be_told_by_how_long_ago_it_was() {
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        let ago = |text| before_now(text, now).map(|time| 1_000_000 - time.as_second());
-        assert_eq!(ago("90m"), Some(5_400));
-        assert_eq!(ago("6h"), Some(21_600));
-        assert_eq!(ago("2d"), Some(172_800));
-        for other in ["", "h", "6", "-6h", "6w", "2026-11-23T08:30:00Z", "6é", "4294967296d"] {
-            assert_eq!(ago(other), None, "{other}");
+    fn a_time_may_be_told_as_a_day_or_by_how_long_ago_it_was() {
+        let now: Timestamp = "2026-11-23T08:30:00Z".parse().unwrap();
+        let then = |text| moment(text, now).map(|time| time.to_string());
+        assert_eq!(then("90m").as_deref(), Some("2026-11-23T07:00:00Z"));
+        assert_eq!(then("6h").as_deref(), Some("2026-11-23T02:30:00Z"));
+        assert_eq!(then("2d").as_deref(), Some("2026-11-21T08:30:00Z"));
+        assert_eq!(then("today").as_deref(), Some("2026-11-23T00:00:00Z"));
+        assert_eq!(then("2026-11-20").as_deref(), Some("2026-11-20T00:00:00Z"));
+        for other in ["", "h", "6", "-6h", "6w", "2026-11-23T08:30:00Z", "2026-11-31", "6é", "4294967296d"] {
+            assert_eq!(then(other), None, "{other}");
         }
     }
 }

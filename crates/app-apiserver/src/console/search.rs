@@ -23,6 +23,8 @@ use crate::problem::Problem;
 
 const CHARS_MAX: usize = 400;
 const CONVERSATIONS: i64 = 50;
+/// Of an id: milliseconds.
+const TIME_DIGITS: usize = 12;
 
 pub(super) async fn search(
     State(app): State<App>,
@@ -44,7 +46,7 @@ pub(super) async fn search(
     }
     let found = by_address(&app, text).await?;
     let [(address, first), others @ ..] = &found[..] else {
-        return Ok(see(&path_with("/messages", &[("text", Some(text))])));
+        return Ok(see(&path_with("/messages", &[("text", Some(digits(text).as_deref().unwrap_or(text)))])));
     };
     if others.is_empty() {
         return Ok(see(&format!("/conversations/{}", first.id)));
@@ -70,13 +72,19 @@ pub(super) async fn search(
 
 /// `status:failed channel:sms parcel`, or one word of a state: the page with that filter.
 fn filters(text: &str) -> Option<String> {
-    if text.eq_ignore_ascii_case("problems") || text.eq_ignore_ascii_case("problem") {
-        return Some(path_with("/messages", &[("problem", Some("true"))]));
-    }
-    if text.eq_ignore_ascii_case("held") {
-        return Some(path_with("/messages", &[("status", Some("retry")), ("delivery", Some("unknown"))]));
-    }
     let word = text.to_ascii_lowercase();
+    // As pages call them.
+    let called: &[(&str, Option<&str>)] = match word.as_str() {
+        "problem" | "problems" => &[("problem", Some("true"))],
+        "held" => &[("status", Some("retry")), ("delivery", Some("unknown"))],
+        "queued" => &[("status", Some("outbox"))],
+        "retrying" => &[("status", Some("retry"))],
+        "canceled" | "cancelled" => &[("status", Some("failed")), ("code", Some("canceled"))],
+        _ => &[],
+    };
+    if !called.is_empty() {
+        return Some(path_with("/messages", called));
+    }
     let lists: [(&str, Vec<&str>); 3] = [
         ("status", Status::WORDS.to_vec()),
         ("delivery", Delivery::WORDS.to_vec()),
@@ -117,10 +125,31 @@ async fn by_id(app: &App, text: &str) -> Result<Option<String>, Problem> {
             return Ok(Some(format!("/conversations/{id}")));
         }
     }
+    if let Some((first, last)) = ids_from(text)
+        && let [only] = rows::ids_between(&database, first, last, 2).await?[..]
+    {
+        return Ok(Some(format!("/messages/{only}")));
+    }
     let hashes: Vec<[u8; 32]> =
         app.config.providers.iter().map(|provider| receive::key_hash(&provider.id, text)).collect();
     let found: Vec<Uuid> = rows::of_provider(&database, &hashes).await?;
     Ok(found.first().map(|id| format!("/messages/{id}")))
+}
+
+/// The ids that begin with this: it has at least what tells the time.
+fn ids_from(text: &str) -> Option<(Uuid, Uuid)> {
+    let digits: String = text.chars().filter(|&c| c != '-').collect();
+    let is_beginning =
+        (TIME_DIGITS..32).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let filled = |with: &str| Uuid::try_parse(&format!("{digits}{}", with.repeat(32 - digits.len()))).ok();
+    if is_beginning { filled("0").zip(filled("f")) } else { None }
+}
+
+/// Part of a number that is written with signs between, as it is stored.
+fn digits(text: &str) -> Option<String> {
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    let is_number = digits.len() >= 4 && text.chars().all(|c| c.is_ascii_digit() || " ()+-./".contains(c));
+    is_number.then_some(digits)
 }
 
 /// Conversations of whatever address it may be, each with the address in normal form.
@@ -157,6 +186,7 @@ mod tests {
             ("Undelivered", "/messages?delivery=undelivered"),
             ("sms", "/messages?channel=sms"),
             ("held", "/messages?status=retry&delivery=unknown"),
+            ("Canceled", "/messages?status=failed&code=canceled"),
             ("status:failed", "/messages?status=failed"),
             ("status:failed to:+12025550199", "/messages?status=failed&to=%2B12025550199"),
             ("your status:failed parcel: 7", "/messages?status=failed&text=your+parcel%3A+7"),
@@ -166,5 +196,18 @@ mod tests {
         for text in ["+12025550199", "a@example.com", "colour:red", "12:30"] {
             assert_eq!(filters(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn parts_of_numbers_and_ids_are_told_from_texts() {
+        assert_eq!(digits("(202) 555-0199").as_deref(), Some("2025550199"));
+        assert_eq!(digits("0199").as_deref(), Some("0199"));
+        assert_eq!(digits("at 0199"), None);
+        assert_eq!(digits("99"), None);
+        let (first, last) = ids_from("01A2225f-9568").unwrap();
+        assert_eq!(first.to_string(), "01a2225f-9568-0000-0000-000000000000");
+        assert_eq!(last.to_string(), "01a2225f-9568-ffff-ffff-ffffffffffff");
+        assert_eq!(ids_from("01a2225f"), None);
+        assert_eq!(ids_from("parcel number"), None);
     }
 }

@@ -64,11 +64,30 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
         Ok(Some(session)) => {
             request.extensions_mut().insert(session);
             request.extensions_mut().insert(session.caller);
-            next.run(request).await
+            let asked = (request.method() != Method::GET).then(|| request.uri().path().to_owned());
+            let response = next.run(request).await;
+            if let Some(path) = asked.filter(|path| path != "/segments") {
+                note(session.caller, &path, response.status());
+            }
+            response
         }
         Ok(None) => ask_for_a_key(&request),
         Err(problem) => Trouble::from(problem).into_response(),
     }
+}
+
+/// Who did what, for the log.
+fn note(caller: Caller, path: &str, status: StatusCode) {
+    let key_id = match caller {
+        Caller::Anyone => None,
+        Caller::Key(id) => Some(tracing::field::display(id)),
+    };
+    tracing::info!(
+        key.id = key_id,
+        http.path = path,
+        http.status = status.as_u16(),
+        "somebody acted in the console"
+    );
 }
 
 fn session(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, Problem> {

@@ -28,6 +28,7 @@ use crate::problem::Problem;
 const MESSAGES: usize = 50;
 /// Of one message; its own page has the rest.
 const BODY_CHARS_MAX: usize = 2_000;
+const SUBJECT_CHARS_MAX: usize = 200;
 /// What that is made from: HTML begins with much that is none.
 const BODY_CHARS: i32 = 16_000;
 /// Of the messages.
@@ -61,6 +62,7 @@ pub(super) async fn show(
         div .panes {
             (inbox::pane(&html! { div id=(inbox::ID) { (list) } }))
             section .thread aria-labelledby="thread-title" {
+                p .back { a href="/" { "← Inbox" } }
                 h2 #thread-title {
                     (title)
                     @if let Some(ends) = &ends {
@@ -152,7 +154,7 @@ fn bubble(message: &Message, now: Timestamp) -> Markup {
     html! {
         li id={ "m-" (message.id) } class=(direction) {
             article aria-label={ (direction) " " (message.channel) } {
-                @if let Some(subject) = &message.subject { h3 { (subject) } }
+                @if let Some(subject) = &message.subject { h3 { (cut(subject, SUBJECT_CHARS_MAX)) } }
                 p .body { (cut(&text, BODY_CHARS_MAX)) }
                 @for attachment in &message.attachments { p .attachment { (super::message::attachment(attachment)) } }
                 footer {

@@ -52,6 +52,9 @@ pub(super) fn place(direction: Direction, status: Status, delivery: Delivery) ->
 }
 
 pub(super) fn place_of(message: &Message) -> Place {
+    if message.is_canceled() {
+        return Place { word: "canceled", ticks: "✕", tone: Tone::Quiet };
+    }
     place(message.direction, message.status, message.delivery)
 }
 

@@ -14,7 +14,7 @@ use crate::message_json::MessageJson;
 use crate::page::PageRequest;
 use crate::problem::Problem;
 
-const PARAMETERS: [&str; 14] = [
+const PARAMETERS: [&str; 16] = [
     "status",
     "delivery",
     "channel",
@@ -22,6 +22,8 @@ const PARAMETERS: [&str; 14] = [
     "from",
     "to",
     "conversation_id",
+    "provider_id",
+    "code",
     "text",
     "problem",
     "since",
@@ -60,8 +62,12 @@ pub(crate) struct MessageListJson {
         ("from" = Option<String>, Query, description = "The sender's address"),
         ("to" = Option<String>, Query, description = "The recipient's address"),
         ("conversation_id" = Option<String>, Query, description = "Of this conversation only"),
-        ("text" = Option<String>, Query, description = "Stands somewhere in the subject, the body, an address or the \
-            provider's id, in upper or lower case. No index helps it: give `since` too, or expect short pages"),
+        ("provider_id" = Option<String>, Query, description = "Sent or received by this provider"),
+        ("code" = Option<String>, Query, description = "`code` or `provider_code` of its `status_payload`, such as \
+            `canceled` or `30003`"),
+        ("text" = Option<String>, Query, description = "Stands somewhere in the subject, the body, an address, the \
+            provider's id or its `status_payload`, in upper or lower case. No index helps it: give `since` too, or \
+            expect short pages"),
         ("problem" = Option<bool>, Query, description = "`true`: only what is held, failed or undelivered"),
         ("since" = Option<String>, Query, description = "Created at this time (RFC 3339) or later"),
         ("until" = Option<String>, Query, description = "Created before this time (RFC 3339)"),
@@ -128,6 +134,8 @@ pub(crate) fn read_filter(query: &mut Fields, addressing: &Addressing) -> Filter
         from: address(query, "from", addressing),
         to: address(query, "to", addressing),
         conversation_id,
+        provider_id: query.text("provider_id", Text::Line, 64),
+        code: query.text("code", Text::Line, 64),
         text: query.text("text", Text::Line, TEXT_CHARS_MAX).filter(|text| !text.is_empty()),
         problem: query.word("problem", &["true", "false"]).unwrap_or(false),
         since: query.time("since"),

@@ -73,7 +73,16 @@ pub(super) async fn send(
     medium: Medium,
     fields: &[&str],
 ) -> Result<Response, Problem> {
-    let mut sending = Sending::read(app, caller, request).await?;
+    accept_between(app, Sending::read(app, caller, request).await?, medium, fields).await
+}
+
+/// Whoever asks for it.
+pub(crate) async fn accept_between(
+    app: &App,
+    mut sending: Sending,
+    medium: Medium,
+    fields: &[&str],
+) -> Result<Response, Problem> {
     let addressing = &app.config.addressing;
     let from = sending.fields.endpoint("from", |text| addressing.sender(medium, text));
     let to = sending.fields.endpoint("to", |text| addressing.recipient(medium, text));

@@ -34,6 +34,7 @@ async fn every_page_is_bounded_by_a_strict_policy_and_kept_by_nobody() {
         "/messages",
         &format!("/messages/{id}"),
         "/bulk?action=cancel",
+        "/new",
         "/outbox",
         "/providers",
         "/quarantine",
@@ -270,6 +271,68 @@ async fn what_is_no_id_and_no_address_is_looked_for_in_what_messages_say() {
     assert!(!found("nothing").await);
     let wrong = page(&server, "/messages?since=yesterday").await;
     assert!(wrong.contains("must be a time"), "{wrong}");
+}
+
+#[tokio::test]
+async fn what_was_canceled_is_tried_again_only_where_just_that_is_asked_for() {
+    let server = server().await;
+    for to in ["+12025550191", "+12025550192"] {
+        let sent = server.send_sms("+12025550100", to, "Hello").await;
+        submit(&server.client, &format!("/messages/{}/cancel", sent["id"].as_str().unwrap()), "")
+            .await
+            .expect(303);
+    }
+    let all = page(&server, "/bulk?action=retry&status=failed").await;
+    assert!(all.contains(">0 of them can be"), "{all}");
+    let canceled = page(&server, "/bulk?action=retry&status=failed&code=canceled&to=%2B12025550191").await;
+    assert!(canceled.contains(">1 of them can be"), "{canceled}");
+    let list = server.client.get("/api/messages?code=canceled").await.expect(200).json();
+    assert_eq!(list["messages"].as_array().unwrap().len(), 2);
+    let list = server.client.get("/api/messages?code=canceled&provider_id=other").await.expect(200).json();
+    assert!(list["messages"].as_array().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_misspelt_filter_means_nothing_rather_than_everything() {
+    let server = server().await;
+    server.client.get("/bulk?action=cancel&staus=failed").await.expect(400);
+    submit(&server.client, "/bulk", "action=cancel&staus=failed").await.expect(400);
+    let list = page(&server, "/messages?staus=failed&to=%2B12025550191").await;
+    assert!(list.contains("Staus is not taken here") && list.contains("value=\"+12025550191\""), "{list}");
+    assert!(!list.contains("/bulk?"), "{list}");
+}
+
+#[tokio::test]
+async fn a_new_message_is_accepted_once_and_a_wrong_one_comes_back() {
+    let server = server().await;
+    let form = "key=019a2f7e-3c41-70a4-8000-3f1c52d0a7b2&by=email&from=shop%40example.com&to=ann%40example.net\
+                &subject=&body=Hello";
+    let first = submit(&server.client, "/new", form).await.expect(303);
+    let again = submit(&server.client, "/new", form).await.expect(303);
+    assert_eq!(first.header("location"), again.header("location"));
+    assert!(page(&server, first.header("location")).await.contains("ann@example.net"));
+    assert_eq!(server.count("messages").await, 1);
+    let like = first.header("location").strip_prefix("/messages/").unwrap();
+    let same = page(&server, &format!("/new?like={like}")).await;
+    assert!(same.contains("value=\"ann@example.net\"") && same.contains(">Hello</textarea>"), "{same}");
+    assert!(page(&server, "/new?by=email").await.contains("value=\"shop@example.com\""), "the usual sender");
+    let wrong = submit(&server.client, "/new", "key=k&by=sms&from=%2B12025550100&to=nobody&body=Hi").await;
+    let wrong = wrong.expect(200).text();
+    assert!(wrong.contains("role=\"alert\">To ") && wrong.contains("value=\"nobody\""), "{wrong}");
+    submit(&server.client, "/new", "by=fax").await.expect(400);
+}
+
+#[tokio::test]
+async fn who_looks_with_a_browser_is_answered_with_a_page() {
+    let server = server().await;
+    let browser = [("accept", "text/html,application/xhtml+xml")];
+    let missing = server.client.send(Method::GET, "/nope", &browser, Bytes::new()).await.expect(404);
+    assert_eq!(missing.header("content-type"), "text/html; charset=utf-8");
+    assert!(missing.header("content-security-policy").starts_with("default-src 'none'"));
+    assert_eq!(
+        server.client.get("/nope").await.expect(404).header("content-type"),
+        "application/problem+json"
+    );
 }
 
 #[tokio::test]

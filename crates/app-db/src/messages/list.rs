@@ -23,7 +23,11 @@ pub struct Filter {
     pub from: Option<String>,
     pub to: Option<String>,
     pub conversation_id: Option<Uuid>,
-    /// Stands somewhere in the subject, the body, an address or the provider's id, in upper or lower case.
+    pub provider_id: Option<String>,
+    /// Why it is where it is: a reason's code, or the provider's.
+    pub code: Option<String>,
+    /// Stands somewhere in what it says, its addresses, its provider's id of it or what its provider said, in upper or
+    /// lower case.
     pub text: Option<String>,
     /// Held, failed and undelivered messages only.
     pub problem: bool,
@@ -214,7 +218,9 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
            and ($10::text is null or m.endpoint_source = $10) and ($11::text is null or m.endpoint_target = $11)
            and ($13::timestamptz is null or m.created_at >= $13) and ($14::timestamptz is null or m.created_at < $14)
            and ($15::text is null or m.body ilike $15 or m.subject ilike $15 or m.endpoint_source ilike $15
-               or m.endpoint_target ilike $15 or m.provider_message_id ilike $15)
+               or m.endpoint_target ilike $15 or m.provider_message_id ilike $15 or m.status_payload::text ilike $15)
+           and ($17::text is null or $17 in (m.status_payload ->> 'code', m.status_payload ->> 'provider_code'))
+           and ($18::text is null or m.provider_id = $18)
          order by w.id {direction} limit $12
          )
          select found.*, last.id as last_id
@@ -273,6 +279,8 @@ async fn look_through(
                 &filter.until,
                 &filter.text.as_deref().map(anywhere),
                 &window.body_chars,
+                &filter.code,
+                &filter.provider_id,
             ],
         )
         .await?;

@@ -70,7 +70,12 @@ pub(crate) struct Filter {
     to: Option<String>,
     #[arg(long, value_name = "ID")]
     conversation: Option<Uuid>,
-    /// Stands somewhere in the subject, the body, an address or the provider's id
+    #[arg(long, value_name = "ID")]
+    provider: Option<String>,
+    /// Why it is where it is: a code such as canceled, or the provider's
+    #[arg(long)]
+    code: Option<String>,
+    /// Stands somewhere in what it says, its addresses, or what its provider said
     #[arg(long)]
     text: Option<String>,
     /// Only held, failed and undelivered ones
@@ -95,6 +100,8 @@ impl Filter {
             ("from", &self.from),
             ("to", &self.to),
             ("conversation_id", &conversation),
+            ("provider_id", &self.provider),
+            ("code", &self.code),
             ("text", &self.text),
             ("since", &self.since),
             ("until", &self.until),

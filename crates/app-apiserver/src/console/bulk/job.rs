@@ -79,7 +79,11 @@ impl Task {
 
     fn is_meant(&self, message: &Message) -> bool {
         match self.action {
-            Action::Retry => message.is_retryable() && message.updated_at <= self.as_of,
+            Action::Retry => {
+                // Somebody called it off: it is tried again only where just that is asked for.
+                let is_canceled = message.is_canceled() && self.narrowed.filter.code.is_none();
+                message.is_retryable() && !is_canceled && message.updated_at <= self.as_of
+            }
             Action::Cancel => message.is_cancelable(),
         }
     }
