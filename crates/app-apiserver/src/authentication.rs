@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use app_db::{Client, Error, keys};
+use app_db::keys::{self, Role, ValidKey};
+use app_db::{Client, Error};
 use axum::Router;
 use axum::extract::Request;
 use axum::response::IntoResponse;
 use axum::routing::Route;
 use futures_util::future::{Either, ready};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 use tower::layer::layer_fn;
@@ -47,23 +48,36 @@ impl Caller {
 /// Keys by their hash.
 pub(crate) type Hashes = HashMap<[u8; 32], Uuid>;
 
-/// Whether keys are asked for.
+/// Who may look into the console.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
-    /// There are none, and only this machine can call.
+    /// There are no keys, and only this machine can call.
     Open,
+    /// Who has one of these: operators' keys. Sessions of any other key do not stand.
     Keyed(Arc<Hashes>),
 }
 
-/// The valid key that this is, and its hash.
-///
-/// # Errors
-/// 401 if it is none.
-pub(crate) fn find(valid: &Hashes, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
-    let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
-    match valid.get(&hash) {
-        Some(id) => Ok((*id, hash)),
-        None => Err(Problem::unauthorized("the API key is unknown or revoked")),
+/// The keys that are valid: every one calls the API, an operator's also works with the console.
+#[derive(Debug, Default)]
+struct Valid {
+    all: Hashes,
+    operators: Arc<Hashes>,
+}
+
+impl Valid {
+    fn of(keys: &[ValidKey]) -> Self {
+        let all = keys.iter().map(|key| (key.hash, key.id)).collect();
+        let operators = keys.iter().filter(|key| key.role == Role::Operator);
+        Self { all, operators: Arc::new(operators.map(|key| (key.hash, key.id)).collect()) }
+    }
+
+    /// The key that this is, and its hash.
+    fn find(&self, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
+        let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
+        match self.all.get(&hash) {
+            Some(id) => Ok((*id, hash)),
+            None => Err(Problem::unauthorized("the API key is unknown or revoked")),
+        }
     }
 }
 
@@ -74,7 +88,7 @@ pub(crate) struct ApiKeys {
     on_loopback: bool,
     /// By which names, then.
     hosts: NamedHosts,
-    valid: RwLock<Option<Arc<Hashes>>>,
+    valid: RwLock<Option<Arc<Valid>>>,
 }
 
 impl ApiKeys {
@@ -84,9 +98,9 @@ impl ApiKeys {
 
     /// Reads them; says how many there are.
     pub(crate) async fn read(&self, client: &Client) -> Result<usize, Error> {
-        let valid: Hashes = keys::valid(client).await?.into_iter().collect();
+        let valid = keys::valid(client).await?;
         let count = valid.len();
-        *self.valid.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(valid));
+        *self.valid.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Valid::of(&valid)));
         Ok(count)
     }
 
@@ -101,17 +115,38 @@ impl ApiKeys {
         }
     }
 
-    /// Whether keys are asked for.
+    fn valid(&self) -> Result<Arc<Valid>, Problem> {
+        let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
+        valid.ok_or_else(|| Problem::unavailable("the server is starting and waits for its database"))
+    }
+
+    fn is_open(&self, valid: &Valid) -> bool {
+        self.on_loopback && valid.all.is_empty()
+    }
+
+    /// Who may look into the console.
     ///
     /// # Errors
     /// 503 while the keys are not known.
     pub(crate) fn access(&self) -> Result<Access, Problem> {
-        let valid = self.valid.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match valid {
-            None => Err(Problem::unavailable("the server is starting and waits for its database")),
-            Some(valid) if valid.is_empty() && self.on_loopback => Ok(Access::Open),
-            Some(valid) => Ok(Access::Keyed(valid)),
+        let valid = self.valid()?;
+        Ok(if self.is_open(&valid) { Access::Open } else { Access::Keyed(Arc::clone(&valid.operators)) })
+    }
+
+    /// The operator's key that this is, and its hash.
+    ///
+    /// # Errors
+    /// 401 if it is no valid key, 403 if it is an application's; 503 while the keys are not known.
+    pub(crate) fn operator(&self, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
+        let valid = self.valid()?;
+        let found = valid.find(key)?;
+        if valid.operators.contains_key(&found.1) {
+            return Ok(found);
         }
+        let detail = "this is an application's key: it sends and reads messages through the API, but does not open the \
+                      console, where keys are made and providers paused; log in with an operator's key, which \
+                      another operator makes under Keys, or `app keys create NAME` where the server runs";
+        Err(Problem::new(StatusCode::FORBIDDEN, "not_an_operators_key", detail))
     }
 
     /// By which names a server that is open may be called.
@@ -125,16 +160,16 @@ impl ApiKeys {
     /// 401 without a valid key; 403 where a server that is open is called by another name, or by a web page of
     /// another site; 503 while the keys are not known.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
-        let Access::Keyed(valid) = self.access()? else {
+        let valid = self.valid()?;
+        if self.is_open(&valid) {
             // Browsers send other sites' requests to this machine too.
             self.hosts.check(headers)?;
             return Ok(Caller::Anyone);
-        };
+        }
         let Some(key) = bearer(headers) else {
             return Err(Problem::unauthorized("an API key is needed: send Authorization: Bearer app_..."));
         };
-        let (id, _) = find(&valid, key)?;
-        Ok(Caller::Key(id))
+        Ok(Caller::Key(valid.find(key)?.0))
     }
 
     /// Whether to show metrics.
@@ -200,20 +235,33 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
     }
 
-    fn keys(on_loopback: bool, valid: Hashes) -> ApiKeys {
-        ApiKeys { valid: RwLock::new(Some(Arc::new(valid))), ..ApiKeys::new(on_loopback, "") }
+    fn keys(on_loopback: bool, valid: &[ValidKey]) -> ApiKeys {
+        ApiKeys { valid: RwLock::new(Some(Arc::new(Valid::of(valid)))), ..ApiKeys::new(on_loopback, "") }
     }
 
     #[test]
     fn without_keys_anyone_on_this_machine_is_let_in_and_nobody_from_elsewhere() {
-        let here = keys(true, Hashes::new());
+        let here = keys(true, &[]);
         let mut by_name = with("Bearer whatever");
         by_name.insert(HOST, HeaderValue::from_static("localhost:8080"));
         assert_eq!(here.caller(&by_name).ok(), Some(Caller::Anyone));
-        let elsewhere = keys(false, Hashes::new());
+        let elsewhere = keys(false, &[]);
         assert_eq!(elsewhere.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
         by_name.insert(HOST, HeaderValue::from_static("evil.example"));
         assert_eq!(here.caller(&by_name).unwrap_err().status(), StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn an_applications_key_closes_the_server_and_opens_the_api_alone() {
+        let application = ValidKey { hash: [7; 32], id: Uuid::from_u128(7), role: Role::Application };
+        let here = keys(true, &[application]);
+        assert_eq!(here.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
+        assert!(matches!(here.access().unwrap(), Access::Keyed(operators) if operators.is_empty()));
+        let operator = ValidKey { hash: [8; 32], id: Uuid::from_u128(8), role: Role::Operator };
+        let Access::Keyed(operators) = keys(true, &[application, operator]).access().unwrap() else {
+            panic!("open although there are keys");
+        };
+        assert_eq!(*operators, Hashes::from([(operator.hash, operator.id)]));
     }
 
     #[test]

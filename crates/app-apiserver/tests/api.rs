@@ -20,6 +20,8 @@ mod explain;
 mod health;
 #[path = "api/idempotency.rs"]
 mod idempotency;
+#[path = "api/keys.rs"]
+mod keys;
 #[path = "api/lists.rs"]
 mod lists;
 #[path = "api/messages.rs"]

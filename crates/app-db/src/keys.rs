@@ -2,11 +2,15 @@
 //! revoked one without a look-up, and secret scanners can be sure. Shown once; only SHA-256 of it is stored (a
 //! random key of 220 bits needs no slow hash).
 
+mod role;
+
 use jiff::Timestamp;
 use model::{Bucket, IdGenerator};
 use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub use self::role::{Role, UnknownRole};
 use crate::{Client, Error};
 
 /// A stored key, without its secret.
@@ -16,6 +20,7 @@ pub struct ApiKey {
     pub name: String,
     /// The key's first characters.
     pub prefix: String,
+    pub role: Role,
     pub created_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
 }
@@ -62,6 +67,14 @@ fn generate(random: &mut dyn FnMut() -> u8) -> String {
     format!("{PREFIX}{secret}{}", checksum(&secret))
 }
 
+/// One that requests may come with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValidKey {
+    pub hash: [u8; 32],
+    pub id: Uuid,
+    pub role: Role,
+}
+
 /// Stores a new key and returns it with its row.
 ///
 /// # Errors
@@ -71,19 +84,21 @@ pub async fn create(
     ids: &IdGenerator,
     now: Timestamp,
     name: &str,
+    role: Role,
     random: &mut (dyn FnMut() -> u8 + Send),
 ) -> Result<(String, ApiKey), Error> {
     let key = generate(random);
     let key_hash: [u8; 32] = Sha256::digest(&key).into();
-    let id = ids.next(now, Bucket::of_hash(&key_hash));
+    // The table is small and never spread: its ids rather say the order.
+    let id = ids.next(now, Bucket(0));
     let row = client
         .query_one(
-            "insert into api_keys (id, name, prefix, key_hash) values ($1, $2, $3, $4)
-             returning id, name, prefix, created_at, revoked_at",
-            &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice()],
+            "insert into api_keys (id, name, prefix, key_hash, role) values ($1, $2, $3, $4, $5)
+             returning id, name, prefix, role, created_at, revoked_at",
+            &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice(), &role.as_str()],
         )
         .await?;
-    Ok((key, from_row(&row)))
+    Ok((key, from_row(&row)?))
 }
 
 /// All keys, the newest first.
@@ -91,8 +106,8 @@ pub async fn create(
 /// # Errors
 /// As the database gives them.
 pub async fn list(client: &Client) -> Result<Vec<ApiKey>, Error> {
-    let sql = "select id, name, prefix, created_at, revoked_at from api_keys order by id desc";
-    Ok(client.query(sql, &[]).await?.iter().map(from_row).collect())
+    let sql = "select id, name, prefix, role, created_at, revoked_at from api_keys order by id desc";
+    client.query(sql, &[]).await?.iter().map(from_row).collect()
 }
 
 /// Whether there was such a key that was not revoked yet.
@@ -104,26 +119,35 @@ pub async fn revoke(client: &Client, id: Uuid) -> Result<bool, Error> {
     Ok(client.execute(sql, &[&id]).await? > 0)
 }
 
-/// The keys that are valid: hash and id. A server keeps them in memory and reads them again now and then.
+/// The keys that are valid. A server keeps them in memory and reads them again now and then.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn valid(client: &Client) -> Result<Vec<([u8; 32], Uuid)>, Error> {
-    let rows = client.query("select key_hash, id from api_keys where revoked_at is null", &[]).await?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((<[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok()?, row.get(1))))
-        .collect())
+pub async fn valid(client: &Client) -> Result<Vec<ValidKey>, Error> {
+    let rows = client.query("select key_hash, id, role from api_keys where revoked_at is null", &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let hash = row.get::<_, &[u8]>(0).try_into();
+            let hash = hash.map_err(|_| Error::Unreadable("the hash of an API key".to_owned()))?;
+            Ok(ValidKey { hash, id: row.get(1), role: role_of(row, 2)? })
+        })
+        .collect()
 }
 
-fn from_row(row: &tokio_postgres::Row) -> ApiKey {
-    ApiKey {
+fn role_of(row: &Row, column: usize) -> Result<Role, Error> {
+    let word: &str = row.get(column);
+    word.parse().map_err(|unknown: UnknownRole| Error::Unreadable(unknown.to_string()))
+}
+
+fn from_row(row: &Row) -> Result<ApiKey, Error> {
+    Ok(ApiKey {
         id: row.get(0),
         name: row.get(1),
         prefix: row.get(2),
-        created_at: row.get(3),
-        revoked_at: row.get(4),
-    }
+        role: role_of(row, 3)?,
+        created_at: row.get(4),
+        revoked_at: row.get(5),
+    })
 }
 
 #[cfg(test)]

@@ -115,6 +115,7 @@ mod tests {
             &format!("app conversations show {id}"),
             &format!("app conversations reply {id} Hello"),
             "app keys create billing",
+            "app keys create billing --role application",
             "app keys list",
             "app keys revoke billing",
             &format!("app keys revoke {id}"),
@@ -147,6 +148,7 @@ mod tests {
             "app providers check --send-to +12025550199",
             "app providers check --from ACME",
             "app providers pause",
+            "app keys create billing --role admin",
         ] {
             let refused = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(refused.exit_code(), 2, "{line}");

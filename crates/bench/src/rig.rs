@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app_db::{Pool, keys};
+use app_db::Pool;
+use app_db::keys::{self, Role};
 use chaos::configuration::twilio;
 use chaos::installation::Installation;
 use chaos::wait::until;
@@ -53,7 +54,8 @@ impl Rig {
         let ids = IdGenerator::from_entropy()?;
         let client = installation.pool.get().await?;
         let mut random = || fastrand::u8(..);
-        let (key, _) = keys::create(&client, &ids, Clock::System.now(), "bench", &mut random).await?;
+        let (key, _) =
+            keys::create(&client, &ids, Clock::System.now(), "bench", Role::Operator, &mut random).await?;
         drop(client);
         let api = installation.api_url().trim_start_matches("http://").parse()?;
         Ok(Self { installation, sink, key, api })

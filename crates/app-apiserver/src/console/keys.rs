@@ -1,6 +1,6 @@
-//! API keys: making one, which is shown once, and revoking one.
+//! API keys: making one, which is shown once, and revoking one. Every page here is an operator's.
 
-use app_db::keys::{self, ApiKey};
+use app_db::keys::{self, ApiKey, Role};
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -15,7 +15,7 @@ use super::words::ago;
 use super::{form, session};
 use crate::App;
 use crate::authentication::Caller;
-use crate::fields::Text;
+use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 
 const NAME_CHARS_MAX: usize = 100;
@@ -46,17 +46,50 @@ async fn page(app: &App, caller: Caller, made: Option<(&ApiKey, &str)>) -> Resul
         @if all.iter().all(|key| key.revoked_at.is_some()) {
             p {
                 "There is no valid key: whoever reaches this server from this machine may do everything. With the first "
-                "key, every client needs one, and so does this console; you stay logged in here."
+                "key, every client needs one, and so does this console. It is an operator's; you stay logged in here."
             }
         }
-        form .row method="post" action="/keys" {
-            label for="name" { "Name" }
-            input #name name="name" required maxlength=(NAME_CHARS_MAX) placeholder="whose key it is" autocomplete="off";
-            button type="submit" { "Make a key" }
-        }
+        (make_one(caller))
         (table(&all, caller, now))
     };
     Ok(layout::page(app, caller, Section::Keys, "API keys", &main))
+}
+
+/// What a key of this role may do, for people.
+fn about(role: Role) -> &'static str {
+    match role {
+        Role::Operator => "everything: the API, and this console with keys, providers and jobs",
+        Role::Application => "send and read messages through the API; not this console",
+    }
+}
+
+/// Whoever makes the first key is logged in by it, which only an operator's key does.
+fn roles_for(caller: Caller) -> &'static [Role] {
+    match caller {
+        Caller::Anyone => &[Role::Operator],
+        Caller::Key(_) => &[Role::Application, Role::Operator],
+    }
+}
+
+fn make_one(caller: Caller) -> Markup {
+    let roles = roles_for(caller);
+    html! {
+        form method="post" action="/keys" {
+            div .row {
+                label for="name" { "Name" }
+                input #name name="name" required maxlength=(NAME_CHARS_MAX) placeholder="whose key it is"
+                    autocomplete="off";
+                label for="role" { "Role" }
+                select #role name="role" aria-describedby="roles" {
+                    @for role in roles { option value=(role.as_str()) { (role.as_str()) } }
+                }
+                button type="submit" { "Make a key" }
+            }
+            dl #roles .details {
+                @for role in roles { dt { (role.as_str()) } dd { (about(*role)) } }
+            }
+        }
+    }
 }
 
 fn table(all: &[ApiKey], caller: Caller, now: Timestamp) -> Markup {
@@ -66,8 +99,8 @@ fn table(all: &[ApiKey], caller: Caller, now: Timestamp) -> Markup {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "Name" } th scope="col" { "Begins with" } th scope="col" { "Made" }
-                            th scope="col" { "State" }
+                            th scope="col" { "Name" } th scope="col" { "Begins with" }
+                            th scope="col" { "Role" } th scope="col" { "Made" } th scope="col" { "State" }
                         }
                     }
                     tbody { @for key in all { (row(key, caller, now)) } }
@@ -82,6 +115,7 @@ fn row(key: &ApiKey, caller: Caller, now: Timestamp) -> Markup {
         tr {
             td { (key.name) @if caller == Caller::Key(key.id) { " " span .quiet { "(you)" } } }
             td { code { (key.prefix) "…" } }
+            td { (key.role.as_str()) }
             td { (ago(key.created_at, now)) }
             td {
                 @match key.revoked_at {
@@ -97,6 +131,16 @@ fn row(key: &ApiKey, caller: Caller, now: Timestamp) -> Markup {
     }
 }
 
+/// The role that is wanted, or else the lesser one that can be had.
+fn role(fields: &mut Fields, caller: Caller) -> Role {
+    let roles = roles_for(caller);
+    let wanted = fields.word("role", &Role::ALL.map(Role::as_str)).unwrap_or(roles[0]);
+    if !roles.contains(&wanted) {
+        fields.wrong("role", "out_of_range", "must be operator: the first key logs its maker in here");
+    }
+    wanted
+}
+
 pub(super) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -107,6 +151,7 @@ pub(super) async fn create(
     if name.trim().is_empty() {
         fields.wrong("name", "required", "is required");
     }
+    let role = role(&mut fields, caller);
     fields.finish()?;
     let mut random = [0_u8; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Problem::internal().because(error))?;
@@ -114,7 +159,8 @@ pub(super) async fn create(
     let mut next = || bytes.next().unwrap_or_default();
     let (secret, key) = {
         let database = app.database().await?;
-        let made = keys::create(&database, &app.ids, app.clock.now(), name.trim(), &mut next).await?;
+        let made = keys::create(&database, &app.ids, app.clock.now(), name.trim(), role, &mut next);
+        let made = made.await?;
         // Here at once, elsewhere within seconds.
         app.keys.read(&database).await?;
         made

@@ -20,7 +20,7 @@ use super::form::{self, see};
 use super::layout;
 use super::trouble::{Trouble, sentence};
 use crate::App;
-use crate::authentication::{self, Access, Caller, Hashes};
+use crate::authentication::{Access, Caller, Hashes};
 use crate::fields::{Fields, Text};
 use crate::named_host::SEC_FETCH_SITE;
 use crate::problem::Problem;
@@ -168,7 +168,7 @@ fn page(next: &str, wrong: Option<&str>) -> maud::Markup {
                     maxlength=(KEY_CHARS_MAX) aria-describedby="key-about";
                 @if let Some(wrong) = wrong { p .bad role="alert" { (sentence(wrong)) } }
                 p #key-about .quiet {
-                    "Keys begin with app_. " code { "app keys create NAME" } " makes one."
+                    "An operator's key; it begins with app_. " code { "app keys create NAME" } " makes one."
                 }
                 button type="submit" { "Log in" }
             }
@@ -181,8 +181,10 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
     let mut fields = form::read(&app, request).await?;
     let next = fields.text("next", Text::Line, PATH_CHARS_MAX).unwrap_or_default();
     let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
-    let Access::Keyed(valid) = app.keys.access()? else { return Ok(see(path_of(&next))) };
-    match authentication::find(&valid, key.trim()) {
+    if matches!(app.keys.access()?, Access::Open) {
+        return Ok(see(path_of(&next)));
+    }
+    match app.keys.operator(key.trim()) {
         Ok((id, hash)) => {
             let mut response = see(path_of(&next));
             let is_https = app.config.public_url.starts_with("https://");
@@ -190,8 +192,8 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
             Ok(response)
         }
         Err(problem) => {
-            Ok((StatusCode::UNAUTHORIZED, Html(page(&next, Some(&problem.summary())).into_string()))
-                .into_response())
+            let page = page(&next, Some(&problem.summary()));
+            Ok((problem.status(), Html(page.into_string())).into_response())
         }
     }
 }
@@ -244,7 +246,8 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='))
 }
 
-/// The key's id and when the session ends, if the cookie is ours, in time, and the key still valid.
+/// The key's id and when the session ends, if the cookie is ours, in time, and the key still one of these: operators' that
+/// are valid.
 fn verified(cookie: &str, valid: &Hashes, now: Timestamp) -> Option<(Uuid, Timestamp)> {
     let bytes = BASE64.decode(cookie).ok()?;
     let (signed, signature) = bytes.split_at_checked(ID_BYTES + EXPIRY_BYTES)?;

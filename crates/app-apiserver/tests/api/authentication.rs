@@ -1,27 +1,33 @@
 //! API keys and the secret of the generic webhooks.
 
 use app_apiserver::RunError;
+use app_db::keys::Role;
 use bytes::Bytes;
 use http::Method;
 use model::IdGenerator;
 use serde_json::json;
 use service::Clock;
-use testkit::HttpClient;
+use testkit::{HttpClient, TestDatabase};
 
 use crate::server::{CONFIG, Server, code, server, server_with, start};
 
+/// An operator's key.
 pub(crate) async fn create_key(server: &Server, seed: u8) -> String {
-    let client = server.database.pool.get().await.unwrap();
+    create_key_of(&server.database, seed, Role::Operator).await
+}
+
+pub(crate) async fn create_key_of(database: &TestDatabase, seed: u8, role: Role) -> String {
+    let client = database.pool.get().await.unwrap();
     let mut state = seed;
     let mut random = || {
         state = state.wrapping_mul(73).wrapping_add(41);
         state
     };
     let (ids, now) = (IdGenerator::seeded(seed.into()), Clock::System.now());
-    app_db::keys::create(&client, &ids, now, "test", &mut random).await.unwrap().0
+    app_db::keys::create(&client, &ids, now, "test", role, &mut random).await.unwrap().0
 }
 
-fn with_key(client: &HttpClient, key: &str) -> HttpClient {
+pub(crate) fn with_key(client: &HttpClient, key: &str) -> HttpClient {
     client.clone().with_header("authorization", &format!("Bearer {key}"))
 }
 
@@ -134,16 +140,8 @@ async fn off_loopback_the_server_refuses_to_start_without_keys() {
 #[tokio::test]
 async fn off_loopback_everything_but_health_and_docs_needs_a_key_or_the_secret() {
     let database = testkit::database().await;
-    let key = {
-        let client = database.pool.get().await.unwrap();
-        let ids = IdGenerator::seeded(1);
-        let mut state = 9_u8;
-        let mut random = || {
-            state = state.wrapping_mul(73).wrapping_add(41);
-            state
-        };
-        app_db::keys::create(&client, &ids, Clock::System.now(), "test", &mut random).await.unwrap().0
-    };
+    // An application's too: what it may do does not depend on where the server listens.
+    let key = create_key_of(&database, 9, Role::Application).await;
     let server = start(database, CONFIG, "0.0.0.0:0", Clock::System).await;
     testkit::until("the server is ready", async || {
         server.client.get("/readyz").await.status.is_success().then_some(())

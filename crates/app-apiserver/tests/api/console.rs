@@ -12,7 +12,7 @@ use crate::server::{CONFIG, Server, TWILIO_TOKEN, another_on, server, server_wit
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// As a browser sends a form of our own pages.
-async fn submit(client: &HttpClient, path: &str, form: &str) -> Answer {
+pub(crate) async fn submit(client: &HttpClient, path: &str, form: &str) -> Answer {
     let headers = [("content-type", FORM), ("sec-fetch-site", "same-origin")];
     client.send(Method::POST, path, &headers, Bytes::from(form.to_owned())).await
 }

@@ -1,8 +1,9 @@
 //! `app keys`: API keys, directly in app-db, since the first one cannot be made through an API that wants one.
 
 use anyhow::{Context, bail};
-use app_db::keys::ApiKey;
+use app_db::keys::{ApiKey, Role};
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
 use service::{Clock, Config};
 use uuid::Uuid;
@@ -16,6 +17,9 @@ pub(crate) enum Keys {
     Create {
         /// Whose key it is, for people
         name: String,
+        /// What it may do: an operator's everything, an application's the API of messages but not the console
+        #[arg(long, default_value = "operator", value_parser = roles())]
+        role: Role,
     },
     /// List keys, without their secrets
     List,
@@ -24,6 +28,10 @@ pub(crate) enum Keys {
         /// Its id, or its name where no other valid key has it
         key: String,
     },
+}
+
+fn roles() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::as_str)).try_map(|word| word.parse::<Role>())
 }
 
 pub(crate) async fn run(command: Keys, output: Output) -> anyhow::Result<()> {
@@ -38,7 +46,7 @@ pub(crate) async fn run(command: Keys, output: Output) -> anyhow::Result<()> {
 
 async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
     match command {
-        Keys::Create { name } => create(&name, output, client).await,
+        Keys::Create { name, role } => create(&name, role, output, client).await,
         Keys::List => list(output, client).await,
         Keys::Revoke { key } => {
             let id = id_of(&key, &app_db::keys::list(client).await?)?;
@@ -67,7 +75,7 @@ fn id_of(key: &str, keys: &[ApiKey]) -> anyhow::Result<Uuid> {
     }
 }
 
-async fn create(name: &str, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+async fn create(name: &str, role: Role, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
     if name.is_empty() || name.chars().count() > 100 {
         bail!("a key's name has 1 to 100 characters");
     }
@@ -77,8 +85,9 @@ async fn create(name: &str, output: Output, client: &app_db::Client) -> anyhow::
     getrandom::fill(&mut pool).context("the system gives no randomness")?;
     let mut bytes = pool.into_iter().cycle();
     let mut random = || bytes.next().unwrap_or_default();
-    let (secret, key) = app_db::keys::create(client, &ids, Clock::System.now(), name, &mut random).await?;
-    let value = json!({ "id": key.id, "name": key.name, "key": secret });
+    let (secret, key) =
+        app_db::keys::create(client, &ids, Clock::System.now(), name, role, &mut random).await?;
+    let value = json!({ "id": key.id, "name": key.name, "role": key.role, "key": secret });
     output.record(&value, |_| secret.clone())?;
     output::note("This key is not shown again. Clients send it as `Authorization: Bearer KEY`.");
     Ok(())
@@ -91,7 +100,8 @@ async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
                 Some(at) => format!("revoked {at:.0}"),
                 None => "valid".to_owned(),
             };
-            format!("{}  {}…  {:<24} {state}", key.id, key.prefix, output::visible(&key.name))
+            let role = key.role.as_str();
+            format!("{}  {}…  {role:<11}  {:<24} {state}", key.id, key.prefix, output::visible(&key.name))
         })?;
     }
     Ok(())
@@ -108,6 +118,7 @@ mod tests {
             id: Uuid::from_u128(n),
             name: name.to_owned(),
             prefix: String::new(),
+            role: Role::Operator,
             created_at: at(1),
             revoked_at: revoked.then(|| at(2)),
         };

@@ -1,0 +1,113 @@
+//! What keys of each role open, and the console's page of keys.
+
+use app_db::keys::{Role, hash};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::json;
+use service::Clock;
+use sha2::Sha256;
+use testkit::{HttpClient, until};
+use uuid::Uuid;
+
+use crate::authentication::{create_key, create_key_of, with_key};
+use crate::console::submit;
+use crate::server::{Server, server};
+
+async fn counts(server: &Server, key: &str) {
+    let client = with_key(&server.client, key);
+    until("the key counts", async || {
+        let refuses_others = server.client.get("/api/messages").await.status == 401;
+        (refuses_others && client.get("/api/messages").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Logged in to the console.
+async fn logged_in(server: &Server, key: &str) -> HttpClient {
+    let answer = submit(&server.client, "/login", &format!("key={key}")).await.expect(303);
+    with_cookie(server, answer.header("set-cookie"))
+}
+
+fn with_cookie(server: &Server, cookie: &str) -> HttpClient {
+    server.client.clone().with_header("cookie", cookie.split(';').next().unwrap())
+}
+
+/// The cookie that a login with this key would give, signed as the server signs.
+async fn forged(server: &Server, key: &str) -> String {
+    let prefix = &key[..10];
+    let id = server.value(&format!("select id::text from api_keys where prefix = '{prefix}'")).await;
+    let mut bytes = id.parse::<Uuid>().unwrap().as_bytes().to_vec();
+    bytes.extend((Clock::System.now().as_second() + 3600).to_be_bytes());
+    let mut mac = Hmac::<Sha256>::new_from_slice(&hash(key).unwrap()).unwrap();
+    mac.update(b"console session\n");
+    mac.update(&bytes);
+    bytes.extend(mac.finalize().into_bytes());
+    format!("app_session={}", BASE64.encode(bytes))
+}
+
+#[tokio::test]
+async fn an_applications_key_opens_the_api_and_not_the_console() {
+    let server = server().await;
+    let operator = create_key(&server, 1).await;
+    let application = create_key_of(&server.database, 2, Role::Application).await;
+    counts(&server, &operator).await;
+    counts(&server, &application).await;
+    let api = with_key(&server.client, &application);
+    let sent = json!({"from": "+12025550100", "to": "+12025550199", "body": "Hi"});
+    api.post("/api/messages/sms", &sent).await.expect(202);
+    api.get("/api/conversations").await.expect(200);
+
+    let refused = submit(&server.client, "/login", &format!("key={application}")).await.expect(403);
+    assert_eq!(refused.header("set-cookie"), "");
+    let text = refused.text();
+    assert!(text.contains("This is an application's key") && text.contains("app keys create NAME"), "{text}");
+    // Nor does a session of it stand that somebody else signed, who knows how.
+    let operators = with_cookie(&server, &forged(&server, &operator).await);
+    operators.get("/keys").await.expect(200);
+    let applications = with_cookie(&server, &forged(&server, &application).await);
+    for path in ["/keys", "/", "/live/inbox"] {
+        applications.get(path).await.expect(303);
+    }
+    submit(&applications, "/keys", "name=more&role=operator").await.expect(303);
+    assert_eq!(server.count("api_keys").await, 2);
+}
+
+#[tokio::test]
+async fn where_only_applications_have_keys_nobody_gets_into_the_console() {
+    let server = server().await;
+    let application = create_key_of(&server.database, 1, Role::Application).await;
+    counts(&server, &application).await;
+    server.client.get("/").await.expect(303);
+    submit(&server.client, "/keys", "name=me").await.expect(303);
+    assert_eq!(server.count("api_keys").await, 1);
+}
+
+#[tokio::test]
+async fn the_console_makes_applications_keys_unless_an_operators_is_chosen_or_needed() {
+    let server = server().await;
+    let first = server.client.get("/keys").await.expect(200).text();
+    assert!(!first.contains("<option value=\"application\""), "{first}");
+    submit(&server.client, "/keys", "name=first&role=application").await.expect(400);
+    let made = submit(&server.client, "/keys", "name=first").await.expect(200);
+    let session = with_cookie(&server, made.header("set-cookie"));
+    let page = session.get("/keys").await.expect(200).text();
+    let default = page.find("<option").unwrap();
+    assert!(page[default..].starts_with("<option value=\"application\""), "{page}");
+    submit(&session, "/keys", "name=second").await.expect(200);
+    submit(&session, "/keys", "name=third&role=operator").await.expect(200);
+    submit(&session, "/keys", "name=fourth&role=admin").await.expect(400);
+    let roles = server.value("select string_agg(name || ' ' || role, ', ' order by id) from api_keys").await;
+    assert_eq!(roles, "first operator, second application, third operator");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_key_is_no_operators_any_more() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    counts(&server, &key).await;
+    let session = logged_in(&server, &key).await;
+    session.get("/").await.expect(200);
+    server.execute("update api_keys set role = 'application'").await;
+    until("the session ended", async || (session.get("/").await.status == 303).then_some(())).await;
+}
