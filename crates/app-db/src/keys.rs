@@ -119,6 +119,42 @@ pub async fn revoke(client: &Client, id: Uuid) -> Result<bool, Error> {
     Ok(client.execute(sql, &[&id]).await? > 0)
 }
 
+/// What became of a wish to revoke a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    Revoked,
+    /// There is no such key, or it was revoked before.
+    NoSuchKey,
+    /// No operator's key would be left: it stays valid.
+    WouldLeaveNoOperator,
+}
+
+/// As [`revoke`], but only where an operator's key is left.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn revoke_unless_last(client: &mut Client, id: Uuid) -> Result<Revocation, Error> {
+    let transaction = client.transaction().await?;
+    // Whoever revokes one of these waits here for whoever revokes another, and then does not find that one any more.
+    // The order keeps the two from waiting for each other.
+    let operators =
+        "select id from api_keys where role = 'operator' and revoked_at is null order by id for update";
+    let operators = transaction.query(operators, &[]).await?;
+    let is_left = operators.iter().any(|row| row.get::<_, Uuid>(0) != id);
+    let sql = "update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
+    let outcome = match transaction.execute(sql, &[&id]).await? {
+        0 => Revocation::NoSuchKey,
+        _ if is_left => Revocation::Revoked,
+        _ => Revocation::WouldLeaveNoOperator,
+    };
+    if outcome == Revocation::Revoked {
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(outcome)
+}
+
 /// The keys that are valid. A server keeps them in memory and reads them again now and then.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use app_db::Client;
-use app_db::keys::{self, ApiKey, Role};
+use app_db::keys::{self, ApiKey, Revocation, Role};
 use testkit::fixtures::Fixtures;
 
 async fn made(client: &Client, f: &Fixtures, seed: u8, role: Role) -> ApiKey {
@@ -39,4 +39,53 @@ async fn a_key_has_its_role_and_one_from_before_there_were_roles_is_an_operators
     assert_eq!(valid, [Role::Application, Role::Operator]);
     let unknown = client.batch_execute("update api_keys set role = 'admin'").await;
     assert!(unknown.is_err(), "the column holds the vocabulary");
+}
+
+#[tokio::test]
+async fn of_the_last_two_operators_keys_one_stays_however_both_are_revoked_at_once() {
+    let database = testkit::database().await;
+    let (client, f) = (database.pool.get().await.unwrap(), Fixtures::new());
+    let application = made(&client, &f, 1, Role::Application).await;
+    for round in 0..10 {
+        let first = made(&client, &f, 10 + 2 * round, Role::Operator).await;
+        let second = made(&client, &f, 11 + 2 * round, Role::Operator).await;
+        let revoke = async |key: &ApiKey| {
+            let mut client = database.pool.get().await.unwrap();
+            keys::revoke_unless_last(&mut client, key.id).await.unwrap()
+        };
+        let (one, other) = tokio::join!(revoke(&first), revoke(&second));
+        let mut outcomes = [one, other];
+        outcomes.sort_by_key(|outcome| *outcome != Revocation::Revoked);
+        assert_eq!(outcomes, [Revocation::Revoked, Revocation::WouldLeaveNoOperator], "round {round}");
+        let left = if one == Revocation::Revoked { second.id } else { first.id };
+        assert_eq!(revoke(&first).await == Revocation::NoSuchKey, left == second.id);
+        assert!(keys::revoke(&client, left).await.unwrap(), "who asks for it without the condition");
+    }
+    let mut client = database.pool.get().await.unwrap();
+    let alone = keys::revoke_unless_last(&mut client, application.id).await.unwrap();
+    assert_eq!(alone, Revocation::WouldLeaveNoOperator, "the last key of all");
+}
+
+#[tokio::test]
+async fn one_that_waits_for_anothers_revocation_counts_what_that_left() {
+    let database = testkit::database().await;
+    let (mut client, f) = (database.pool.get().await.unwrap(), Fixtures::new());
+    let first = made(&client, &f, 1, Role::Operator).await;
+    let second = made(&client, &f, 2, Role::Operator).await;
+    let under_way = client.transaction().await.unwrap();
+    let sql = "update api_keys set revoked_at = now() where id = $1";
+    under_way.execute(sql, &[&first.id]).await.unwrap();
+    let (pool, id) = (database.pool.clone(), second.id);
+    let waiting = tokio::spawn(async move {
+        let mut client = pool.get().await.unwrap();
+        keys::revoke_unless_last(&mut client, id).await.unwrap()
+    });
+    let observer = database.pool.get().await.unwrap();
+    testkit::until("it waits", async || {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        (observer.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 1).then_some(())
+    })
+    .await;
+    under_way.commit().await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Revocation::WouldLeaveNoOperator);
 }

@@ -209,7 +209,18 @@ async fn a_key_opens_the_api_until_it_is_revoked() {
     assert_eq!(listed[0]["name"], "billing");
     assert!(!listed[0].to_string().contains(key), "a key is shown once");
 
-    json_lines(&service, &["keys", "revoke", id]).await;
+    assert_eq!(listed[0]["role"], "operator");
+    let application = ["keys", "create", "shop", "--role", "application"];
+    assert_eq!(json_lines(&service, &application).await[0]["role"], "application");
+    let text = String::from_utf8(app(&service, &["keys", "list"]).await.stdout).unwrap();
+    assert!(text.lines().any(|line| line.contains("application") && line.contains("shop")), "{text}");
+
+    let last_operators = app(&service, &["keys", "revoke", id]).await;
+    assert!(last_operators.status.success());
+    assert!(String::from_utf8_lossy(&last_operators.stderr).contains("nobody can log in to the console"));
+    let last = app(&service, &["keys", "revoke", "shop"]).await;
+    assert!(last.status.success());
+    assert!(String::from_utf8_lossy(&last.stderr).contains("open to whoever reaches it"));
     let again = app(&service, &["keys", "revoke", id]).await;
     assert_eq!(again.status.code(), Some(1));
     assert!(service.terminate().await.success());

@@ -1,6 +1,6 @@
 //! API keys: making one, which is shown once, and revoking one. Every page here is an operator's.
 
-use app_db::keys::{self, ApiKey, Role};
+use app_db::keys::{self, ApiKey, Revocation, Role};
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
@@ -183,10 +183,22 @@ pub(super) async fn create(
 pub(super) async fn revoke(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
     let not_found = || Problem::not_found("key_not_found", "there is no valid key of this id");
     let id: Uuid = id.parse().map_err(|_| not_found())?;
-    let database = app.database().await?;
-    if !keys::revoke(&database, id).await? {
-        return Err(not_found().into());
+    let mut database = app.database().await?;
+    match keys::revoke_unless_last(&mut database, id).await? {
+        Revocation::Revoked => {}
+        Revocation::NoSuchKey => return Err(not_found().into()),
+        Revocation::WouldLeaveNoOperator => {
+            return Err(Problem::conflict("last_operators_key", why_it_stays(id)).into());
+        }
     }
     app.keys.read(&database).await?;
     Ok(form::see("/keys"))
+}
+
+fn why_it_stays(id: Uuid) -> String {
+    format!(
+        "this is the last valid key of an operator: without it nobody could log in here, and without any key a server \
+         that listens on a loopback address is open to whoever reaches it, also through a proxy on its machine; make \
+         another operator's key first, or run `app keys revoke {id}` where the server runs"
+    )
 }

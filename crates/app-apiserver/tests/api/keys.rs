@@ -102,6 +102,28 @@ async fn the_console_makes_applications_keys_unless_an_operators_is_chosen_or_ne
 }
 
 #[tokio::test]
+async fn the_last_operators_key_is_not_revoked_in_the_console() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    create_key_of(&server.database, 2, Role::Application).await;
+    counts(&server, &key).await;
+    let session = logged_in(&server, &key).await;
+    let id = server.value("select id::text from api_keys where role = 'operator'").await;
+    let revoke = format!("/keys/{id}/revoke");
+    let refused = submit(&session, &revoke, "").await.expect(409).text();
+    assert!(refused.contains("last valid key of an operator"), "{refused}");
+    assert!(refused.contains(&format!("app keys revoke {id}")), "{refused}");
+    session.get("/keys").await.expect(200);
+    let application = server.value("select id::text from api_keys where role = 'application'").await;
+    submit(&session, &format!("/keys/{application}/revoke"), "").await.expect(303);
+    submit(&session, &format!("/keys/{application}/revoke"), "").await.expect(404);
+
+    create_key(&server, 3).await;
+    submit(&session, &revoke, "").await.expect(303);
+    session.get("/keys").await.expect(303);
+}
+
+#[tokio::test]
 async fn a_session_ends_when_its_key_is_no_operators_any_more() {
     let server = server().await;
     let key = create_key(&server, 1).await;

@@ -1,7 +1,7 @@
 //! `app keys`: API keys, directly in app-db, since the first one cannot be made through an API that wants one.
 
 use anyhow::{Context, bail};
-use app_db::keys::{ApiKey, Role};
+use app_db::keys::{ApiKey, Role, ValidKey};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde_json::json;
@@ -48,14 +48,35 @@ async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow:
     match command {
         Keys::Create { name, role } => create(&name, role, output, client).await,
         Keys::List => list(output, client).await,
-        Keys::Revoke { key } => {
-            let id = id_of(&key, &app_db::keys::list(client).await?)?;
-            if !app_db::keys::revoke(client, id).await? {
-                bail!("there is no key {id} that is not revoked yet; `app keys list` shows them");
-            }
-            output.record(&json!({ "id": id, "revoked": true }), |_| format!("revoked {id}"))
-        }
+        Keys::Revoke { key } => revoke(&key, output, client).await,
     }
+}
+
+async fn revoke(key: &str, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+    let id = id_of(key, &app_db::keys::list(client).await?)?;
+    if !app_db::keys::revoke(client, id).await? {
+        bail!("there is no key {id} that is not revoked yet; `app keys list` shows them");
+    }
+    output.record(&json!({ "id": id, "revoked": true }), |_| format!("revoked {id}"))?;
+    if let Some(meaning) = meaning_of(&app_db::keys::valid(client).await?) {
+        output::warning(meaning);
+    }
+    Ok(())
+}
+
+/// What it means that no other keys are left than these, where that is something to know.
+fn meaning_of(left: &[ValidKey]) -> Option<&'static str> {
+    if left.is_empty() {
+        return Some(
+            "no valid key is left: a server that listens on a loopback address is open to whoever reaches it from now on, \
+             also through a proxy on its machine; one that listens elsewhere refuses every request, and does not start \
+             again; `app keys create NAME` makes a key",
+        );
+    }
+    let has_operator = left.iter().any(|key| key.role == Role::Operator);
+    (!has_operator).then_some(
+        "no operator's key is left: nobody can log in to the console; `app keys create NAME` makes one",
+    )
 }
 
 /// The key that is meant: by its id, or as the only valid one of its name.
@@ -135,5 +156,14 @@ mod tests {
         for unknown in ["x", "y", ""] {
             assert!(id_of(unknown, &keys).unwrap_err().to_string().contains("`app keys list`"), "{unknown}");
         }
+    }
+
+    #[test]
+    fn what_is_left_is_told_where_it_opens_a_server_or_closes_the_console() {
+        let key = |role| ValidKey { hash: [0; 32], id: Uuid::nil(), role };
+        let (operator, application) = (key(Role::Operator), key(Role::Application));
+        assert!(meaning_of(&[]).unwrap().contains("open to whoever reaches it"));
+        assert!(meaning_of(&[application]).unwrap().contains("log in to the console"));
+        assert_eq!(meaning_of(&[application, operator]), None);
     }
 }
