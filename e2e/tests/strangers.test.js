@@ -156,9 +156,13 @@ test("with a key, the console asks for it, keeps it in a cookie that scripts can
   await connected(page);
   await maker.goto(`${app.url}/keys`);
   await maker.fill("#name", "second");
+  await maker.selectOption("#role", "operator");
   await maker.click("button:has-text('Make a key')");
   app.key = (await maker.locator("#made").textContent()).trim();
   await maker.goto(`${app.url}/keys`);
+  assert.deepEqual(await violations(maker), []);
+  await maker.click("a:has-text('Revoke operator')");
+  assert.deepEqual(await violations(maker), []);
   await maker.click("button:has-text('Revoke operator')");
   await maker.waitForURL("**/login?**");
   await page.waitForURL("**/login?next=%2Fmessages");

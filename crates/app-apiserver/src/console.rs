@@ -116,7 +116,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/quarantine/{id}/replay", post(quarantine::replay))
         .route("/quarantine/{id}/forget", post(quarantine::forget))
         .route("/keys", get(keys::show).post(keys::create))
-        .route("/keys/{id}/revoke", post(keys::revoke))
+        .route("/keys/{id}/revoke", get(keys::confirm).post(keys::revoke))
         .route("/simulator", get(simulator::show))
         .route("/simulator/faults", post(simulator::add_fault))
         .route("/simulator/faults/clear", post(simulator::clear_faults))

@@ -1,14 +1,16 @@
 //! API keys: making one, which is shown once, and revoking one. Every page here is an operator's.
 
-use app_db::keys::{self, ApiKey, Revocation, Role};
+mod revoke;
+
+use app_db::keys::{self, ApiKey, Role};
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use http::header::SET_COOKIE;
 use jiff::Timestamp;
 use maud::{Markup, html};
-use uuid::Uuid;
 
+pub(super) use self::revoke::{confirm, revoke};
 use super::layout::{self, Section};
 use super::trouble::Trouble;
 use super::words::ago;
@@ -120,11 +122,7 @@ fn row(key: &ApiKey, caller: Caller, now: Timestamp) -> Markup {
             td {
                 @match key.revoked_at {
                     Some(at) => { "revoked " (ago(at, now)) }
-                    None => {
-                        form method="post" action={ "/keys/" (key.id) "/revoke" } {
-                            button type="submit" .plain { "Revoke " (key.name) }
-                        }
-                    }
+                    None => a href={ "/keys/" (key.id) "/revoke" } { "Revoke " (key.name) "…" },
                 }
             }
         }
@@ -178,27 +176,4 @@ pub(super) async fn create(
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
-}
-
-pub(super) async fn revoke(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let not_found = || Problem::not_found("key_not_found", "there is no valid key of this id");
-    let id: Uuid = id.parse().map_err(|_| not_found())?;
-    let mut database = app.database().await?;
-    match keys::revoke_unless_last(&mut database, id).await? {
-        Revocation::Revoked => {}
-        Revocation::NoSuchKey => return Err(not_found().into()),
-        Revocation::WouldLeaveNoOperator => {
-            return Err(Problem::conflict("last_operators_key", why_it_stays(id)).into());
-        }
-    }
-    app.keys.read(&database).await?;
-    Ok(form::see("/keys"))
-}
-
-fn why_it_stays(id: Uuid) -> String {
-    format!(
-        "this is the last valid key of an operator: without it nobody could log in here, and without any key a server \
-         that listens on a loopback address is open to whoever reaches it, also through a proxy on its machine; make \
-         another operator's key first, or run `app keys revoke {id}` where the server runs"
-    )
 }

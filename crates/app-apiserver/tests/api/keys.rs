@@ -110,6 +110,8 @@ async fn the_last_operators_key_is_not_revoked_in_the_console() {
     let session = logged_in(&server, &key).await;
     let id = server.value("select id::text from api_keys where role = 'operator'").await;
     let revoke = format!("/keys/{id}/revoke");
+    let told = session.get(&revoke).await.expect(200).text();
+    assert!(told.contains("last valid key of an operator") && !told.contains("action=\"/keys/"), "{told}");
     let refused = submit(&session, &revoke, "").await.expect(409).text();
     assert!(refused.contains("last valid key of an operator"), "{refused}");
     assert!(refused.contains(&format!("app keys revoke {id}")), "{refused}");
@@ -121,6 +123,33 @@ async fn the_last_operators_key_is_not_revoked_in_the_console() {
     create_key(&server, 3).await;
     submit(&session, &revoke, "").await.expect(303);
     session.get("/keys").await.expect(303);
+}
+
+#[tokio::test]
+async fn before_a_key_is_revoked_it_is_named_with_what_that_means() {
+    let server = server().await;
+    let (mine, other) = (create_key(&server, 1).await, create_key(&server, 2).await);
+    counts(&server, &mine).await;
+    counts(&server, &other).await;
+    let session = logged_in(&server, &mine).await;
+    let id_of = async |key: &str| {
+        server.value(&format!("select id::text from api_keys where prefix = '{}'", &key[..10])).await
+    };
+    let others = format!("/keys/{}/revoke", id_of(&other).await);
+    assert!(session.get("/keys").await.expect(200).text().contains(&format!("<a href=\"{others}\">")));
+    let told = session.get(&others).await.expect(200).text();
+    for part in ["Revoke the key test?", &other[..10], "401 within two seconds", "<time"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
+    assert!(!told.contains("You are logged in with this key"), "{told}");
+    let mine = session.get(&format!("/keys/{}/revoke", id_of(&mine).await)).await.expect(200).text();
+    assert!(mine.contains("You are logged in with this key: you are logged out"), "{mine}");
+    assert_eq!(server.count("api_keys where revoked_at is not null").await, 0, "looking revokes nothing");
+    submit(&session, &others, "").await.expect(303);
+    for gone in [&others, "/keys/x/revoke"] {
+        session.get(gone).await.expect(404);
+        submit(&session, gone, "").await.expect(404);
+    }
 }
 
 #[tokio::test]
