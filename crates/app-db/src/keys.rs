@@ -75,6 +75,12 @@ pub struct ValidKey {
     pub role: Role,
 }
 
+/// An id for a key that is yet to be made.
+pub fn new_id(ids: &IdGenerator, now: Timestamp) -> Uuid {
+    // The table is small and never spread: its ids rather say the order.
+    ids.next(now, Bucket(0))
+}
+
 /// Stores a new key and returns it with its row.
 ///
 /// # Errors
@@ -87,18 +93,35 @@ pub async fn create(
     role: Role,
     random: &mut (dyn FnMut() -> u8 + Send),
 ) -> Result<(String, ApiKey), Error> {
+    loop {
+        if let Some(made) = create_once(client, new_id(ids, now), name, role, random).await? {
+            return Ok(made);
+        }
+    }
+}
+
+/// As [`create`], under an id that may be tried twice: nothing where it is taken.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn create_once(
+    client: &Client,
+    id: Uuid,
+    name: &str,
+    role: Role,
+    random: &mut (dyn FnMut() -> u8 + Send),
+) -> Result<Option<(String, ApiKey)>, Error> {
     let key = generate(random);
     let key_hash: [u8; 32] = Sha256::digest(&key).into();
-    // The table is small and never spread: its ids rather say the order.
-    let id = ids.next(now, Bucket(0));
     let row = client
-        .query_one(
+        .query_opt(
             "insert into api_keys (id, name, prefix, key_hash, role) values ($1, $2, $3, $4, $5)
+             on conflict (id) do nothing
              returning id, name, prefix, role, created_at, revoked_at",
             &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice(), &role.as_str()],
         )
         .await?;
-    Ok((key, from_row(&row)?))
+    row.map(|row| Ok((key, from_row(&row)?))).transpose()
 }
 
 /// All keys, the newest first.

@@ -6,9 +6,11 @@ use app_db::keys::{self, ApiKey, Role};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::StatusCode;
 use http::header::SET_COOKIE;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use uuid::Uuid;
 
 pub(super) use self::revoke::{confirm, revoke};
 use super::layout::{self, Section};
@@ -21,6 +23,7 @@ use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 
 const NAME_CHARS_MAX: usize = 100;
+const ID_CHARS_MAX: usize = 36;
 /// Many times what a key takes.
 const RANDOM_BYTES: usize = 512;
 
@@ -28,22 +31,40 @@ pub(super) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Trouble> {
-    page(&app, caller, None).await
+    page(&app, caller, &Said::Nothing).await
 }
 
-async fn page(app: &App, caller: Caller, made: Option<(&ApiKey, &str)>) -> Result<Response, Trouble> {
+/// What became of a form.
+enum Said {
+    Nothing,
+    Made {
+        key: ApiKey,
+        secret: String,
+    },
+    /// It had made this key before.
+    MadeBefore(Uuid),
+}
+
+async fn page(app: &App, caller: Caller, said: &Said) -> Result<Response, Trouble> {
     let all = keys::list(&*app.database().await?).await?;
     let now = app.clock.now();
     let main = html! {
         h1 { "API keys" }
-        @if let Some((key, secret)) = made {
-            div .made role="status" {
+        @match said {
+            Said::Nothing => {}
+            Said::Made { key, secret } => div .made role="status" {
                 p { "This is the key " b { (key.name) } ". It is not shown again:" }
                 div .curl {
                     pre #made tabindex="0" { (secret) }
                     button type="button" .plain data-copy="made" { "Copy" }
                 }
-            }
+            },
+            Said::MadeBefore(id) => p .bad role="alert" {
+                "This form was sent before and made a key then"
+                @if let Some(key) = all.iter().find(|key| key.id == *id) { ": " (key.name) ", " (key.prefix) "…" }
+                ". It is in the list below; its secret cannot be shown again. If you have not seen it, revoke that key "
+                "and make another."
+            },
         }
         @if all.iter().all(|key| key.revoked_at.is_some()) {
             p {
@@ -51,7 +72,7 @@ async fn page(app: &App, caller: Caller, made: Option<(&ApiKey, &str)>) -> Resul
                 "key, every client needs one, and so does this console. It is an operator's; you stay logged in here."
             }
         }
-        (make_one(caller))
+        (make_one(caller, keys::new_id(&app.ids, now)))
         (table(&all, caller, now))
     };
     Ok(layout::page(app, caller, Section::Keys, "API keys", &main))
@@ -73,10 +94,14 @@ fn roles_for(caller: Caller) -> &'static [Role] {
     }
 }
 
-fn make_one(caller: Caller) -> Markup {
+/// `once` is the id of the key that the form will make, so that a form which is sent twice (a double click, a page that is
+/// loaded again) makes one.
+fn make_one(caller: Caller, once: Uuid) -> Markup {
     let roles = roles_for(caller);
     html! {
         form method="post" action="/keys" {
+            // A browser that loads the page again would keep what was in it.
+            input type="hidden" name="once" value=(once) autocomplete="off";
             div .row {
                 label for="name" { "Name" }
                 input #name name="name" required maxlength=(NAME_CHARS_MAX) placeholder="whose key it is"
@@ -139,6 +164,15 @@ fn role(fields: &mut Fields, caller: Caller) -> Role {
     wanted
 }
 
+fn once(fields: &mut Fields) -> Uuid {
+    let id = fields.required_text("once", Text::Line, ID_CHARS_MAX).unwrap_or_default();
+    let id = Uuid::try_parse(&id).ok().filter(|id| model::id::is_ours(*id));
+    if id.is_none() {
+        fields.wrong("once", "invalid_id", "is not what the page had; load the page again");
+    }
+    id.unwrap_or_default()
+}
+
 pub(super) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
@@ -150,29 +184,36 @@ pub(super) async fn create(
         fields.wrong("name", "required", "is required");
     }
     let role = role(&mut fields, caller);
+    let once = once(&mut fields);
     fields.finish()?;
     let mut random = [0_u8; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| Problem::internal().because(error))?;
     let mut bytes = random.into_iter().cycle();
     let mut next = || bytes.next().unwrap_or_default();
-    let (secret, key) = {
+    let made = {
         let database = app.database().await?;
-        let made = keys::create(&database, &app.ids, app.clock.now(), name.trim(), role, &mut next);
-        let made = made.await?;
+        let made = keys::create_once(&database, once, name.trim(), role, &mut next).await?;
         // Here at once, elsewhere within seconds.
         app.keys.read(&database).await?;
         made
     };
-    // Whoever made the first key would be locked out by it.
-    let (caller, logs_in) = match caller {
-        Caller::Anyone => (Caller::Key(key.id), true),
-        key => (key, false),
+    let Some((secret, key)) = made else {
+        let mut response = page(&app, caller, &Said::MadeBefore(once)).await?;
+        *response.status_mut() = StatusCode::CONFLICT;
+        return Ok(response);
     };
-    let mut response = page(&app, caller, Some((&key, &secret))).await?;
-    if logs_in {
-        let hash = keys::hash(&secret).map_err(|error| Problem::internal().because(error))?;
-        let is_https = app.config.public_url.starts_with("https://");
-        let cookie = session::remembered(key.id, &hash, app.clock.now(), is_https)?;
+    // Whoever made the first key would be locked out by it.
+    let cookie = match caller {
+        Caller::Anyone => {
+            let hash = keys::hash(&secret).map_err(|error| Problem::internal().because(error))?;
+            let is_https = app.config.public_url.starts_with("https://");
+            Some(session::remembered(key.id, &hash, app.clock.now(), is_https)?)
+        }
+        Caller::Key(_) => None,
+    };
+    let caller = if cookie.is_some() { Caller::Key(key.id) } else { caller };
+    let mut response = page(&app, caller, &Said::Made { key, secret }).await?;
+    if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)

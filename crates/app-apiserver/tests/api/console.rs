@@ -7,6 +7,7 @@ use service::Clock;
 use testkit::{Answer, HttpClient, until};
 
 use crate::authentication::create_key;
+use crate::keys::make;
 use crate::server::{CONFIG, Server, TWILIO_TOKEN, another_on, server, server_with};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -166,7 +167,7 @@ async fn with_keys_a_cookie_lets_in_as_long_as_the_key_is_valid() {
 #[tokio::test]
 async fn the_first_key_is_shown_once_and_logs_its_maker_in() {
     let server = server().await;
-    let made = submit(&server.client, "/keys", "name=me").await.expect(200);
+    let made = make(&server.client, "name=me").await.expect(200);
     let text = made.text();
     let (_, secret) = text.split_once("id=\"made\" tabindex=\"0\">").unwrap();
     let secret = secret.split('<').next().unwrap();

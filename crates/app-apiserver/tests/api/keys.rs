@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use service::Clock;
 use sha2::Sha256;
-use testkit::{HttpClient, until};
+use testkit::{Answer, HttpClient, until};
 use uuid::Uuid;
 
 use crate::authentication::{create_key, create_key_of, with_key};
@@ -44,6 +44,18 @@ async fn forged(server: &Server, key: &str) -> String {
     mac.update(&bytes);
     bytes.extend(mac.finalize().into_bytes());
     format!("app_session={}", BASE64.encode(bytes))
+}
+
+/// Fills in the form of the page of keys, as it is for whom looks.
+pub(crate) async fn make(client: &HttpClient, fields: &str) -> Answer {
+    let page = client.get("/keys").await.expect(200).text();
+    submit(client, "/keys", &format!("{}&{fields}", once(&page))).await
+}
+
+/// What the page has in its form, hidden.
+fn once(page: &str) -> String {
+    let (_, value) = page.split_once("name=\"once\" value=\"").unwrap();
+    format!("once={}", value.split('"').next().unwrap())
 }
 
 #[tokio::test]
@@ -88,15 +100,15 @@ async fn the_console_makes_applications_keys_unless_an_operators_is_chosen_or_ne
     let server = server().await;
     let first = server.client.get("/keys").await.expect(200).text();
     assert!(!first.contains("<option value=\"application\""), "{first}");
-    submit(&server.client, "/keys", "name=first&role=application").await.expect(400);
-    let made = submit(&server.client, "/keys", "name=first").await.expect(200);
+    make(&server.client, "name=first&role=application").await.expect(400);
+    let made = make(&server.client, "name=first").await.expect(200);
     let session = with_cookie(&server, made.header("set-cookie"));
     let page = session.get("/keys").await.expect(200).text();
     let default = page.find("<option").unwrap();
     assert!(page[default..].starts_with("<option value=\"application\""), "{page}");
-    submit(&session, "/keys", "name=second").await.expect(200);
-    submit(&session, "/keys", "name=third&role=operator").await.expect(200);
-    submit(&session, "/keys", "name=fourth&role=admin").await.expect(400);
+    make(&session, "name=second").await.expect(200);
+    make(&session, "name=third&role=operator").await.expect(200);
+    make(&session, "name=fourth&role=admin").await.expect(400);
     let roles = server.value("select string_agg(name || ' ' || role, ', ' order by id) from api_keys").await;
     assert_eq!(roles, "first operator, second application, third operator");
 }
@@ -123,6 +135,32 @@ async fn the_last_operators_key_is_not_revoked_in_the_console() {
     create_key(&server, 3).await;
     submit(&session, &revoke, "").await.expect(303);
     session.get("/keys").await.expect(303);
+}
+
+#[tokio::test]
+async fn a_form_that_is_sent_twice_makes_one_key() {
+    let server = server().await;
+    let operator = create_key(&server, 1).await;
+    counts(&server, &operator).await;
+    let session = logged_in(&server, &operator).await;
+    let form = format!("{}&name=shop", once(&session.get("/keys").await.expect(200).text()));
+    let both = tokio::join!(submit(&session, "/keys", &form), submit(&session, "/keys", &form));
+    let (made, again) = if both.0.status == 200 { both } else { (both.1, both.0) };
+    assert!(made.expect(200).text().contains("It is not shown again"));
+    let again = again.expect(409).text();
+    assert!(
+        again.contains("made a key then: shop, app_") && again.contains("cannot be shown again"),
+        "{again}"
+    );
+    assert!(!again.contains("id=\"made\""), "{again}");
+    submit(&session, "/keys", &form).await.expect(409);
+    assert_eq!(server.count("api_keys where name = 'shop'").await, 1);
+    // The page that tells of it has a form of its own.
+    submit(&session, "/keys", &format!("{}&name=shop", once(&again))).await.expect(200);
+    for wrong in ["", "once=", "once=x", "once=d4b7d6ae-6c3c-4b1d-8f5e-2f6c1b7f0a11"] {
+        submit(&session, "/keys", &format!("{wrong}&name=shop")).await.expect(400);
+    }
+    assert_eq!(server.count("api_keys where name = 'shop'").await, 2);
 }
 
 #[tokio::test]
