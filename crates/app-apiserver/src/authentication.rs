@@ -2,6 +2,7 @@
 //! memory as hashes and read again every few seconds, so that a request costs no look-up.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -60,24 +61,41 @@ pub(crate) enum Access {
 /// The keys that are valid: every one calls the API, an operator's also works with the console.
 #[derive(Debug, Default)]
 struct Valid {
-    all: Hashes,
+    all: HashMap<[u8; 32], Arc<Known>>,
     operators: Arc<Hashes>,
 }
 
+#[derive(Debug)]
+struct Known {
+    id: Uuid,
+    /// Since that was last written down.
+    was_used: AtomicBool,
+}
+
 impl Valid {
-    fn of(keys: &[ValidKey]) -> Self {
-        let all = keys.iter().map(|key| (key.hash, key.id)).collect();
+    /// `before` knows which were used.
+    fn of(keys: &[ValidKey], before: Option<&Self>) -> Self {
+        let known = |key: &ValidKey| match before.and_then(|before| before.all.get(&key.hash)) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Known { id: key.id, was_used: AtomicBool::new(false) }),
+        };
         let operators = keys.iter().filter(|key| key.role == Role::Operator);
-        Self { all, operators: Arc::new(operators.map(|key| (key.hash, key.id)).collect()) }
+        Self {
+            all: keys.iter().map(|key| (key.hash, known(key))).collect(),
+            operators: Arc::new(operators.map(|key| (key.hash, key.id)).collect()),
+        }
     }
 
     /// The key that this is, and its hash.
     fn find(&self, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
         let hash = keys::hash(key).map_err(|malformed| Problem::unauthorized(malformed.to_string()))?;
-        match self.all.get(&hash) {
-            Some(id) => Ok((*id, hash)),
-            None => Err(Problem::unauthorized("the API key is unknown or revoked")),
+        let known = self.all.get(&hash);
+        let known = known.ok_or_else(|| Problem::unauthorized("the API key is unknown or revoked"))?;
+        // Requests on other cores read the same line: it is written once in a while.
+        if !known.was_used.load(Ordering::Relaxed) {
+            known.was_used.store(true, Ordering::Relaxed);
         }
+        Ok((known.id, hash))
     }
 }
 
@@ -99,16 +117,35 @@ impl ApiKeys {
     /// Reads them; says how many there are.
     pub(crate) async fn read(&self, client: &Client) -> Result<usize, Error> {
         let valid = keys::valid(client).await?;
-        let count = valid.len();
-        *self.valid.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Valid::of(&valid)));
-        Ok(count)
+        let mut known = self.valid.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Some(Arc::new(Valid::of(&valid, known.as_deref())));
+        Ok(valid.len())
     }
 
-    /// Reads them again and again. Runs until it is dropped.
+    /// Writes down which were used.
+    async fn note_use(&self, client: &Client) -> Result<(), Error> {
+        let Ok(valid) = self.valid() else { return Ok(()) };
+        let used: Vec<&Arc<Known>> =
+            valid.all.values().filter(|known| known.was_used.load(Ordering::Relaxed)).collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        keys::note_use(client, &used.iter().map(|known| known.id).collect::<Vec<_>>()).await?;
+        for known in used {
+            known.was_used.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Reads them again and again, and writes down which were used. Runs until it is dropped.
     pub(crate) async fn keep_reading(&self, pool: &app_db::Pool) {
         loop {
             tokio::time::sleep(REFRESH).await;
-            let read = async { self.read(&app_db::pool::get(pool).await?).await };
+            let read = async {
+                let client = app_db::pool::get(pool).await?;
+                self.read(&client).await?;
+                self.note_use(&client).await
+            };
             if let Err(error) = read.await {
                 tracing::debug!(error = %error, "API keys were not read again; the ones known go on");
             }
@@ -236,7 +273,10 @@ mod tests {
     }
 
     fn keys(on_loopback: bool, valid: &[ValidKey]) -> ApiKeys {
-        ApiKeys { valid: RwLock::new(Some(Arc::new(Valid::of(valid)))), ..ApiKeys::new(on_loopback, "") }
+        ApiKeys {
+            valid: RwLock::new(Some(Arc::new(Valid::of(valid, None)))),
+            ..ApiKeys::new(on_loopback, "")
+        }
     }
 
     #[test]
@@ -262,6 +302,16 @@ mod tests {
             panic!("open although there are keys");
         };
         assert_eq!(*operators, Hashes::from([(operator.hash, operator.id)]));
+    }
+
+    #[test]
+    fn a_use_is_remembered_when_keys_are_read_again() {
+        let key = ValidKey { hash: [7; 32], id: Uuid::from_u128(7), role: Role::Application };
+        let before = Valid::of(&[key], None);
+        let was_used = |valid: &Valid| valid.all[&key.hash].was_used.load(Ordering::Relaxed);
+        assert!(!was_used(&before));
+        before.all[&key.hash].was_used.store(true, Ordering::Relaxed);
+        assert!(was_used(&Valid::of(&[key], Some(&before))));
     }
 
     #[test]

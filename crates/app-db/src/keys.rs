@@ -23,6 +23,8 @@ pub struct ApiKey {
     pub role: Role,
     pub created_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
+    /// About when, to the minute or two; none where no server has noted a use yet.
+    pub last_used_at: Option<Timestamp>,
 }
 
 const PREFIX: &str = "app_";
@@ -117,7 +119,7 @@ pub async fn create_once(
         .query_opt(
             "insert into api_keys (id, name, prefix, key_hash, role) values ($1, $2, $3, $4, $5)
              on conflict (id) do nothing
-             returning id, name, prefix, role, created_at, revoked_at",
+             returning id, name, prefix, role, created_at, revoked_at, last_used_at",
             &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice(), &role.as_str()],
         )
         .await?;
@@ -129,7 +131,8 @@ pub async fn create_once(
 /// # Errors
 /// As the database gives them.
 pub async fn list(client: &Client) -> Result<Vec<ApiKey>, Error> {
-    let sql = "select id, name, prefix, role, created_at, revoked_at from api_keys order by id desc";
+    let sql =
+        "select id, name, prefix, role, created_at, revoked_at, last_used_at from api_keys order by id desc";
     client.query(sql, &[]).await?.iter().map(from_row).collect()
 }
 
@@ -193,6 +196,20 @@ pub async fn valid(client: &Client) -> Result<Vec<ValidKey>, Error> {
         .collect()
 }
 
+/// Notes that these keys were used just now, each at most once a minute, whichever servers say so.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn note_use(client: &Client, ids: &[Uuid]) -> Result<u64, Error> {
+    // Who holds a row notes the same, or revokes the key.
+    let sql = "with due as (
+                   select id from api_keys
+                   where id = any($1) and (last_used_at is null or last_used_at < now() - interval '1 minute')
+                   for update skip locked)
+               update api_keys set last_used_at = now() from due where api_keys.id = due.id";
+    Ok(client.execute(sql, &[&ids]).await?)
+}
+
 fn role_of(row: &Row, column: usize) -> Result<Role, Error> {
     let word: &str = row.get(column);
     word.parse().map_err(|unknown: UnknownRole| Error::Unreadable(unknown.to_string()))
@@ -206,6 +223,7 @@ fn from_row(row: &Row) -> Result<ApiKey, Error> {
         role: role_of(row, 3)?,
         created_at: row.get(4),
         revoked_at: row.get(5),
+        last_used_at: row.get(6),
     })
 }
 

@@ -89,3 +89,20 @@ async fn one_that_waits_for_anothers_revocation_counts_what_that_left() {
     under_way.commit().await.unwrap();
     assert_eq!(waiting.await.unwrap(), Revocation::WouldLeaveNoOperator);
 }
+
+#[tokio::test]
+async fn a_use_is_noted_once_a_minute() {
+    let database = testkit::database().await;
+    let (client, f) = (database.pool.get().await.unwrap(), Fixtures::new());
+    let used = made(&client, &f, 1, Role::Application).await.id;
+    let other = made(&client, &f, 2, Role::Operator).await.id;
+    let noted = async || keys::note_use(&client, &[used]).await.unwrap();
+    assert_eq!((noted().await, noted().await), (1, 0));
+    let minute_ago =
+        "update api_keys set last_used_at = now() - interval '61 seconds' where last_used_at is not null";
+    client.execute(minute_ago, &[]).await.unwrap();
+    assert_eq!((noted().await, noted().await), (1, 0));
+    let listed = keys::list(&client).await.unwrap();
+    let unused: Vec<_> = listed.iter().filter(|key| key.last_used_at.is_none()).map(|key| key.id).collect();
+    assert_eq!(unused, [other]);
+}

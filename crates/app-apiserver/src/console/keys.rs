@@ -127,7 +127,8 @@ fn table(all: &[ApiKey], caller: Caller, now: Timestamp) -> Markup {
                     thead {
                         tr {
                             th scope="col" { "Name" } th scope="col" { "Begins with" }
-                            th scope="col" { "Role" } th scope="col" { "Made" } th scope="col" { "State" }
+                            th scope="col" { "Role" } th scope="col" { "Made" } th scope="col" { "Last used" }
+                            th scope="col" { "State" }
                         }
                     }
                     tbody { @for key in all { (row(key, caller, now)) } }
@@ -144,12 +145,23 @@ fn row(key: &ApiKey, caller: Caller, now: Timestamp) -> Markup {
             td { code { (key.prefix) "…" } }
             td { (key.role.as_str()) }
             td { (ago(key.created_at, now)) }
+            td { (last_used(key, now)) }
             td {
                 @match key.revoked_at {
                     Some(at) => { "revoked " (ago(at, now)) }
                     None => a href={ "/keys/" (key.id) "/revoke" } { "Revoke " (key.name) "…" },
                 }
             }
+        }
+    }
+}
+
+/// A login counts as a use; what is then done in the console does not.
+fn last_used(key: &ApiKey, now: Timestamp) -> Markup {
+    html! {
+        @match key.last_used_at {
+            Some(at) => (ago(at, now)),
+            None => span .quiet { "no use noted yet" },
         }
     }
 }

@@ -191,6 +191,21 @@ async fn before_a_key_is_revoked_it_is_named_with_what_that_means() {
 }
 
 #[tokio::test]
+async fn the_page_tells_which_keys_are_used() {
+    let server = server().await;
+    let operator = create_key(&server, 1).await;
+    create_key_of(&server.database, 2, Role::Application).await;
+    counts(&server, &operator).await;
+    let session = logged_in(&server, &operator).await;
+    until("a use is noted", async || {
+        (server.count("api_keys where last_used_at is not null").await == 1).then_some(())
+    })
+    .await;
+    let page = session.get("/keys").await.expect(200).text();
+    assert_eq!(page.matches("no use noted yet").count(), 1, "{page}");
+}
+
+#[tokio::test]
 async fn a_session_ends_when_its_key_is_no_operators_any_more() {
     let server = server().await;
     let key = create_key(&server, 1).await;

@@ -119,7 +119,10 @@ async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
         output.record(&json!(key), |_| {
             let state = match key.revoked_at {
                 Some(at) => format!("revoked {at:.0}"),
-                None => "valid".to_owned(),
+                None => match key.last_used_at {
+                    Some(at) => format!("valid, last used {at:.0}"),
+                    None => "valid, no use noted yet".to_owned(),
+                },
             };
             let role = key.role.as_str();
             format!("{}  {}…  {role:<11}  {:<24} {state}", key.id, key.prefix, output::visible(&key.name))
@@ -142,6 +145,7 @@ mod tests {
             role: Role::Operator,
             created_at: at(1),
             revoked_at: revoked.then(|| at(2)),
+            last_used_at: None,
         };
         let keys = [
             key(1, "me", true),

@@ -7,6 +7,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 use uuid::Uuid;
 
+use super::last_used;
 use crate::App;
 use crate::authentication::Caller;
 use crate::console::form;
@@ -30,12 +31,14 @@ pub(in crate::console) async fn confirm(
     let valid = || all.iter().filter(|key| key.revoked_at.is_none());
     let key = valid().find(|key| key.id.to_string() == id).ok_or_else(not_found)?;
     let operator_is_left = valid().any(|other| other.role == Role::Operator && other.id != key.id);
+    let now = app.clock.now();
     let main = html! {
         h1 { "Revoke the key " (key.name) "?" }
         dl .details {
             dt { "Begins with" } dd { code { (key.prefix) "…" } }
             dt { "Role" } dd { (key.role.as_str()) }
-            dt { "Made" } dd { (exact(key.created_at)) " (" (ago(key.created_at, app.clock.now())) ")" }
+            dt { "Made" } dd { (exact(key.created_at)) " (" (ago(key.created_at, now)) ")" }
+            dt { "Last used" } dd { (last_used(key, now)) }
         }
         @if operator_is_left {
             (consequence(key, caller))
