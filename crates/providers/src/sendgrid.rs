@@ -19,6 +19,7 @@ use crate::email::content::{self, Content};
 use crate::email::{self, ATTEMPT_NAME, MESSAGE_ID_NAME};
 use crate::inbound_text::code_word;
 use crate::response_class::by_status;
+use crate::webhook::{unparsable, unverified};
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     credentials, http_call,
@@ -160,11 +161,12 @@ impl Provider for SendGrid {
                 }
                 inbound_parse::read(content_type, request.body, request.now)
             }
-            _ => Err(WebhookError::Unparsable(
-                "its content type is neither application/json (Event Webhook) nor multipart/form-data \
-                 (Inbound Parse)"
-                    .to_owned(),
-            )),
+            _ => {
+                let why = "its content type is neither application/json (Event Webhook) nor multipart/form-data \
+                           (Inbound Parse)";
+                // Which of its proofs it should bring is not known then.
+                Err(if self.verify { unverified(why) } else { unparsable(why) })
+            }
         }
     }
 }

@@ -111,7 +111,8 @@ pub enum WebhookError {
     /// It does not prove that the provider sent it.
     #[error("not verified: {0}")]
     Unverified(String),
-    /// The provider sent it, or may have, but it cannot be understood.
+    /// It is verified, or is not to be, but cannot be understood. Never said before it is verified: what is kept for
+    /// this reason is taken in later without being verified again.
     #[error("not understood: {0}")]
     Unparsable(String),
     /// The document of this https address is needed first; the adapter vouches for its host. By http only where the
