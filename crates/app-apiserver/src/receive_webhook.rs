@@ -10,12 +10,15 @@ pub(crate) mod replay;
 pub(crate) mod store;
 mod understand;
 
+use std::sync::Arc;
+
 use app_db::quarantine::Reason;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use providers::{Webhook, WebhookError};
+use jiff::Timestamp;
+use providers::{Provider, Webhook, WebhookError, WebhookReply};
 use service::ProviderConfig;
 use service::metrics::ProviderResult;
 use url::Url;
@@ -68,9 +71,14 @@ pub(crate) async fn receive_webhook(
         body: body.bytes,
         share: body.share,
     };
-    let (arrived, understood) = read(&app, provider, arrived).await?;
-    match understood {
-        Ok(webhook) => store(&app, &arrived, &provider.base_url, webhook).await,
+    let (arrived, understood) = read(&app, provider, &provider.adapter, arrived, app.clock.now()).await?;
+    let taken = match understood {
+        Ok(webhook) => store(&app, &arrived, &provider.base_url, webhook).await?,
+        Err(error) => Err(error),
+    };
+    match taken {
+        Ok(reply) if reply.content_type.is_empty() => Ok(StatusCode::OK.into_response()),
+        Ok(reply) => Ok(([(CONTENT_TYPE, reply.content_type)], reply.body).into_response()),
         Err(WebhookError::Unverified(why)) => {
             arrived.keep(&app, Reason::Unverified, &why).await?;
             let detail = "the webhook does not prove that the provider sent it; it is kept in webhook_deliveries, \
@@ -79,7 +87,9 @@ pub(crate) async fn receive_webhook(
         }
         Err(WebhookError::Unparsable(why)) => {
             arrived.keep(&app, Reason::Unparsable, &why).await?;
-            Err(not_understood())
+            let detail =
+                "the webhook cannot be understood; it is kept in webhook_deliveries, with the reason";
+            Err(Problem::bad_request("webhook_not_understood", detail))
         }
         Err(WebhookError::Needs(url)) => {
             let why = format!("the document {url} that proves it cannot be had");
@@ -94,19 +104,22 @@ pub(crate) async fn receive_webhook(
     }
 }
 
+/// As this adapter of the provider's reads it at that time.
 async fn read(
     app: &App,
     provider: &ProviderConfig,
+    adapter: &Arc<dyn Provider>,
     arrived: Arrived,
+    now: Timestamp,
 ) -> Result<(Arrived, Result<Webhook, WebhookError>), Problem> {
     let reader = Reader {
         documents: &app.documents,
         budget: &app.webhook_bodies,
-        adapter: &provider.adapter,
+        adapter,
         base_url: &provider.base_url,
         public_url: &app.config.public_url,
         private_bytes_max: app.config.server.webhook_bytes_max,
-        now: app.clock.now(),
+        now,
     };
     understand(&reader, arrived).await
 }
@@ -141,7 +154,14 @@ pub(crate) async fn receive_webhook_by_get(
     receive_webhook(state, provider_id, request).await
 }
 
-async fn store(app: &App, arrived: &Arrived, base_url: &Url, webhook: Webhook) -> Result<Response, Problem> {
+/// Stores what it says. What is wrong with a message of it is said once the others are stored: delivered or processed
+/// again, they are the same messages.
+async fn store(
+    app: &App,
+    arrived: &Arrived,
+    base_url: &Url,
+    webhook: Webhook,
+) -> Result<Result<WebhookReply, WebhookError>, Problem> {
     let count = |result: &str| {
         let labels = ProviderResult::new(&arrived.provider_id, result);
         app.metrics.webhooks_received.get_or_create(&labels).inc();
@@ -161,10 +181,8 @@ async fn store(app: &App, arrived: &Arrived, base_url: &Url, webhook: Webhook) -
         let unmatched = store::apply(app, arrived, webhook.receipts).await?;
         count(if unmatched == 0 { "receipt" } else { "unmatched" });
     }
-    // The others are stored by now; delivered again, they are the same messages.
     if let Some(why) = not_normal {
-        arrived.keep(app, Reason::Unparsable, &why).await?;
-        return Err(not_understood());
+        return Ok(Err(WebhookError::Unparsable(why)));
     }
     if let Some(url) = &webhook.confirm {
         app.documents.confirm(url, base_url, &app.webhook_bodies).await.map_err(|why| {
@@ -174,14 +192,5 @@ async fn store(app: &App, arrived: &Arrived, base_url: &Url, webhook: Webhook) -
         })?;
         tracing::info!(provider.id = arrived.provider_id, "a subscription of webhooks is confirmed");
     }
-    let reply = webhook.reply;
-    if reply.content_type.is_empty() {
-        return Ok(StatusCode::OK.into_response());
-    }
-    Ok(([(CONTENT_TYPE, reply.content_type)], reply.body).into_response())
-}
-
-fn not_understood() -> Problem {
-    let detail = "the webhook cannot be understood; it is kept in webhook_deliveries, with the reason";
-    Problem::bad_request("webhook_not_understood", detail)
+    Ok(Ok(webhook.reply))
 }

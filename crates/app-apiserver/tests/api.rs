@@ -26,6 +26,8 @@ mod keys;
 mod lists;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/quarantine.rs"]
+mod quarantine;
 #[path = "api/server.rs"]
 mod server;
 #[path = "api/webhooks.rs"]

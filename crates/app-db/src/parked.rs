@@ -23,6 +23,7 @@ pub async fn park(client: &Client, id: Uuid, receipt: &NewReceipt) -> Result<(),
         target: format!("/api/webhooks/{}", receipt.provider_id),
         headers: json!({}),
         body: serde_json::to_vec(receipt).map_err(|error| Error::Unreadable(error.to_string()))?,
+        is_cut: false,
         key_hash,
     };
     quarantine::keep(client, &delivery).await

@@ -53,6 +53,8 @@ pub struct Delivery {
     /// Names and values, without credentials.
     pub headers: Value,
     pub body: Vec<u8>,
+    /// Whether the body is only its beginning.
+    pub is_cut: bool,
     /// For an unmatched receipt, the key of the provider's id.
     pub key_hash: Option<[u8; 32]>,
 }
@@ -70,8 +72,9 @@ const UNMATCHED_HOURS: f64 = 72.0;
 pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
-            "insert into webhook_deliveries (id, provider_id, reason, detail, method, target, headers, body, key_hash)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "insert into webhook_deliveries
+                 (id, provider_id, reason, detail, method, target, headers, body, is_cut, key_hash)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         )
         .await?;
     let key_hash = delivery.key_hash.as_ref().map(<[u8; 32]>::as_slice);
@@ -87,6 +90,7 @@ pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
                 &delivery.target,
                 &Json(&delivery.headers),
                 &delivery.body,
+                &delivery.is_cut,
                 &key_hash,
             ],
         )
@@ -110,6 +114,25 @@ pub async fn trim(client: &Client) -> Result<u64, Error> {
     Ok(client.execute(sql, &[&ROWS_MAX, &BYTES_MAX, &UNMATCHED_HOURS]).await?)
 }
 
+/// Which of those that are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    pub reason: Option<Reason>,
+    pub provider_id: Option<String>,
+    /// What came later is not meant.
+    pub up_to: Option<Uuid>,
+}
+
+impl Which {
+    /// [`WHICH`] as arguments.
+    fn arguments(&self) -> (Option<&str>, Option<&str>, Uuid) {
+        (self.reason.map(Reason::as_str), self.provider_id.as_deref(), self.up_to.unwrap_or(Uuid::max()))
+    }
+}
+
+const WHICH: &str =
+    "($1::text is null or reason = $1) and ($2::text is null or provider_id = $2) and id <= $3";
+
 /// One that is kept, as a list shows it.
 #[derive(Clone, Debug)]
 pub struct Kept {
@@ -117,14 +140,10 @@ pub struct Kept {
     pub provider_id: String,
     pub reason: Reason,
     pub detail: String,
-    pub method: String,
-    pub target: String,
     pub body_bytes: i32,
+    pub is_cut: bool,
     pub received_at: Timestamp,
 }
-
-const KEPT_COLUMNS: &str =
-    "id, provider_id, reason, detail, method, target, octet_length(body) as body_bytes, received_at";
 
 fn kept(row: &Row) -> Result<Kept, Error> {
     Ok(Kept {
@@ -132,9 +151,8 @@ fn kept(row: &Row) -> Result<Kept, Error> {
         provider_id: row.get("provider_id"),
         reason: row.get::<_, &str>("reason").parse()?,
         detail: row.get("detail"),
-        method: row.get("method"),
-        target: row.get("target"),
         body_bytes: row.get("body_bytes"),
+        is_cut: row.get("is_cut"),
         received_at: row.get("received_at"),
     })
 }
@@ -145,23 +163,54 @@ fn kept(row: &Row) -> Result<Kept, Error> {
 /// As the database gives them.
 pub async fn list(
     client: &Client,
-    reason: Option<Reason>,
+    which: &Which,
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Kept>, Error> {
     let statement = client
         .prepare_cached(&format!(
-            "select {KEPT_COLUMNS} from webhook_deliveries
-             where id < $1 and ($2::text is null or reason = $2) order by id desc limit $3"
+            "select id, provider_id, reason, detail, octet_length(body) as body_bytes, is_cut, received_at
+             from webhook_deliveries where {WHICH} and id < $4 order by id desc limit $5"
         ))
         .await?;
+    let (reason, provider_id, up_to) = which.arguments();
     let before = before.unwrap_or(Uuid::max());
     client
-        .query(&statement, &[&before, &reason.map(Reason::as_str), &limit])
+        .query(&statement, &[&reason, &provider_id, &up_to, &before, &limit])
         .await?
         .iter()
         .map(kept)
         .collect()
+}
+
+/// The ids of those that came after `after`, the oldest first: the order in which they are to be processed.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn ids(client: &Client, which: &Which, after: Uuid, limit: i64) -> Result<Vec<Uuid>, Error> {
+    let statement = client
+        .prepare_cached(&format!(
+            "select id from webhook_deliveries where {WHICH} and id > $4 order by id limit $5"
+        ))
+        .await?;
+    let (reason, provider_id, up_to) = which.arguments();
+    let rows = client.query(&statement, &[&reason, &provider_id, &up_to, &after, &limit]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// How many they are, and the newest of them.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn count(client: &Client, which: &Which) -> Result<(i64, Option<Uuid>), Error> {
+    let statement = client
+        .prepare_cached(&format!(
+            "select count(*), (array_agg(id order by id desc))[1] from webhook_deliveries where {WHICH}"
+        ))
+        .await?;
+    let (reason, provider_id, up_to) = which.arguments();
+    let row = client.query_one(&statement, &[&reason, &provider_id, &up_to]).await?;
+    Ok((row.get(0), row.get(1)))
 }
 
 /// One of them, whole, with when it came.
@@ -171,7 +220,7 @@ pub async fn list(
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timestamp)>, Error> {
     let statement = client
         .prepare_cached(
-            "select provider_id, reason, detail, method, target, headers, body, key_hash, received_at
+            "select provider_id, reason, detail, method, target, headers, body, is_cut, key_hash, received_at
              from webhook_deliveries where id = $1",
         )
         .await?;
@@ -185,9 +234,21 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timesta
         target: row.get(4),
         headers: row.get::<_, Json<Value>>(5).0,
         body: row.get(6),
-        key_hash: row.get::<_, Option<&[u8]>>(7).and_then(|hash| hash.try_into().ok()),
+        is_cut: row.get(7),
+        key_hash: row.get::<_, Option<&[u8]>>(8).and_then(|hash| hash.try_into().ok()),
     };
-    Ok(Some((delivery, row.get(8))))
+    Ok(Some((delivery, row.get(9))))
+}
+
+/// Notes what is wrong with it now.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn note(client: &Client, id: Uuid, reason: Reason, detail: &str) -> Result<(), Error> {
+    let statement =
+        client.prepare_cached("update webhook_deliveries set reason = $2, detail = $3 where id = $1").await?;
+    client.execute(&statement, &[&id, &reason.as_str(), &detail]).await?;
+    Ok(())
 }
 
 /// Forgets one, because it was taken in after all or is of no use. Whether it was there.
@@ -199,14 +260,26 @@ pub async fn remove(client: &Client, id: Uuid) -> Result<bool, Error> {
     Ok(client.execute(&statement, &[&id]).await? > 0)
 }
 
-/// How many are kept, by reason.
+/// Forgets them. How many they were.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn counts(client: &Client) -> Result<Vec<(Reason, i64)>, Error> {
+pub async fn remove_all(client: &Client, which: &Which) -> Result<u64, Error> {
+    let statement = client.prepare_cached(&format!("delete from webhook_deliveries where {WHICH}")).await?;
+    let (reason, provider_id, up_to) = which.arguments();
+    Ok(client.execute(&statement, &[&reason, &provider_id, &up_to]).await?)
+}
+
+/// How many are kept, by reason and provider.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn counts(client: &Client) -> Result<Vec<(Reason, String, i64)>, Error> {
     let statement = client
-        .prepare_cached("select reason, count(*) from webhook_deliveries group by reason order by reason")
+        .prepare_cached(
+            "select reason, provider_id, count(*) from webhook_deliveries group by 1, 2 order by 1, 2",
+        )
         .await?;
-    let count = |row: &Row| Ok((row.get::<_, &str>(0).parse()?, row.get(1)));
+    let count = |row: &Row| Ok((row.get::<_, &str>(0).parse()?, row.get(1), row.get(2)));
     client.query(&statement, &[]).await?.iter().map(count).collect()
 }

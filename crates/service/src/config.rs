@@ -105,6 +105,9 @@ pub struct ProviderConfig {
     pub on_unknown: OnUnknown,
     pub reconcile_wait: Duration,
     pub adapter: Arc<dyn Provider>,
+    /// The same with `verify = false`: reads a kept webhook that was verified when it came, or that somebody vouches
+    /// for. Nothing that comes from outside.
+    pub trusting: Arc<dyn Provider>,
 }
 
 /// What is wrong, all of it.

@@ -1,5 +1,5 @@
 //! What could not be verified or understood is kept as it came, without credentials, so that it can be looked at
-//! and played again. Must not keep more than a bounded amount of what strangers send.
+//! and processed again. Must not keep more than a bounded amount of what strangers send.
 
 use std::sync::atomic::Ordering;
 
@@ -39,21 +39,18 @@ impl Arrived {
         // Names that anybody may make up are no labels.
         let label = app.config.provider(&self.provider_id).map_or("generic", |provider| provider.id.as_str());
         app.metrics.webhooks_received.get_or_create(&ProviderResult::new(label, reason.as_str())).inc();
-        let (body, cut) = match reason {
-            Reason::Unverified if self.body.len() > UNVERIFIED_BYTES_MAX => {
-                (&self.body[..UNVERIFIED_BYTES_MAX], " (the body is cut)")
-            }
-            _ => (&self.body[..], ""),
-        };
+        let is_cut = reason == Reason::Unverified && self.body.len() > UNVERIFIED_BYTES_MAX;
+        let body = if is_cut { &self.body[..UNVERIFIED_BYTES_MAX] } else { &self.body[..] };
         let delivery = Delivery {
             id: app.ids.next(app.clock.now(), Bucket(0)),
             provider_id: self.provider_id.clone(),
             reason,
-            detail: format!("{}{cut}", detail.replace('\0', "\u{fffd}")),
+            detail: storable(detail),
             method: self.method.to_string(),
             target: without_secrets(&self.target),
             headers: headers_as_json(&self.headers),
             body: body.to_vec(),
+            is_cut,
             key_hash: None,
         };
         let database = app.database().await?;
@@ -69,6 +66,11 @@ impl Arrived {
         }
         Ok(())
     }
+}
+
+/// No text column takes a NUL.
+pub(super) fn storable(detail: &str) -> String {
+    detail.replace('\0', "\u{fffd}")
 }
 
 fn headers_as_json(headers: &HeaderMap) -> Value {

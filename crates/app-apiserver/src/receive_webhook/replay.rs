@@ -1,37 +1,93 @@
-//! A kept webhook once more, after what was wrong has been put right: verified and understood again, under the
-//! configuration of now. Credentials were not kept, so what was proven by them cannot be proven again.
+//! A kept webhook once more, after what was wrong has been put right: under the configuration of now, and as of when it
+//! came, since many a proof is good for minutes only. What was verified when it came is not verified again: credentials
+//! are not kept. Must be harmless twice, and at the same time: messages are the same ones then, and the row goes last.
 
 use app_db::quarantine::{self, Delivery, Reason};
 use app_db::receipts::{Applied, NewReceipt};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
 use model::Medium;
 use providers::WebhookError;
 use serde_json::Value;
 
 use super::generic;
-use super::keep::Arrived;
+use super::keep::{Arrived, UNVERIFIED_BYTES_MAX, storable};
 use crate::App;
+use crate::authentication::{Caller, check_webhook_secret};
 use crate::body::Share;
 use crate::problem::Problem;
 
 const GENERIC: &str = "generic";
 
+/// Why something that was not verified is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grounds {
+    /// It proves itself.
+    Proof,
+    /// This person's word.
+    Word(Caller),
+}
+
 /// Takes it in and forgets that it was kept.
 ///
 /// # Errors
-/// Why it still cannot be taken; it stays then.
-pub(crate) async fn replay(app: &App, delivery: Delivery) -> Result<(), Problem> {
-    let id = delivery.id;
-    if delivery.reason == Reason::Unmatched {
-        apply_receipt(app, &delivery).await?;
-    } else if delivery.provider_id == GENERIC {
-        take_generic(app, delivery).await?;
-    } else {
-        take(app, delivery).await?;
+/// Why it still cannot be taken; it stays then, with what is wrong with it now.
+pub(crate) async fn replay(
+    app: &App,
+    delivery: Delivery,
+    received_at: Timestamp,
+    grounds: Grounds,
+) -> Result<(), Problem> {
+    if delivery.is_cut {
+        return Err(Problem::conflict("not_replayable", cut()));
     }
-    quarantine::remove(&*app.database().await?, id).await?;
-    Ok(())
+    let (id, reason) = (delivery.id, delivery.reason);
+    let is_proven = match (reason, grounds) {
+        (Reason::Unparsable | Reason::Unmatched, _) => true,
+        (Reason::Unverified, Grounds::Proof) => false,
+        (Reason::Unverified, Grounds::Word(caller)) => {
+            // Whoever looks for how a forgery came in, finds it.
+            tracing::warn!(
+                provider.id = delivery.provider_id,
+                webhook.delivery_id = %id,
+                api_key.id = caller.scope(),
+                "a webhook that does not prove who sent it is processed because somebody trusts it"
+            );
+            true
+        }
+    };
+    let taken = if reason == Reason::Unmatched {
+        apply_receipt(app, &delivery).await?;
+        Ok(())
+    } else if delivery.provider_id == GENERIC {
+        take_generic(app, delivery, is_proven).await?
+    } else {
+        take(app, delivery, received_at, is_proven).await?
+    };
+    match taken {
+        Ok(()) => {
+            quarantine::remove(&*app.database().await?, id).await?;
+            Ok(())
+        }
+        // Why it was not verified when it came, with its credentials, stays the better word.
+        Err(WebhookError::Unverified(why)) => Err(still(&format!("is not verified: {why}"))),
+        Err(WebhookError::Needs(url)) => Err(still(&format!("needs {url}, which cannot be had"))),
+        Err(WebhookError::Unparsable(why)) => {
+            let database = app.database().await?;
+            quarantine::note(&database, id, Reason::Unparsable, &storable(&why)).await?;
+            Err(still(&format!("is not understood: {why}")))
+        }
+    }
+}
+
+/// Why one that is cut stays as it is.
+pub(crate) fn cut() -> String {
+    let kib = UNVERIFIED_BYTES_MAX >> 10;
+    format!(
+        "it cannot be processed: of what does not prove who sent it, only the first {kib} KiB are kept; put right what \
+         is wrong, and have it delivered again"
+    )
 }
 
 async fn apply_receipt(app: &App, delivery: &Delivery) -> Result<(), Problem> {
@@ -43,33 +99,39 @@ async fn apply_receipt(app: &App, delivery: &Delivery) -> Result<(), Problem> {
     }
 }
 
-async fn take_generic(app: &App, delivery: Delivery) -> Result<(), Problem> {
-    if delivery.reason == Reason::Unverified {
-        let detail = "it came without the right secret, and secrets are not kept: only its sender can deliver it again";
-        return Err(Problem::new(StatusCode::CONFLICT, "not_replayable", detail));
-    }
+async fn take_generic(
+    app: &App,
+    delivery: Delivery,
+    is_proven: bool,
+) -> Result<Result<(), WebhookError>, Problem> {
     let medium =
         if delivery.target.starts_with("/api/webhooks/email") { Medium::Email } else { Medium::Phone };
     let arrived = arrived(delivery);
-    let inbound = generic::inbound(app, &arrived, medium)?;
-    generic::take(app, &arrived, inbound).await?;
-    Ok(())
+    let secret = app.config.webhook_secret.as_ref();
+    if !is_proven && check_webhook_secret(secret, app.on_loopback, &arrived.headers).is_err() {
+        let why = "what it brought as a secret is not kept";
+        return Ok(Err(WebhookError::Unverified(why.to_owned())));
+    }
+    match generic::inbound(app, &arrived, medium) {
+        Ok(inbound) => generic::take(app, &arrived, inbound).await.map(|_| Ok(())),
+        Err(problem) => Ok(Err(WebhookError::Unparsable(problem.summary()))),
+    }
 }
 
-async fn take(app: &App, delivery: Delivery) -> Result<(), Problem> {
+async fn take(
+    app: &App,
+    delivery: Delivery,
+    received_at: Timestamp,
+    is_proven: bool,
+) -> Result<Result<(), WebhookError>, Problem> {
     let Some(provider) = app.config.provider(&delivery.provider_id) else {
         return Err(still("is of a provider that is not configured here"));
     };
-    let (arrived, understood) = super::read(app, provider, arrived(delivery)).await?;
+    let adapter = if is_proven { &provider.trusting } else { &provider.adapter };
+    let (arrived, understood) = super::read(app, provider, adapter, arrived(delivery), received_at).await?;
     match understood {
-        Ok(webhook) => match super::store(app, &arrived, &provider.base_url, webhook).await {
-            // It was kept again, with what is wrong now.
-            Err(problem) if problem.status() == StatusCode::BAD_REQUEST => Ok(()),
-            stored => stored.map(|_| ()),
-        },
-        Err(WebhookError::Unverified(why)) => Err(still(&format!("is not verified: {why}"))),
-        Err(WebhookError::Unparsable(why)) => Err(still(&format!("is not understood: {why}"))),
-        Err(WebhookError::Needs(url)) => Err(still(&format!("needs {url}, which cannot be had"))),
+        Ok(webhook) => Ok(super::store(app, &arrived, &provider.base_url, webhook).await?.map(|_reply| ())),
+        Err(error) => Ok(Err(error)),
     }
 }
 

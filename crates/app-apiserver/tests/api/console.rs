@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use http::Method;
 use serde_json::json;
-use service::Clock;
 use testkit::{Answer, HttpClient, until};
 
 use crate::authentication::create_key;
 use crate::keys::make;
-use crate::server::{CONFIG, Server, TWILIO_TOKEN, another_on, server, server_with};
+use crate::server::{Server, another_on, server};
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// As a browser sends a form of our own pages.
 pub(crate) async fn submit(client: &HttpClient, path: &str, form: &str) -> Answer {
@@ -18,7 +17,7 @@ pub(crate) async fn submit(client: &HttpClient, path: &str, form: &str) -> Answe
     client.send(Method::POST, path, &headers, Bytes::from(form.to_owned())).await
 }
 
-async fn page(server: &Server, path: &str) -> String {
+pub(crate) async fn page(server: &Server, path: &str) -> String {
     let answer = server.client.get(path).await.expect(200);
     assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
     answer.text()
@@ -334,29 +333,6 @@ async fn who_looks_with_a_browser_is_answered_with_a_page() {
         server.client.get("/nope").await.expect(404).header("content-type"),
         "application/problem+json"
     );
-}
-
-#[tokio::test]
-async fn a_webhook_in_quarantine_is_taken_in_once_what_was_wrong_is_put_right() {
-    let wrong = CONFIG.replace(TWILIO_TOKEN, "an-old-token");
-    let server = server_with(&wrong, "127.0.0.1:0", Clock::System).await;
-    let form = [("Body", "Hello"), ("From", "+12025550199"), ("MessageSid", "SM1"), ("To", "+12025550100")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let url = format!("{}/api/webhooks/twilio-main", crate::server::PUBLIC_URL);
-    let signature = provider_simulator::twilio_signature(TWILIO_TOKEN, &url, &form);
-    let body = "Body=Hello&From=%2B12025550199&MessageSid=SM1&To=%2B12025550100";
-    let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
-    let refused =
-        server.client.send(Method::POST, "/api/webhooks/twilio-main", &headers, Bytes::from(body)).await;
-    refused.expect(403);
-    let id = server.value("select id::text from webhook_deliveries").await;
-    let still = submit(&server.client, &format!("/quarantine/{id}/replay"), "").await.expect(200).text();
-    assert!(still.contains("It still is not verified"), "{still}");
-
-    let right = another_on(&server).await;
-    submit(&right, &format!("/quarantine/{id}/replay"), "").await.expect(303);
-    assert_eq!(server.value("select body from messages").await, "Hello");
-    assert_eq!(server.count("webhook_deliveries").await, 0);
 }
 
 #[tokio::test]

@@ -58,9 +58,14 @@ pub(crate) async fn server_with(config: &str, listen: &str, clock: Clock) -> Ser
 
 /// Another server on a database that one has already, for as long as the test runs.
 pub(crate) async fn another_on(first: &Server) -> HttpClient {
+    another_with(first, CONFIG).await
+}
+
+/// As [`another_on`], of this configuration: what a restart with another one would be.
+pub(crate) async fn another_with(first: &Server, config: &str) -> HttpClient {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = HttpClient::new(format!("http://{}", listener.local_addr().unwrap()));
-    let parts = parts(first.database.pool.clone(), CONFIG, Clock::System);
+    let parts = parts(first.database.pool.clone(), config, Clock::System);
     tokio::spawn(run(parts, listener, CancellationToken::new()));
     testkit::until("the other server is ready", async || {
         client.get("/readyz").await.status.is_success().then_some(())

@@ -156,8 +156,12 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
     if !found.is_empty() {
         return Err(found);
     }
-    let settings = Settings { base_url: base_url.clone(), verify: raw.verify, codes, values };
-    let adapter = (kind.configure)(&settings).map_err(|error| vec![(error.key, error.problem)])?;
+    let mut settings = Settings { base_url: base_url.clone(), verify: raw.verify, codes, values };
+    let configure =
+        |settings: &Settings| (kind.configure)(settings).map_err(|error| vec![(error.key, error.problem)]);
+    let adapter = configure(&settings)?;
+    settings.verify = false;
+    let trusting = configure(&settings)?;
     Ok(ProviderConfig {
         id: raw.id,
         kind,
@@ -169,5 +173,6 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         on_unknown: raw.on_unknown,
         reconcile_wait: Duration::from_secs(raw.reconcile_wait_s),
         adapter: Arc::from(adapter),
+        trusting: Arc::from(trusting),
     })
 }

@@ -1,0 +1,261 @@
+//! What was kept is processed again, trusted or forgotten, each one and all that a filter matches.
+
+use bytes::Bytes;
+use http::Method;
+use provider_simulator::twilio_signature;
+use serde_json::{Value, json};
+use service::Clock;
+use testkit::{HttpClient, until};
+
+use crate::authentication::create_key;
+use crate::console::{FORM, page, submit};
+use crate::server::{
+    CONFIG, PUBLIC_URL, Server, TWILIO_TOKEN, another_on, another_with, code, server, server_with,
+};
+
+const TWILIO: &str = "/api/webhooks/twilio-main";
+
+/// Of [`CONFIG`], before the token was put right.
+fn with_an_old_token() -> String {
+    CONFIG.replace(TWILIO_TOKEN, "an-old-token")
+}
+
+async fn server_of(config: &str) -> Server {
+    server_with(config, "127.0.0.1:0", Clock::System).await
+}
+
+/// An inbound message of Twilio's, signed with the true token.
+async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &str) -> u16 {
+    let form = [("Body", text), ("From", from), ("MessageSid", sid), ("To", "+12025550100")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let signature = twilio_signature(TWILIO_TOKEN, &format!("{PUBLIC_URL}{TWILIO}"), &form);
+    let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&form).finish();
+    client.send(Method::POST, TWILIO, &headers, Bytes::from(body)).await.status.as_u16()
+}
+
+/// As [`deliver`], by somebody who knows no token.
+async fn forge(client: &HttpClient, text: &str) {
+    let headers = [("content-type", FORM), ("x-twilio-signature", "AAAA")];
+    let body = format!("Body={text}&From=%2B12025550199&MessageSid={text}&To=%2B12025550100");
+    client.send(Method::POST, TWILIO, &headers, Bytes::from(body)).await.expect(403);
+}
+
+async fn only_id(server: &Server) -> String {
+    server.value("select id::text from webhook_deliveries").await
+}
+
+async fn process(client: &HttpClient, id: &str) -> testkit::Answer {
+    submit(client, &format!("/quarantine/{id}/replay"), "").await
+}
+
+#[tokio::test]
+async fn a_webhook_is_taken_in_once_what_was_wrong_is_put_right() {
+    let server = server_of(&with_an_old_token()).await;
+    assert_eq!(deliver(&server.client, "SM1", "+12025550199", "Hello").await, 403);
+    let id = only_id(&server).await;
+    let still = process(&server.client, &id).await.expect(200).text();
+    assert!(still.contains("It still is not verified"), "{still}");
+
+    let right = another_on(&server).await;
+    process(&right, &id).await.expect(303);
+    assert_eq!(server.value("select body from messages").await, "Hello");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+    process(&right, &id).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_signature_that_is_good_for_minutes_is_verified_as_of_when_it_came() {
+    let fixture = include_str!("../../../providers/tests/contract/telnyx/webhooks/inbound-sms.json");
+    let fixture: Value = serde_json::from_str(fixture).unwrap();
+    let config = |public_key: &str| {
+        format!(
+            "[[providers]]\nid = \"main\"\nkind = \"telnyx\"\napi_key = \"k\"\npublic_key = \"{public_key}\"\n"
+        )
+    };
+    // Of another pair of keys (RFC 8032, section 7.1).
+    let server = server_of(&config("11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")).await;
+    let headers: Vec<(&str, &str)> = fixture["headers"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str().unwrap()))
+        .collect();
+    let body = fixture["body"].as_str().unwrap().to_owned();
+    let target = "/api/webhooks/main";
+    server.client.send(Method::POST, target, &headers, Bytes::from(body)).await.expect(403);
+    let id = only_id(&server).await;
+
+    let right = another_with(&server, &config("H7p2UDBbKORZ4B10t5m/CcnSgM10a3xz6umwB4oZtKk=")).await;
+    let late = process(&right, &id).await.expect(200).text();
+    assert!(late.contains("signed more than five minutes ago"), "{late}");
+    server.execute("update webhook_deliveries set received_at = to_timestamp(1700000002)").await;
+    process(&right, &id).await.expect(303);
+    assert!(server.value("select body from messages").await.starts_with("Grüße"));
+}
+
+#[tokio::test]
+async fn what_was_verified_by_a_secret_and_not_understood_is_not_verified_again() {
+    let config = |statuses: &str| {
+        format!(
+            "[[providers]]\nid = \"gateway\"\nkind = \"http\"\nbase_url = \"https://sms.example.com\"\n\
+             url = \"/send?to={{to}}&text={{body}}\"\nmethod = \"GET\"\nsuccess_when = \"/ok = 1\"\n\
+             channels = [\"sms\"]\nwebhook_secret = \"hush\"\nreceipt_reference = \"/reference\"\n\
+             receipt_status = \"/status\"\nreceipt_statuses = \"{statuses}\"\n"
+        )
+    };
+    let server = server_of(&config("sent = sent")).await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let receipt = json!({"status": "arrived", "reference": sent["id"]});
+    let refused = server.client.post("/api/webhooks/gateway?secret=hush", &receipt).await.expect(400);
+    assert_eq!(code(&refused), "webhook_not_understood");
+    let id = only_id(&server).await;
+    let still = process(&server.client, &id).await.expect(200).text();
+    assert!(still.contains("It still is not understood"), "{still}");
+
+    let right = another_with(&server, &config("arrived = delivered")).await;
+    process(&right, &id).await.expect(303);
+    assert_eq!(server.value("select delivery_tag from messages").await, "delivered");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
+
+/// A server that does, or does not, know where numbers without a country's code are from.
+fn at_home(is_known: bool) -> String {
+    let region = if is_known { "[addresses]\ndefault_region = \"US\"\n" } else { "" };
+    format!("{region}[webhooks]\nsecret = \"hush\"\n{CONFIG}")
+}
+
+#[tokio::test]
+async fn a_generic_webhook_that_was_verified_is_taken_in_and_one_that_was_not_is_trusted_first() {
+    let server = server_of(&at_home(false)).await;
+    let inbound = json!({"from": "2025550199", "to": "2025550100", "body": "Hello", "x_id": "1"});
+    let knows = server.client.clone().with_header("authorization", "Bearer hush");
+    knows.post("/api/webhooks/sms", &inbound).await.expect(400);
+    let right = another_with(&server, &at_home(true)).await;
+    process(&right, &only_id(&server).await).await.expect(303);
+    assert_eq!(server.count("messages").await, 1);
+
+    let inbound = json!({"from": "2025550199", "to": "2025550100", "body": "Again", "x_id": "2"});
+    right
+        .clone()
+        .with_header("authorization", "Bearer old")
+        .post("/api/webhooks/sms", &inbound)
+        .await
+        .expect(401);
+    let id = only_id(&server).await;
+    let still = process(&right, &id).await.expect(200).text();
+    assert!(still.contains("what it brought as a secret is not kept"), "{still}");
+    let asked = right.get(&format!("/quarantine/{id}/trust")).await.expect(200).text();
+    assert!(asked.contains("It does not prove that <b>generic</b> sent it"), "{asked}");
+    assert_eq!(server.count("messages").await, 1);
+    submit(&right, &format!("/quarantine/{id}/trust"), "").await.expect(303);
+    assert_eq!(server.count("messages where body = 'Again'").await, 1);
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn somebody_who_knows_better_is_believed() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    forge(&server.client, "Hello").await;
+    let id = only_id(&server).await;
+    let path = format!("/quarantine/{id}/trust");
+    until("a key is needed", async || (server.client.get(&path).await.status == 303).then_some(())).await;
+    submit(&server.client, &path, "").await.expect(303);
+    assert_eq!(server.count("messages").await, 0);
+    let session = submit(&server.client, "/login", &format!("key={key}")).await.expect(303);
+    let cookie = session.header("set-cookie").split(';').next().unwrap().to_owned();
+    let session = server.client.clone().with_header("cookie", &cookie);
+    submit(&session, &path, "").await.expect(303);
+    assert_eq!(server.value("select body from messages").await, "Hello");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn a_receipt_is_applied_once_its_message_is_known() {
+    let server = server().await;
+    let unknown = "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1";
+    let target = format!("{TWILIO}?message_id={unknown}&attempt=1");
+    let form = [("MessageSid", "SM1"), ("MessageStatus", "delivered")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let signature = twilio_signature(TWILIO_TOKEN, &format!("{PUBLIC_URL}{target}"), &form);
+    let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
+    let body = Bytes::from("MessageSid=SM1&MessageStatus=delivered");
+    server.client.send(Method::POST, &target, &headers, body).await.expect(200);
+    let id = only_id(&server).await;
+    let still = process(&server.client, &id).await.expect(200).text();
+    assert!(still.contains("It still matches no message"), "{still}");
+    assert!(!still.contains("Trust it"), "{still}");
+
+    // No test knows the id of a message that will be.
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let sent = sent["id"].as_str().unwrap();
+    let renamed = format!("convert_to(replace(convert_from(body, 'UTF8'), '{unknown}', '{sent}'), 'UTF8')");
+    server.execute(&format!("update webhook_deliveries set body = {renamed}")).await;
+    process(&server.client, &id).await.expect(303);
+    assert_eq!(server.value("select delivery_tag from messages").await, "delivered");
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_next_is_noted_on_the_same_webhook() {
+    let server = server_of(&with_an_old_token()).await;
+    assert_eq!(deliver(&server.client, "SM1", "a sender that is none", "Hello").await, 403);
+    let id = only_id(&server).await;
+    let right = another_on(&server).await;
+    for _ in 0..2 {
+        let still = process(&right, &id).await.expect(200).text();
+        assert!(still.contains("It still is not understood: from"), "{still}");
+        assert!(still.contains("Webhook of twilio-main: not understood"), "{still}");
+        let kept = server.value("select id || ' ' || reason || ' ' || detail from webhook_deliveries").await;
+        assert!(kept.starts_with(&format!("{id} unparsable from ")), "{kept}");
+    }
+    assert_eq!(server.count("messages").await, 0);
+}
+
+#[tokio::test]
+async fn processed_twice_at_once_it_is_one_message() {
+    let server = server_of(&with_an_old_token()).await;
+    let right = another_on(&server).await;
+    for number in 0..10 {
+        let sid = format!("SM{number}");
+        assert_eq!(deliver(&server.client, &sid, "+12025550199", "Hello").await, 403);
+        let id = only_id(&server).await;
+        let (one, other) = tokio::join!(process(&right, &id), process(&right, &id));
+        let mut statuses = [one.status.as_u16(), other.status.as_u16()];
+        statuses.sort_unstable();
+        // The second may find that nothing is left to do.
+        assert!(matches!(statuses, [303, 303 | 404]), "{statuses:?}");
+        assert_eq!(server.count("webhook_deliveries").await, 0);
+        assert_eq!(server.count("messages").await, number + 1);
+    }
+}
+
+#[tokio::test]
+async fn of_what_is_cut_the_page_says_that_it_cannot_be_processed() {
+    let server = server().await;
+    forge(&server.client, &"x".repeat(300 << 10)).await;
+    assert_eq!(server.count("webhook_deliveries where is_cut and octet_length(body) = 262144").await, 1);
+    let id = only_id(&server).await;
+    let shown = page(&server, &format!("/quarantine/{id}")).await;
+    assert!(shown.contains("only the first 256 KiB are kept"), "{shown}");
+    assert!(!shown.contains("Process again") && !shown.contains("Trust it"), "{shown}");
+    for action in ["replay", "trust"] {
+        let refused = submit(&server.client, &format!("/quarantine/{id}/{action}"), "").await.expect(200);
+        assert!(refused.text().contains("It cannot be processed"), "{}", refused.text());
+    }
+    assert!(page(&server, "/quarantine").await.contains("(cut)"));
+    assert_eq!(server.count("messages").await, 0);
+}
+
+#[tokio::test]
+async fn forgetting_asks_first() {
+    let server = server().await;
+    forge(&server.client, "Hello").await;
+    let path = format!("/quarantine/{}/forget", only_id(&server).await);
+    let asked = page(&server, &path).await;
+    assert!(asked.contains("is lost for good") && asked.contains("<b>twilio-main</b>"), "{asked}");
+    assert_eq!(server.count("webhook_deliveries").await, 1);
+    submit(&server.client, &path, "").await.expect(303);
+    assert_eq!(server.count("webhook_deliveries").await, 0);
+}
