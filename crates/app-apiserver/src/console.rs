@@ -54,6 +54,7 @@ pub(crate) struct Console {
     looks: Semaphore,
     activity: activity::Activity,
     bulk: bulk::Jobs,
+    quarantine: quarantine::Jobs,
     simulator: Option<simulator::Simulator>,
 }
 
@@ -66,6 +67,7 @@ impl Console {
             looks: Semaphore::new(read_connections.div_ceil(2)),
             activity: activity::Activity::default(),
             bulk: bulk::Jobs::default(),
+            quarantine: quarantine::Jobs::default(),
             simulator: simulator_url.map(simulator::Simulator::new),
         }
     }
@@ -112,6 +114,10 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/providers/{id}/pause", post(providers::pause))
         .route("/providers/{id}/resume", post(providers::resume))
         .route("/quarantine", get(quarantine::show))
+        .route("/quarantine/all", get(quarantine::all::confirm).post(quarantine::all::act))
+        .route("/quarantine/job", get(quarantine::all::show))
+        .route("/quarantine/job/stop", post(quarantine::all::stop))
+        .route("/live/quarantine/job", get(quarantine::all::live))
         .route("/quarantine/{id}", get(quarantine::one::show))
         .route("/quarantine/{id}/replay", post(quarantine::one::replay))
         .route("/quarantine/{id}/trust", get(quarantine::one::confirm_trust).post(quarantine::one::trust))

@@ -1,5 +1,7 @@
 //! Webhooks that were not taken: what came, why it was kept, and taking it in once that is put right.
 
+pub(super) mod all;
+mod job;
 pub(super) mod one;
 mod which;
 
@@ -11,6 +13,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
 
+pub(super) use self::job::Jobs;
 use self::which::{meaning, path, read};
 use super::layout::{self, Section};
 use super::trouble::Trouble;
@@ -44,6 +47,8 @@ pub(super) async fn show(
             "Credentials are never kept."
         }
         (filters(&which, &counts))
+        @if !kept.is_empty() { (actions(&which)) }
+        (all::under_way(&app))
         (table(&kept, app.clock.now()))
         @if let Some(last) = last {
             p { a href=(path(&which, "/quarantine", &[("before", Some(&last))])) { "Older" } }
@@ -84,6 +89,18 @@ fn filters(which: &Which, counts: &[(Reason, String, i64)]) -> Markup {
                 (link(which.reason, None, "All providers"))
                 @for id in provider_ids { (link(which.reason, Some(id), id)) }
             }
+        }
+    }
+}
+
+fn actions(which: &Which) -> Markup {
+    let link = |action: &str| path(which, "/quarantine/all", &[("action", Some(action))]);
+    html! {
+        p .row {
+            span .quiet { "All of these:" }
+            a href=(link("process")) { "Process again…" }
+            @if all::may_be_trusted(which) { a href=(link("trust")) { "Trust…" } }
+            a href=(link("forget")) { "Forget…" }
         }
     }
 }

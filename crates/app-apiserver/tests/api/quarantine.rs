@@ -259,3 +259,89 @@ async fn forgetting_asks_first() {
     submit(&server.client, &path, "").await.expect(303);
     assert_eq!(server.count("webhook_deliveries").await, 0);
 }
+
+/// The form that a page asks by.
+fn asked(page: &str) -> String {
+    let field = |name: &str| {
+        let (_, rest) = page.split_once(&format!("name=\"{name}\" value=\"")).unwrap();
+        format!("{name}={}", rest.split('"').next().unwrap())
+    };
+    ["action", "reason", "provider", "up_to"].map(field).join("&")
+}
+
+async fn until_done(client: &HttpClient) -> String {
+    until("the job is done", async || {
+        let text = client.get("/quarantine/job").await.expect(200).text();
+        text.contains("Done.").then_some(text)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn all_that_a_filter_matches_is_processed_in_its_order_and_what_cannot_be_stays() {
+    let server = server_of(&with_an_old_token()).await;
+    for number in 0..30 {
+        let (sid, text) = (format!("SM{number}"), number.to_string());
+        assert_eq!(deliver(&server.client, &sid, "+12025550199", &text).await, 403);
+    }
+    forge(&server.client, "forged").await;
+    server.client.post("/api/webhooks/sms", &json!({"x_id": "1"})).await.expect(400);
+    let right = another_on(&server).await;
+    right.get("/quarantine/job").await.expect(404);
+    let list = page(&server, "/quarantine?reason=unverified").await;
+    assert!(list.contains("not verified (31)") && list.contains("generic (0)"), "{list}");
+    let filter = "reason=unverified&provider=twilio-main";
+    let confirm = right.get(&format!("/quarantine/all?action=process&{filter}")).await.expect(200).text();
+    assert!(confirm.contains("31 webhooks."), "{confirm}");
+    let job = submit(&right, "/quarantine/all", &asked(&confirm)).await.expect(303);
+    assert_eq!(job.header("location"), "/quarantine/job");
+    let done = until_done(&right).await;
+    assert!(done.contains("30 of 31 taken in, 1 still cannot be"), "{done}");
+    assert_eq!(server.count("webhook_deliveries").await, 2);
+    let texts = server.value("select string_agg(body, ' ' order by id) from messages").await;
+    let expected: Vec<String> = (0..30).map(|number| number.to_string()).collect();
+    assert_eq!(texts, expected.join(" "));
+
+    let confirm = right.get(&format!("/quarantine/all?action=trust&{filter}")).await.expect(200).text();
+    assert!(confirm.contains("None of them proves who sent it"), "{confirm}");
+    submit(&right, "/quarantine/all", &asked(&confirm)).await.expect(303);
+    until("it is trusted", async || {
+        (server.count("messages where body = 'forged'").await == 1).then_some(())
+    })
+    .await;
+    assert_eq!(server.count("webhook_deliveries where provider_id = 'generic'").await, 1);
+    submit(&right, "/quarantine/job/stop", "").await.expect(303);
+}
+
+#[tokio::test]
+async fn all_that_a_filter_matches_is_forgotten_and_not_what_came_since() {
+    let server = server().await;
+    forge(&server.client, "1").await;
+    forge(&server.client, "2").await;
+    server.client.post("/api/webhooks/sms", &json!({"x_id": "1"})).await.expect(400);
+    let confirm = page(&server, "/quarantine/all?action=forget&reason=unverified").await;
+    assert!(confirm.contains("2 webhooks.") && confirm.contains("lost for good"), "{confirm}");
+    forge(&server.client, "3").await;
+    let answer = submit(&server.client, "/quarantine/all", &asked(&confirm)).await.expect(303);
+    assert_eq!(answer.header("location"), "/quarantine?reason=unverified");
+    let left = "select string_agg(provider_id || ' ' || reason, ', ' order by id) from webhook_deliveries";
+    assert_eq!(server.value(left).await, "generic unparsable, twilio-main unverified");
+}
+
+#[tokio::test]
+async fn a_filter_that_is_misspelt_means_nothing_rather_than_all() {
+    let server = server().await;
+    forge(&server.client, "1").await;
+    for form in [
+        "action=forget&reason=unverifed",
+        "action=forget&up_to=now",
+        "action=destroy",
+        "action=trust&reason=unverified",
+        "action=trust&provider=twilio-main",
+    ] {
+        submit(&server.client, "/quarantine/all", form).await.expect(400);
+        server.client.get(&format!("/quarantine/all?{form}")).await.expect(400);
+    }
+    server.client.get("/quarantine?reason=unverifed").await.expect(400);
+    assert_eq!(server.count("webhook_deliveries").await, 1);
+}

@@ -40,3 +40,13 @@ pub(super) fn path(which: &Which, path: &str, more: &[(&str, Option<&str>)]) -> 
     let said = [("reason", which.reason.map(Reason::as_str)), ("provider", which.provider_id.as_deref())];
     path_with(path, &said.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
 }
+
+/// `not verified, of twilio-main`; `everything in quarantine`.
+pub(super) fn in_words(which: &Which) -> String {
+    match (which.reason.map(meaning), &which.provider_id) {
+        (None, None) => "everything in quarantine".to_owned(),
+        (None, Some(id)) => format!("everything of {id}"),
+        (Some(meaning), None) => meaning.to_owned(),
+        (Some(meaning), Some(id)) => format!("{meaning}, of {id}"),
+    }
+}
