@@ -176,10 +176,33 @@ test("a webhook in quarantine is shown and can be forgotten", async () => {
   await page.goto(`${app.url}/quarantine`);
   await page.locator("tbody a").first().click();
   await page.locator("pre", { hasText: "From=nobody" }).waitFor();
-  await page.click("button:has-text('Take it in')");
+  await page.click("button:has-text('Process again')");
   await page.locator("[role=alert]", { hasText: "It still is not verified" }).waitFor();
+  await page.click("button:has-text('Trust it')");
+  await page.locator("main", { hasText: "does not prove that sim-twilio sent it" }).waitFor();
+  await page.click("a:has-text('Back')");
+  await page.click("button:has-text('Forget it')");
+  await page.locator("main", { hasText: "is lost for good" }).waitFor();
   await page.click("button:has-text('Forget it')");
   await page.waitForURL("**/quarantine");
+  await page.locator("main", { hasText: "Nothing is kept." }).waitFor();
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("all in quarantine are processed while one looks on", async () => {
+  for (let number = 0; number < 3; number++) {
+    await fetch(`${app.url}/api/webhooks/sim-twilio`, { method: "POST", body: `From=nobody-${number}` });
+  }
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/quarantine?reason=unverified&provider=sim-twilio`);
+  await page.click("a:has-text('Process again')");
+  await page.locator("main", { hasText: "3 webhooks." }).waitFor();
+  await page.click("button:has-text('Process all again')");
+  await page.locator("#counts", { hasText: "0 of 3 taken in, 3 still cannot be" }).waitFor();
+  await page.click("a:has-text('What is in quarantine now')");
+  await page.click("a:has-text('Forget')");
+  await page.click("button:has-text('Forget all')");
   await page.locator("main", { hasText: "Nothing is kept." }).waitFor();
   assert.deepEqual(page.complaints, []);
   await page.context().close();
@@ -240,6 +263,8 @@ test("every page passes axe in both colour schemes, without a complaint", async 
     providers: "/providers",
     quarantine: "/quarantine",
     webhook: kept.match(/\/quarantine\/[0-9a-f-]{36}/)[0],
+    trust: `${kept.match(/\/quarantine\/[0-9a-f-]{36}/)[0]}/trust`,
+    forgetting: "/quarantine/all?action=forget",
     keys: "/keys",
     simulator: "/simulator",
     search: "/messages?text=nothing",
