@@ -250,7 +250,10 @@ test("every page passes axe in both colour schemes, without a complaint", async 
   const pages = {
     inbox: "/",
     conversation: `/conversations/${failed.conversation_id}`,
+    new: "/new",
+    "new-email": "/new?by=email",
     messages: "/messages",
+    filtered: "/messages?status=failed&delivery=none&since=2d",
     nothing: "/messages?to=%2B12025559999",
     wrong: "/messages?to=x",
     failed: `/messages/${failed.id}`,

@@ -16,6 +16,7 @@ use crate::authentication::Caller;
 use crate::console::form::{self, see};
 use crate::console::layout::{self, Section};
 use crate::console::live;
+use crate::console::session::Session;
 use crate::console::trouble::{Trouble, sentence};
 use crate::console::words::thousands;
 use crate::fields::{Fields, Text};
@@ -163,10 +164,10 @@ pub(in crate::console) async fn show(
 
 pub(in crate::console) async fn live(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
     let job = app.console.quarantine.latest()?;
-    live::stream(app, caller, move |_| {
+    live::stream(app, session, move |_| {
         let markup = progress(&job);
         async move { Ok(markup) }
     })
