@@ -60,7 +60,10 @@
     if (!event.target.matches?.(".composer")) return;
     const { ctx } = event.detail;
     const { status } = ctx.response;
-    if (status === 422) return;
+    if (status === 422) {
+      isRefused = true;
+      return;
+    }
     const page = new DOMParser().parseFromString(ctx.text ?? "", "text/html");
     const why = page.querySelector("[role=alert]")?.textContent;
     if (status === 401) say("Not sent: you are no longer logged in. Log in in another tab, then send it again.");
@@ -70,8 +73,11 @@
   document.addEventListener("htmx:error", (event) => {
     if (event.target.matches?.(".composer")) say(`The server cannot be reached. ${UNKNOWN}`);
   });
-  // A refused form comes back with a key of its own.
+  // A refused form comes back with what is wrong with it, and a key of its own.
+  let isRefused = false;
   document.addEventListener("htmx:after:swap", () => {
+    if (isRefused) find(".composer textarea")?.focus();
+    isRefused = false;
     for (const field of fields()) if (localStorage.getItem(at(field)) === field.value) keep(field);
   });
 

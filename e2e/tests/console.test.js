@@ -81,6 +81,46 @@ test("a reply by keyboard alone", async () => {
   await page.context().close();
 });
 
+test("a message to somebody new, and the same again", async () => {
+  const page = await browser.page(app);
+  await page.goto(app.url);
+  await page.keyboard.press("c");
+  await page.waitForURL("**/new");
+  await page.fill("#from", "+12025550100");
+  await page.fill("#to", "+1 202 555 0156");
+  await page.fill("#body", "Nice to meet you");
+  await page.locator("#segments", { hasText: "1 segment" }).waitFor();
+  await page.click("#send");
+  await page.waitForURL("**/messages/*");
+  await page.locator(".answer .chip", { hasText: "delivered" }).waitFor();
+  const id = page.url().split("/").pop();
+  assert.equal((await app.get(`/api/messages/${id}`)).to, "+12025550156");
+  await page.click("text=Write the same again");
+  assert.deepEqual(
+    [await page.inputValue("#to"), await page.inputValue("#body")],
+    ["+12025550156", "Nice to meet you"], "and no draft of what was sent");
+  await page.goto(`${app.url}/new`);
+  assert.deepEqual([await page.inputValue("#from"), await page.inputValue("#body")], ["+12025550100", ""]);
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("a reply that is refused comes back with what is wrong, and nothing else happens", async () => {
+  const sent = await app.sms("To be answered", { to: "+12025550157" });
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/conversations/${sent.conversation_id}`);
+  await connected(page);
+  await page.fill("#reply", "x".repeat(1601));
+  await page.locator("#segments", { hasText: "too long by 1" }).waitFor();
+  await page.click("#send");
+  await page.locator("#wrong", { hasText: "1601 characters; 1600 are taken at most" }).waitFor();
+  await until("the text can be put right", () => page.evaluate(() => document.activeElement.id === "reply"));
+  assert.deepEqual(await violations(page), []);
+  const complaints = page.complaints.filter((it) => !it.includes("422"));
+  assert.deepEqual(complaints, []);
+  await page.context().close();
+});
+
 test("unread conversations are marked until they are read", async () => {
   const { id } = await app.received("Anybody there?", "unread-1", { from: "+12025550133" });
   const { conversation_id } = await app.get(`/api/messages/${id}`);
@@ -118,6 +158,27 @@ test("a filtered set is retried with progress", async () => {
   await page.click("main form button[type=submit]");
   await page.locator("#counts", { hasText: "30 of 30 tried again" }).waitFor();
   await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.delivery === "delivered")));
+  assert.deepEqual(page.complaints, []);
+  await page.context().close();
+});
+
+test("thousands are canceled with progress", async () => {
+  const wanted = 2_000;
+  const send_at = new Date(Date.now() + 3_600_000).toISOString();
+  for (let sent = 0; sent < wanted; sent += 50) {
+    const some = Array.from({ length: 50 }, () => app.sms("Later", { to: "+12025550148", send_at }));
+    await Promise.all(some);
+  }
+  const page = await browser.page(app);
+  await page.goto(`${app.url}/messages?to=%2B12025550148&status=outbox`);
+  await page.click("text=Cancel…");
+  await page.locator("main", { hasText: /(At least [\d,]+|2,000) of them can be/ }).waitFor();
+  await page.click("main form button[type=submit]");
+  await page.waitForURL("**/bulk/*");
+  await page.locator("progress[value]").waitFor();
+  await page.locator("#counts", { hasText: "2,000 of 2,000 canceled." }).waitFor();
+  const left = await app.get("/api/messages?to=%2B12025550148&status=outbox&limit=1");
+  assert.equal(left.messages.length, 0);
   assert.deepEqual(page.complaints, []);
   await page.context().close();
 });
@@ -289,8 +350,12 @@ test("every page passes axe in both colour schemes, without a complaint", async 
   for (const at of ["inbox", "conversation", "messages", "outbox"]) {
     await narrow.goto(app.url + pages[at]);
     await narrow.screenshot({ path: path.join(artefacts, `${at}-narrow.png`) });
+    assert.deepEqual(await violations(narrow), [], `${at}, narrow`);
     const overflow = await narrow.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert.ok(overflow <= 0, `${at} is ${overflow} px too wide`);
   }
+  await narrow.keyboard.press("?");
+  await narrow.locator("#shortcuts[open]").waitFor();
+  assert.deepEqual(await violations(narrow), [], "the list of keys");
   await narrow.context().close();
 });

@@ -111,6 +111,9 @@ fn counted(body: &str) -> Markup {
         Alphabet::Gsm7 => "GSM-7",
         Alphabet::Ucs2 => "UCS-2",
     };
+    if body.is_empty() {
+        return html! {};
+    }
     let word = if segments.count == 1 { "segment" } else { "segments" };
     let chars = body.chars().count();
     html! {

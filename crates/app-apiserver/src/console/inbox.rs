@@ -57,7 +57,7 @@ pub(super) async fn show(
     let view = View::read(query.as_deref(), None);
     let main = html! {
         div .panes {
-            (pane(&live::region(ID, &view.live_path(), &list(&app, &view).await?)))
+            (pane(&html! { h1 id=(HEADING_ID) { "Inbox" } }, &live::region(ID, &view.live_path(), &list(&app, &view).await?)))
             section .empty aria-label="Conversation" {
                 p { "Choose a conversation. " kbd { "j" } " and " kbd { "k" } " move, " kbd { "Enter" } " opens." }
             }
@@ -80,13 +80,14 @@ pub(super) async fn live(
 
 /// Of the list.
 pub(super) const ID: &str = "inbox";
+pub(super) const HEADING_ID: &str = "inbox-title";
 
-/// Where the list stands, beside a conversation too.
-pub(super) fn pane(list: &Markup) -> Markup {
+/// Where the list stands, beside a conversation too. `heading`: with [`HEADING_ID`].
+pub(super) fn pane(heading: &Markup, list: &Markup) -> Markup {
     html! {
-        section .inbox aria-labelledby="inbox-title" {
+        section .inbox aria-labelledby=(HEADING_ID) {
             div .row {
-                h1 #inbox-title { "Inbox" }
+                (heading)
                 a href="/new" data-compose { "New message" }
             }
             (list)

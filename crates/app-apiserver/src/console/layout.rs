@@ -117,7 +117,7 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
                     }
                     form action="/search" method="get" role="search" {
                         label .quiet for="search" { "Search" }
-                        input #search type="search" name="q" placeholder="id, number, address, status:failed"
+                        input #search type="search" name="q" placeholder="text, number, id, status:failed"
                             aria-keyshortcuts="/" autocomplete="off" maxlength="400";
                     }
                     @if caller != Caller::Anyone {

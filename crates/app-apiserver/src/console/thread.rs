@@ -60,10 +60,13 @@ pub(super) async fn show(
     let main = html! {
         (live::source(&live_path))
         div .panes {
-            (inbox::pane(&html! { div id=(inbox::ID) { (list) } }))
+            (inbox::pane(
+                &html! { h2 id=(inbox::HEADING_ID) { "Inbox" } },
+                &html! { div id=(inbox::ID) { (list) } },
+            ))
             section .thread aria-labelledby="thread-title" {
                 p .back { a href="/" { "← Inbox" } }
-                h2 #thread-title {
+                h1 #thread-title {
                     (title)
                     @if let Some(ends) = &ends {
                         " " small .quiet { "with " (ends.source.as_str()) ", by " (ends.channel) }
