@@ -4,6 +4,7 @@
 
 mod activity;
 mod assets;
+mod attachments;
 mod bulk;
 mod compose;
 mod composer;

@@ -146,8 +146,8 @@ pub(super) async fn reply(
     match accepted {
         Ok(_) => {
             let composer = composer(&app, id, ends.as_ref(), &Draft::default());
-            let page = thread::look(&app, id, None).await?;
-            let messages = live::parts(&[(thread::ID, thread::messages(&app, id, None, &page))]);
+            let looked = thread::look(&app, id, None).await?;
+            let messages = live::parts(&[(thread::ID, thread::messages(&app, id, None, &looked))]);
             let answer = html! { (composer) (messages) };
             Ok(([(HX_TRIGGER, REPLIED)], Html(answer.into_string())).into_response())
         }

@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use model::{Channel, Direction, Message};
-use url::Url;
 
+use super::attachments::{Files, attachment};
 use super::form::see;
 use super::layout::{self, Section};
 use super::session::Session;
@@ -32,11 +32,12 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let (facts, explanation) = explained(&app, &id).await?;
     let message = &facts.message;
+    let files = Files::of(&app, std::slice::from_ref(message)).await?;
     let title = format!("{} to {}", message.channel, message.target.as_str());
     let main = html! {
         h1 { (message.channel) ": " (message.source.as_str()) " → " (message.target.as_str()) }
         (live::region("message", &format!("/live/messages/{}", message.id), &state(&facts, &explanation)))
-        (content(message))
+        (content(message, &files))
         (as_curl(&app, message, caller))
     };
     Ok(layout::page(&app, caller, Section::Messages, &title, &main))
@@ -107,10 +108,10 @@ fn candidates(explanation: &ExplanationJson) -> Markup {
 }
 
 /// What does not change.
-fn content(message: &Message) -> Markup {
+fn content(message: &Message, files: &Files) -> Markup {
     let is_html = message.channel == Channel::Email && providers::is_html(&message.body);
     html! {
-        h2 { "Content" }
+        h2 #content { "Content" }
         @if let Some(subject) = &message.subject { p { b { (subject) } } }
         @if is_html {
             iframe .mail sandbox="allow-popups allow-popups-to-escape-sandbox" src={ "/messages/" (message.id) "/html" } title="The email as it was written" {}
@@ -123,7 +124,7 @@ fn content(message: &Message) -> Markup {
         }
         @if !message.attachments.is_empty() {
             h3 { "Attachments" }
-            ul { @for link in &message.attachments { li { (attachment(link)) } } }
+            ul { @for link in &message.attachments { li { (attachment(link, files)) } } }
         }
         @if !message.metadata.is_empty() {
             h3 { "Metadata" }
@@ -138,20 +139,6 @@ fn content(message: &Message) -> Markup {
             @if let Some(send_at) = message.send_at { dt { "Not before" } dd { (exact(send_at)) } }
             @if let Some(expires_at) = message.expires_at { dt { "Not after" } dd { (exact(expires_at)) } }
             dt { "Priority" } dd { (message.priority) }
-        }
-    }
-}
-
-/// A file of ours as a link of ours; anything else is somebody's address, and only told.
-pub(super) fn attachment(link: &str) -> Markup {
-    let own = Url::parse(link).ok().and_then(|url| {
-        let id = url.path().rsplit_once("/api/media/")?.1.to_owned();
-        crate::messages::parse_id(&id)
-    });
-    html! {
-        @match own {
-            Some(id) => a href={ "/media/" (id) } { "File " (id) },
-            None => code { (link) },
         }
     }
 }
@@ -217,20 +204,4 @@ pub(super) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Re
     let message = find(&database, &id).await?;
     cancel_it(&app, &database, &message).await?;
     Ok(see(&format!("/messages/{}", message.id)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_files_of_ours_are_links() {
-        let id = model::IdGenerator::seeded(1).next(jiff::Timestamp::UNIX_EPOCH, model::Bucket(3));
-        let own = attachment(&format!("https://msg.example/api/media/{id}")).into_string();
-        assert_eq!(own, format!("<a href=\"/media/{id}\">File {id}</a>"));
-        for foreign in ["https://evil.example/x.png", "javascript:alert(1)", "https://e.example/api/media/x"]
-        {
-            assert!(!attachment(foreign).into_string().contains("<a"), "{foreign}");
-        }
-    }
 }

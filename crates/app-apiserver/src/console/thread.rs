@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use model::{Channel, Direction, Message};
 use uuid::Uuid;
 
+use super::attachments::{Files, attachment};
 use super::composer;
 use super::form::path_with;
 use super::inbox::{self, View};
@@ -48,7 +49,7 @@ pub(super) async fn show(
         let ends = conversations::reply_ends(&database, conversation.id).await?;
         (conversation, ends)
     };
-    let page = look(&app, conversation.id, before).await?;
+    let looked = look(&app, conversation.id, before).await?;
     let view = View::read(query.as_deref(), Some(conversation.id));
     let list = inbox::list(&app, &view).await?;
     let title = ends.as_ref().map_or_else(|| with(&conversation), |ends| ends.target.as_str().to_owned());
@@ -73,7 +74,7 @@ pub(super) async fn show(
                     }
                 }
                 div .scroll tabindex="0" role="log" aria-label="Messages" {
-                    div id=(ID) { (messages(&app, conversation.id, before, &page)) }
+                    div id=(ID) { (messages(&app, conversation.id, before, &looked)) }
                 }
                 (composer::composer(&app, conversation.id, ends.as_ref(), &composer::Draft::default()))
             }
@@ -94,11 +95,11 @@ pub(super) async fn live(
     live::stream(app, session, move |app| {
         let view = view.clone();
         async move {
-            let page = look(&app, id, before).await?;
+            let looked = look(&app, id, before).await?;
             // Only who has the page before them has read it; a tab in the background has no stream.
-            mark_read(&app, id, &page).await?;
+            mark_read(&app, id, &looked.page).await?;
             let list = inbox::list(&app, &view).await?;
-            Ok(live::parts(&[(ID, messages(&app, id, before, &page)), (inbox::ID, list)]))
+            Ok(live::parts(&[(ID, messages(&app, id, before, &looked)), (inbox::ID, list)]))
         }
     })
 }
@@ -116,11 +117,19 @@ fn before(query: Option<&str>) -> Option<Uuid> {
     Fields::of_query(query).text("before", Text::Line, 64).and_then(|id| parse_id(&id))
 }
 
+/// Messages of a conversation, with what came with them.
+pub(super) struct Looked {
+    page: Page,
+    files: Files,
+}
+
 /// The messages before `before`, or the newest.
-pub(super) async fn look(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Page, Problem> {
+pub(super) async fn look(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Looked, Problem> {
     let filter = Filter { conversation_id: Some(id), ..Filter::default() };
     let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, before, MESSAGES) };
-    Ok(list::list(&*app.database().await?, &filter, wanted).await?)
+    let page = list::list(&*app.database().await?, &filter, wanted).await?;
+    let files = Files::of(app, &page.messages).await?;
+    Ok(Looked { page, files })
 }
 
 /// Up to what was received last: what we wrote may have a later id than an answer that another server stores now.
@@ -133,7 +142,8 @@ async fn mark_read(app: &App, id: Uuid, page: &Page) -> Result<(), Problem> {
 }
 
 /// What [`look`] found.
-pub(super) fn messages(app: &App, id: Uuid, before: Option<Uuid>, page: &Page) -> Markup {
+pub(super) fn messages(app: &App, id: Uuid, before: Option<Uuid>, looked: &Looked) -> Markup {
+    let Looked { page, files } = looked;
     let now = app.clock.now();
     let older = page
         .next
@@ -141,7 +151,7 @@ pub(super) fn messages(app: &App, id: Uuid, before: Option<Uuid>, page: &Page) -
     html! {
         // The newest first, shown from below: the list stays at its end by itself as messages come.
         ol .messages reversed {
-            @for message in &page.messages { (bubble(message, now)) }
+            @for message in &page.messages { (bubble(message, files, now)) }
         }
         p .more-older {
             @if let Some(older) = older { a href=(older) { "Older messages" } }
@@ -150,7 +160,7 @@ pub(super) fn messages(app: &App, id: Uuid, before: Option<Uuid>, page: &Page) -
     }
 }
 
-fn bubble(message: &Message, now: Timestamp) -> Markup {
+fn bubble(message: &Message, files: &Files, now: Timestamp) -> Markup {
     let is_email = message.channel == Channel::Email;
     let direction = message.direction.as_str();
     let text = as_text(&message.body, is_email);
@@ -159,10 +169,13 @@ fn bubble(message: &Message, now: Timestamp) -> Markup {
             article aria-label={ (direction) " " (message.channel) } {
                 @if let Some(subject) = &message.subject { h3 { (cut(subject, SUBJECT_CHARS_MAX)) } }
                 p .body { (cut(&text, BODY_CHARS_MAX)) }
-                @for attachment in &message.attachments { p .attachment { (super::message::attachment(attachment)) } }
+                @for link in &message.attachments { p .attachment { (attachment(link, files)) } }
                 footer {
                     a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) }
                     " · " (message.channel)
+                    @if is_email && providers::is_html(&message.body) {
+                        " · " a href={ "/messages/" (message.id) "#content" } { "as it was written" }
+                    }
                     @if message.direction == Direction::Outbound { " " (chip(place_of(message))) }
                 }
             }

@@ -106,6 +106,15 @@ pub(super) fn thousands(number: i64) -> String {
     text
 }
 
+/// `800 B`, `12 kB`, `3 MB`.
+pub(super) fn bytes(number: i64) -> String {
+    match number {
+        ..1_000 => format!("{number} B"),
+        1_000..1_000_000 => format!("{} kB", number / 1_000),
+        _ => format!("{} MB", number / 1_000_000),
+    }
+}
+
 /// An email's body as text, without what only a browser understands.
 pub(super) fn as_text(body: &str, is_email: bool) -> String {
     if is_email && providers::is_html(body) { providers::html_to_text(body) } else { body.to_owned() }

@@ -68,6 +68,9 @@ const BLOCKS: &[&str] = &[
     "ul",
 ];
 
+/// Elements that stand beside each other.
+const CELLS: &[&str] = &["td", "th"];
+
 /// Elements whose content is not text.
 const HIDDEN: &[&str] = &["head", "script", "style", "template", "title"];
 
@@ -90,6 +93,8 @@ pub fn to_text(html: &str) -> String {
                 text.push(&html[from..tag.start]);
                 if BLOCKS.contains(&tag.name.as_str()) {
                     text.break_line();
+                } else if CELLS.contains(&tag.name.as_str()) {
+                    text.push(" ");
                 } else if !tag.closing && HIDDEN.contains(&tag.name.as_str()) {
                     hidden = Some(tag.name);
                 }
@@ -254,6 +259,7 @@ mod tests {
             ("<script>if (a < b) x()", ""),
             ("a < b <i>c</i>", "a < b c"),
             ("<p title=\"<\">x</p>", "x"),
+            ("<table><tr><th>A</th><td>1</td></tr><tr><td>B<td>2</table>", "A 1\n\nB 2"),
         ] {
             assert_eq!(to_text(html), text, "{html}");
         }
