@@ -24,7 +24,12 @@ pub struct ProviderState {
     pub slots: i32,
     /// In a row.
     pub failures: i32,
+    /// What a call took, in the middle of the latest; nothing before the first.
     pub latency_ms: Option<f32>,
+    /// What all but one in twenty of the latest took at most.
+    pub latency_p95_ms: Option<f32>,
+    /// Calls that ended, over the last minute, or as long as the processor runs.
+    pub calls_per_s: Option<f32>,
 }
 
 /// Writes what the processor knows now, in place of what it knew before.
@@ -35,14 +40,17 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
     let statement = client
         .prepare_cached(
             "insert into provider_states (provider_id, processor, state, reason, since, until, in_flight, slots,
-                 failures, latency_ms)
-             select provider_id, $1, state, reason, since, until, in_flight, slots, failures, latency_ms
+                 failures, latency_ms, latency_p95_ms, calls_per_s)
+             select provider_id, $1, state, reason, since, until, in_flight, slots, failures, latency_ms,
+                 latency_p95_ms, calls_per_s
              from unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::integer[],
-                     $8::integer[], $9::integer[], $10::real[])
-                 as k(provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms)
+                     $8::integer[], $9::integer[], $10::real[], $11::real[], $12::real[])
+                 as k(provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms,
+                     latency_p95_ms, calls_per_s)
              on conflict (provider_id, processor) do update set state = excluded.state, reason = excluded.reason,
                  since = excluded.since, until = excluded.until, in_flight = excluded.in_flight,
                  slots = excluded.slots, failures = excluded.failures, latency_ms = excluded.latency_ms,
+                 latency_p95_ms = excluded.latency_p95_ms, calls_per_s = excluded.calls_per_s,
                  updated_at = excluded.updated_at",
         )
         .await?;
@@ -55,6 +63,8 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
     let slots: Vec<i32> = states.iter().map(|state| state.slots).collect();
     let failures: Vec<i32> = states.iter().map(|state| state.failures).collect();
     let latencies: Vec<Option<f32>> = states.iter().map(|state| state.latency_ms).collect();
+    let latencies_p95: Vec<Option<f32>> = states.iter().map(|state| state.latency_p95_ms).collect();
+    let calls_per_s: Vec<Option<f32>> = states.iter().map(|state| state.calls_per_s).collect();
     client
         .execute(
             &statement,
@@ -69,6 +79,8 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
                 &slots,
                 &failures,
                 &latencies,
+                &latencies_p95,
+                &calls_per_s,
             ],
         )
         .await?;
@@ -82,7 +94,8 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
 pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
     let statement = client
         .prepare_cached(
-            "select provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms
+            "select provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms,
+                 latency_p95_ms, calls_per_s
              from provider_states where updated_at > now() - $1 * interval '1 second'
              order by provider_id, processor",
         )
@@ -98,6 +111,8 @@ pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
             slots: row.get(6),
             failures: row.get(7),
             latency_ms: row.get(8),
+            latency_p95_ms: row.get(9),
+            calls_per_s: row.get(10),
         })
     };
     client.query(&statement, &[&GONE_AFTER_S]).await?.iter().map(state).collect()

@@ -25,6 +25,8 @@ fn state(provider_id: &str, health: ProviderHealth) -> ProviderState {
         slots: 64,
         failures: 5,
         latency_ms: Some(12.5),
+        latency_p95_ms: Some(80.0),
+        calls_per_s: Some(7.5),
     }
 }
 

@@ -95,6 +95,7 @@ impl Candidate {
         let mut breaker = lock(&self.breaker);
         let (health, reason, left) = breaker.report(now);
         let is_paused = self.paused.load(Ordering::Relaxed);
+        let lately = self.meters.lately(now);
         let in_flight = self.config.max_in_flight.saturating_sub(self.slots.available_permits());
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         ProviderState {
@@ -106,7 +107,9 @@ impl Candidate {
             in_flight: count(in_flight),
             slots: count(self.config.max_in_flight),
             failures: count(breaker.failures()),
-            latency_ms: self.meters.latency_ms(),
+            latency_ms: lately.latency_ms,
+            latency_p95_ms: lately.latency_p95_ms,
+            calls_per_s: lately.calls_per_s,
         }
     }
 

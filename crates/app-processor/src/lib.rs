@@ -8,6 +8,7 @@ mod claim;
 mod drain;
 mod housekeeping;
 mod lanes;
+mod latest_calls;
 mod lease;
 mod meters;
 mod observe;

@@ -1,6 +1,6 @@
 //! A provider's metrics, looked up once: a look-up by labels costs more than the rest of counting a call.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use model::{Channel, Outcome};
@@ -8,6 +8,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use service::metrics::{ChannelLabel, Metrics, ProviderLabel, ProviderOutcome};
+use tokio::time::Instant;
+
+use crate::latest_calls::{Lately, LatestCalls};
 
 #[derive(Debug)]
 pub(crate) struct Meters {
@@ -18,7 +21,7 @@ pub(crate) struct Meters {
     accepted: Counter,
     /// In the order of [`Channel::ALL`].
     dispatch_latency: Vec<Histogram>,
-    latency_us: AtomicU64,
+    latest: Mutex<LatestCalls>,
 }
 
 impl Meters {
@@ -33,7 +36,7 @@ impl Meters {
             send_duration: metrics.send_duration_seconds.get_or_create(&label).clone(),
             accepted: metrics.attempts.get_or_create(&attempt_of(provider_id, &accepted)).clone(),
             dispatch_latency: Channel::ALL.iter().map(latency).collect(),
-            latency_us: AtomicU64::new(0),
+            latest: Mutex::new(LatestCalls::new(Instant::now())),
             metrics: metrics.clone(),
             provider_id: provider_id.to_owned(),
         }
@@ -46,13 +49,7 @@ impl Meters {
     }
 
     pub(crate) fn attempt(&self, outcome: &Outcome, took: Duration) {
-        // A moving average over some ten calls. Two calls that end at once may lose one of them.
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        let latency_us = match self.latency_us.load(Ordering::Relaxed) {
-            0 => took_us,
-            before => before - before / 10 + took_us / 10,
-        };
-        self.latency_us.store(latency_us, Ordering::Relaxed);
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).add(took, Instant::now());
         self.send_duration.observe(took.as_secs_f64());
         match outcome {
             Outcome::Accepted { .. } => self.accepted.inc(),
@@ -60,12 +57,9 @@ impl Meters {
         };
     }
 
-    /// What calls took lately; nothing before the first.
-    pub(crate) fn latency_ms(&self) -> Option<f32> {
-        let latency_us = self.latency_us.load(Ordering::Relaxed);
-        let whole_us = u32::try_from(latency_us).unwrap_or(u32::MAX);
-        #[expect(clippy::cast_possible_truncation, reason = "a figure for people")]
-        (whole_us > 0).then(|| (f64::from(whole_us) / 1e3) as f32)
+    /// What calls took lately, and how many there were.
+    pub(crate) fn lately(&self, now: Instant) -> Lately {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner).lately(now)
     }
 
     /// From when it was due to the provider's answer.

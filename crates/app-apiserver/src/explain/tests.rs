@@ -173,6 +173,8 @@ fn state(id: &str, health: ProviderHealth) -> ProviderState {
         slots: 2,
         failures: 5,
         latency_ms: None,
+        latency_p95_ms: None,
+        calls_per_s: None,
     }
 }
 

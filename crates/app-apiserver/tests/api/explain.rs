@@ -26,6 +26,8 @@ async fn publish(server: &Server, health: ProviderHealth) {
         slots: 64,
         failures: 5,
         latency_ms: None,
+        latency_p95_ms: None,
+        calls_per_s: None,
     };
     provider_states::publish(&client, Uuid::from_u128(1), &[state]).await.unwrap();
 }

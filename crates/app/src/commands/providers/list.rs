@@ -56,6 +56,8 @@ fn value(config: &Config, id: &str, states: &[&ProviderState], pause: Option<&Pr
             "slots": state.slots,
             "failures": state.failures,
             "latency_ms": state.latency_ms,
+            "latency_p95_ms": state.latency_p95_ms,
+            "calls_per_s": state.calls_per_s,
         })).collect::<Vec<_>>(),
     })
 }
@@ -126,6 +128,8 @@ mod tests {
             slots: 2,
             failures: 0,
             latency_ms: None,
+            latency_p95_ms: None,
+            calls_per_s: None,
         };
         let closed = state(ProviderHealth::Closed, None);
         let open = state(ProviderHealth::Open, Some("unreachable"));
