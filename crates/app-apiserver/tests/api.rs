@@ -12,6 +12,8 @@ mod concurrency;
 mod connections;
 #[path = "api/console.rs"]
 mod console;
+#[path = "api/console_figures.rs"]
+mod console_figures;
 #[path = "api/conversations.rs"]
 mod conversations;
 #[path = "api/explain.rs"]

@@ -1,12 +1,12 @@
-//! What went through lately, for people who look at it: a minute's messages by what became of them, what waits on which
-//! route, why the latest failures failed. Counting costs by rows: whoever asks keeps the answers.
+//! What went through lately, for people who look at it: a minute's messages by what became of them and why, and what
+//! waits on which route. Counting costs by rows: whoever asks keeps the answers.
 
 use jiff::Timestamp;
 use model::id;
 
 use crate::{Client, Error};
 
-/// What a count is of.
+/// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fate {
     Received,
@@ -14,17 +14,33 @@ pub enum Fate {
     Sent,
     /// Not settled yet.
     Waiting,
-    /// Failed, or refused by the carrier.
+    /// Nobody knows whether the provider has it: for a receipt, or for a person to decide.
+    Held,
     Failed,
+    /// Accepted by a provider, and refused by the carrier.
+    Undelivered,
 }
 
-/// Messages of one minute that have a provider and a fate in common.
+/// Why messages are held, failed or undelivered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cause {
+    /// A stable word.
+    pub code: String,
+    pub provider_code: Option<String>,
+}
+
+/// Messages of one minute that have a provider, a fate and its cause in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
     pub provider_id: Option<String>,
     pub fate: Fate,
+    /// Only of what is held, failed or undelivered.
+    pub cause: Option<Cause>,
     pub messages: i64,
 }
+
+/// Providers may say what they like, also something else of each message: of causes, the most frequent are told.
+const COUNTS_MAX: i64 = 500;
 
 /// The messages stored from `since` until before `until`, by their ids: to the millisecond, by their servers' clocks.
 ///
@@ -33,22 +49,41 @@ pub struct Count {
 pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Result<Vec<Count>, Error> {
     let statement = client
         .prepare_cached(
-            "select provider_id, inbound_or_outbound = 'inbound',
-                 status_tag in ('outbox', 'retry'), status_tag = 'failed' or delivery_tag = 'undelivered', count(*)
-             from messages where id >= $1 and id < $2 group by 1, 2, 3, 4",
+            "select provider_id, fate, case when has_cause then coalesce(status_payload ->> 'code', delivery_tag) end,
+                 case when has_cause then status_payload ->> 'provider_code' end, count(*)
+             from (
+                 select provider_id, status_payload, delivery_tag, fate,
+                     fate in ('held', 'failed', 'undelivered') as has_cause
+                 from messages, lateral (
+                     select case
+                         when inbound_or_outbound = 'inbound' then 'received'
+                         when status_tag in ('outbox', 'retry') and delivery_tag = 'unknown' then 'held'
+                         when status_tag in ('outbox', 'retry') then 'waiting'
+                         when status_tag = 'failed' then 'failed'
+                         when delivery_tag = 'undelivered' then 'undelivered'
+                         else 'sent'
+                     end as fate
+                 ) as f
+                 where id >= $1 and id < $2
+             ) as m
+             group by 1, 2, 3, 4 order by 3 is not null, 5 desc limit $3",
         )
         .await?;
     let count = |row: &tokio_postgres::Row| Count {
         provider_id: row.get(0),
-        fate: match (row.get(1), row.get(2), row.get(3)) {
-            (true, _, _) => Fate::Received,
-            (_, true, _) => Fate::Waiting,
-            (_, _, true) => Fate::Failed,
+        fate: match row.get(1) {
+            "received" => Fate::Received,
+            "waiting" => Fate::Waiting,
+            "held" => Fate::Held,
+            "failed" => Fate::Failed,
+            "undelivered" => Fate::Undelivered,
             _ => Fate::Sent,
         },
+        cause: row.get::<_, Option<_>>(2).map(|code| Cause { code, provider_code: row.get(3) }),
         messages: row.get(4),
     };
-    let rows = client.query(&statement, &[&id::first_id_at(since), &id::first_id_at(until)]).await?;
+    let rows =
+        client.query(&statement, &[&id::first_id_at(since), &id::first_id_at(until), &COUNTS_MAX]).await?;
     Ok(rows.iter().map(count).collect())
 }
 
@@ -59,7 +94,12 @@ pub struct Backlog {
     /// As the outbox has it: with whom to avoid or prefer.
     pub route: String,
     pub due: i64,
-    pub delayed: i64,
+    /// Never tried yet, and not before a time to come.
+    pub scheduled: i64,
+    /// Tried, and not again before a time to come.
+    pub retrying: i64,
+    /// A provider has it, or may have it: for a receipt, until a time to come.
+    pub confirming: i64,
     pub leased: i64,
     pub held: i64,
     /// How long the oldest due one has waited, in seconds; 0 where none is due.
@@ -71,62 +111,35 @@ pub struct Backlog {
 /// # Errors
 /// As the database gives them.
 pub async fn backlog(client: &Client) -> Result<Vec<Backlog>, Error> {
+    // A row that was never leased was never tried: asking again for one that failed makes it due at once.
     let statement = client
         .prepare_cached(
             "select channel, route,
-                 count(*) filter (where leased_by is null and next_attempt_at <= now()),
-                 count(*) filter (where leased_by is null and next_attempt_at > now() and next_attempt_at < 'infinity'),
-                 count(*) filter (where leased_by is not null),
+                 count(*) filter (where is_free and next_attempt_at <= now()),
+                 count(*) filter (where is_later and not confirms and lease_no = 0),
+                 count(*) filter (where is_later and not confirms and lease_no > 0),
+                 count(*) filter (where is_later and confirms),
+                 count(*) filter (where not is_free),
                  count(*) filter (where next_attempt_at = 'infinity'),
                  coalesce(extract(epoch from now() - min(next_attempt_at)
-                     filter (where leased_by is null and next_attempt_at <= now())), 0)::float8
-             from outbox group by channel, route order by channel, route",
+                     filter (where is_free and next_attempt_at <= now())), 0)::float8
+             from outbox, lateral (
+                 select leased_by is null as is_free, reconciling or accepted_by is not null as confirms,
+                     leased_by is null and next_attempt_at > now() and next_attempt_at < 'infinity' as is_later
+             ) as o
+             group by channel, route order by channel, route",
         )
         .await?;
     let backlog = |row: &tokio_postgres::Row| Backlog {
         channel: row.get(0),
         route: row.get(1),
         due: row.get(2),
-        delayed: row.get(3),
-        leased: row.get(4),
-        held: row.get(5),
-        oldest_due_age_s: row.get(6),
+        scheduled: row.get(3),
+        retrying: row.get(4),
+        confirming: row.get(5),
+        leased: row.get(6),
+        held: row.get(7),
+        oldest_due_age_s: row.get(8),
     };
     Ok(client.query(&statement, &[]).await?.iter().map(backlog).collect())
-}
-
-/// How many of the latest problems had this cause at this provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
-    pub provider_id: Option<String>,
-    /// A stable word.
-    pub code: String,
-    pub provider_code: Option<String>,
-    pub messages: i64,
-}
-
-/// Problems that causes are counted among: the newest.
-pub const CAUSES_AMONG: i64 = 500;
-
-/// Why the newest failed and undelivered messages failed, the most frequent cause first.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn causes(client: &Client) -> Result<Vec<Cause>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select m.provider_id, coalesce(m.status_payload ->> 'code', m.delivery_tag),
-                 m.status_payload ->> 'provider_code', count(*)
-             from (select message_id, bucket from problems order by message_id desc limit $1) as p
-             join messages m on m.id = any(array[p.message_id]) and m.bucket = p.bucket
-             group by 1, 2, 3 order by 4 desc, 1, 2, 3",
-        )
-        .await?;
-    let cause = |row: &tokio_postgres::Row| Cause {
-        provider_id: row.get(0),
-        code: row.get(1),
-        provider_code: row.get(2),
-        messages: row.get(3),
-    };
-    Ok(client.query(&statement, &[&CAUSES_AMONG]).await?.iter().map(cause).collect())
 }

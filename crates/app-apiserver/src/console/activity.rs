@@ -1,85 +1,160 @@
-//! Figures that cost something to count, kept so that looking at them costs little: whoever looks first counts, and for
-//! ten times as long as that took the others are shown the same.
+//! Figures that cost something to count, counted beside the pages and never within one: whoever looks is shown what is
+//! known, and where that is old it is counted anew meanwhile. An outage is when counting takes longest, and when nothing
+//! else may wait for it.
 
-use std::collections::BTreeMap;
+mod hour;
+pub(super) mod shown;
+
+use std::sync::Arc;
 use std::time::Duration;
 
-use app_db::activity::{self, Backlog, Cause, Count, Fate};
+use app_db::Client;
+use app_db::activity::{self, Backlog};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
+pub(super) use self::hour::Hour;
 use crate::App;
 use crate::problem::Problem;
 
-pub(super) const MINUTES: i64 = 60;
 /// Counts are kept so long at least, and ten times what they took.
 const KEPT_FOR: Duration = Duration::from_millis(900);
 const REST: u32 = 10;
-/// A request counts older minutes for so long; the rest is for the next.
+/// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
-/// Messages of the latest minutes are still on their way: these are counted again.
-const RECOUNTED: i64 = 3;
+/// A page that shows nothing but figures waits so long for the first.
+const FIRST: Duration = Duration::from_secs(1);
 
-/// What is known, as of a moment ago.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Figures {
-    pub backlog: Vec<Backlog>,
-    pub causes: Vec<Cause>,
-    /// By minute since 1970.
-    minutes: BTreeMap<i64, Vec<Count>>,
-    this_minute: i64,
+/// What is counted in one go.
+trait Figures: Sized + Send + Sync + 'static {
+    fn count(
+        client: &Client,
+        before: Option<&Self>,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Self, app_db::Error>> + Send;
 }
 
-impl Figures {
-    /// Messages of each of the last sixty minutes, the oldest first, that had this fate at this provider (or at any).
-    pub(super) fn by_minute(&self, fate: Fate, provider_id: Option<&str>) -> Vec<i64> {
-        let count = |minute: i64| -> i64 {
-            let counts = self.minutes.get(&minute).into_iter().flatten();
-            let fits = |count: &&Count| {
-                count.fate == fate && provider_id.is_none_or(|id| count.provider_id.as_deref() == Some(id))
-            };
-            counts.filter(fits).map(|count| count.messages).sum()
-        };
-        (self.this_minute - MINUTES + 1..=self.this_minute).map(count).collect()
+impl Figures for Vec<Backlog> {
+    async fn count(client: &Client, _: Option<&Self>, _: Timestamp) -> Result<Self, app_db::Error> {
+        activity::backlog(client).await
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Activity(Mutex<Kept>);
+impl Figures for Hour {
+    async fn count(client: &Client, before: Option<&Self>, now: Timestamp) -> Result<Self, app_db::Error> {
+        before.cloned().unwrap_or_default().counted(client, now, BUDGET).await
+    }
+}
 
+/// What is known of something, and since when.
+#[derive(Debug)]
+pub(super) struct Known<F> {
+    pub figures: Arc<F>,
+    pub counted_at: Timestamp,
+}
+
+impl<F> Clone for Known<F> {
+    fn clone(&self) -> Self {
+        Self { figures: Arc::clone(&self.figures), counted_at: self.counted_at }
+    }
+}
+
+/// Each is counted on its own, so that none waits for another.
 #[derive(Debug, Default)]
-struct Kept {
-    figures: Figures,
-    good_until: Option<Instant>,
+pub(super) struct Activity {
+    backlog: Kept<Vec<Backlog>>,
+    hour: Kept<Hour>,
 }
 
 impl Activity {
-    pub(super) async fn figures(&self, app: &App) -> Result<Figures, Problem> {
-        let mut kept = self.0.lock().await;
-        if kept.good_until.is_some_and(|until| Instant::now() < until) {
-            return Ok(kept.figures.clone());
-        }
-        let began = Instant::now();
-        let database = app.database().await?;
-        kept.figures.backlog = activity::backlog(&database).await?;
-        kept.figures.causes = activity::causes(&database).await?;
-        let this_minute = app.clock.now().as_second().div_euclid(60);
-        kept.figures.this_minute = this_minute;
-        kept.figures.minutes.retain(|minute, _| *minute > this_minute - MINUTES);
-        for minute in (this_minute - MINUTES + 1..=this_minute).rev() {
-            let is_new = minute > this_minute - RECOUNTED;
-            if kept.figures.minutes.contains_key(&minute) && !is_new {
-                continue;
-            }
-            if !is_new && began.elapsed() > BUDGET {
-                break;
-            }
-            let at = |minute: i64| Timestamp::from_second(minute * 60).unwrap_or(Timestamp::UNIX_EPOCH);
-            let counts = activity::between(&database, at(minute), at(minute + 1)).await?;
-            kept.figures.minutes.insert(minute, counts);
-        }
-        kept.good_until = Some(Instant::now() + KEPT_FOR.max(began.elapsed() * REST));
-        Ok(kept.figures.clone())
+    /// What waits, as of a moment ago; nothing before it was counted first.
+    pub(super) fn backlog(&self, app: &App) -> Option<Known<Vec<Backlog>>> {
+        self.backlog.latest(app)
     }
+
+    /// What was stored in the last hour, as of a moment ago; nothing before it was counted first.
+    pub(super) fn hour(&self, app: &App) -> Option<Known<Hour>> {
+        self.hour.latest(app)
+    }
+
+    /// Until both were counted once, or it takes too long.
+    pub(super) async fn first(&self, app: &App) {
+        self.backlog.latest(app);
+        self.hour.latest(app);
+        let both = async { tokio::join!(self.backlog.first(), self.hour.first()) };
+        // What is not known by then is not shown yet.
+        let _ = timeout(FIRST, both).await;
+    }
+}
+
+#[derive(Debug)]
+struct State<F> {
+    known: Option<Known<F>>,
+    /// Not before then is it counted again.
+    good_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Kept<F> {
+    state: watch::Sender<State<F>>,
+    /// Whose turn it is to count. Nobody waits for it.
+    turn: Arc<Semaphore>,
+}
+
+impl<F> Default for Kept<F> {
+    fn default() -> Self {
+        let state = watch::Sender::new(State { known: None, good_until: None });
+        Self { state, turn: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl<F: Figures> Kept<F> {
+    fn latest(&self, app: &App) -> Option<Known<F>> {
+        let (known, is_good) = {
+            let state = self.state.borrow();
+            (state.known.clone(), state.good_until.is_some_and(|until| Instant::now() < until))
+        };
+        if !is_good && let Ok(turn) = Arc::clone(&self.turn).try_acquire_owned() {
+            tokio::spawn(count(app.clone(), self.state.clone(), known.clone(), turn));
+        }
+        known
+    }
+
+    async fn first(&self) {
+        let mut states = self.state.subscribe();
+        // It ends with the process at the latest.
+        let _ = states.wait_for(|state| state.known.is_some()).await;
+    }
+}
+
+async fn count<F: Figures>(
+    app: App,
+    state: watch::Sender<State<F>>,
+    before: Option<Known<F>>,
+    _turn: OwnedSemaphorePermit,
+) {
+    let counting = async {
+        let database = app.database().await?;
+        // A turn at the database costs nobody but us.
+        let (began, counted_at) = (Instant::now(), app.clock.now());
+        let figures = F::count(&database, before.as_ref().map(|known| &*known.figures), counted_at).await?;
+        Ok::<_, Problem>((Known { figures: Arc::new(figures), counted_at }, began.elapsed()))
+    };
+    let counted = tokio::select! {
+        counted = counting => counted,
+        () = app.shutdown.cancelled() => return,
+    };
+    state.send_modify(|state| {
+        let mut rest = KEPT_FOR;
+        match counted {
+            Ok((known, took)) => {
+                rest = rest.max(took * REST);
+                state.known = Some(known);
+            }
+            // What is shown says how old it is.
+            Err(problem) => tracing::debug!(why = problem.summary(), "figures are not counted"),
+        }
+        state.good_until = Some(Instant::now() + rest);
+    });
 }

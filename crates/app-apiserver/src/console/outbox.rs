@@ -1,17 +1,18 @@
-//! The outbox: what waits, since when and for what, and what went through in the last hour.
+//! The outbox: what waits, since when and for what, and what became of what was stored in the last hour.
 
-use app_db::activity::Fate;
+use app_db::activity::Backlog;
+use app_db::provider_states;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use jiff::Timestamp;
 use maud::{Markup, html};
 use model::Variant;
 
-use super::activity::{Figures, MINUTES};
+use super::activity::{Hour, shown};
 use super::layout::{self, Section};
 use super::live;
 use super::session::Session;
-use super::sparkline::sparkline;
 use super::trouble::Trouble;
 use super::words::{span, thousands};
 use crate::App;
@@ -22,6 +23,7 @@ pub(super) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Trouble> {
+    app.console.activity.first(&app).await;
     let region = region(&app).await?;
     let main = html! { h1 { "Outbox" } (live::region("outbox", "/live/outbox", &region)) };
     Ok(layout::page(&app, caller, Section::Outbox, "Outbox", &main))
@@ -35,47 +37,92 @@ pub(super) async fn live(
 }
 
 async fn region(app: &App) -> Result<Markup, Problem> {
-    let figures = app.console.activity.figures(app).await?;
-    Ok(html! { (waiting(&figures)) (last_hour(&figures)) (failures(&figures)) })
+    // Asked of the database each time, so that a page does not look alive while that is away.
+    let calls_per_s = {
+        let database = app.database().await?;
+        let states = provider_states::all(&database).await?;
+        states.iter().filter_map(|state| state.calls_per_s).reduce(|sum, one| sum + one)
+    };
+    let now = app.clock.now();
+    Ok(html! {
+        @match app.console.activity.backlog(app) {
+            Some(known) => (waiting(&known.figures, calls_per_s, known.counted_at, now)),
+            None => p .quiet { "What waits is being counted…" },
+        }
+        h2 { "The last hour" }
+        @match app.console.activity.hour(app) {
+            Some(known) => (last_hour(&known.figures, known.counted_at, now)),
+            None => p .quiet { "Being counted…" },
+        }
+    })
 }
 
-fn waiting(figures: &Figures) -> Markup {
-    let sum = |pick: fn(&app_db::activity::Backlog) -> i64| figures.backlog.iter().map(pick).sum::<i64>();
-    let oldest = figures.backlog.iter().map(|it| it.oldest_due_age_s).fold(0.0, f64::max);
+fn waiting(backlog: &[Backlog], calls_per_s: Option<f32>, counted_at: Timestamp, now: Timestamp) -> Markup {
+    let sum = |pick: fn(&Backlog) -> i64| backlog.iter().map(pick).sum::<i64>();
+    let oldest = backlog.iter().map(|it| it.oldest_due_age_s).fold(0.0, f64::max);
+    let confirming = sum(|it| it.confirming);
     html! {
         dl .figures {
             div { dt { "Due" } dd { (thousands(sum(|it| it.due))) } }
             div { dt { "Oldest due" } dd { @if oldest >= 1.0 { (span(oldest as i64)) } @else { "–" } } }
             div { dt { "Being sent" } dd { (thousands(sum(|it| it.leased))) } }
-            div { dt { "Later" } dd { a href="/messages?status=retry" { (thousands(sum(|it| it.delayed))) } } }
+            div {
+                dt { "Calls a second" }
+                dd { @match calls_per_s { Some(rate) => { (format!("{rate:.1}")) } None => "–" } }
+                dd .quiet { "to all providers, over the last minute" }
+            }
+            div {
+                dt { "Later, after a failure" }
+                dd { (thousands(sum(|it| it.retrying))) }
+                dd .quiet { a href="/messages?status=retry&delivery=none" { "all that are retried" } }
+            }
+            div {
+                dt { "Later, as scheduled" }
+                dd { (thousands(sum(|it| it.scheduled))) }
+                dd .quiet { a href="/messages?status=outbox" { "all that are not tried yet" } }
+            }
+            @if confirming > 0 {
+                div {
+                    dt { "Waiting for a receipt" }
+                    dd { (thousands(confirming)) }
+                }
+            }
             div {
                 dt { "Held" }
-                dd { a href="/messages?status=retry&delivery=unknown" { (thousands(sum(|it| it.held))) } }
+                dd { (thousands(sum(|it| it.held))) }
+                dd .quiet { a href="/messages?status=retry&delivery=unknown" { "all whose outcome is unknown" } }
             }
         }
-        @if figures.backlog.is_empty() {
-            p { "Nothing waits: every message is settled." }
+        @if backlog.is_empty() {
+            p { "Nothing waits: every message is settled." (shown::staleness(counted_at, now)) }
         } @else {
-            div .wide tabindex="0" role="region" aria-label="By route" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "Channel" } th scope="col" { "Route" } th scope="col" .number { "Due" }
-                            th scope="col" .number { "Oldest" } th scope="col" .number { "Being sent" }
-                            th scope="col" .number { "Later" } th scope="col" .number { "Held" }
-                        }
+            (by_route(backlog))
+            p .quiet { (shown::staleness(counted_at, now)) }
+        }
+    }
+}
+
+fn by_route(backlog: &[Backlog]) -> Markup {
+    html! {
+        div .wide tabindex="0" role="region" aria-label="By route" {
+            table {
+                thead {
+                    tr {
+                        th scope="col" { "Channel" } th scope="col" { "Route" } th scope="col" .number { "Due" }
+                        th scope="col" .number { "Oldest" } th scope="col" .number { "Being sent" }
+                        th scope="col" .number { "Later" } th scope="col" .number { "Held" }
                     }
-                    tbody {
-                        @for row in &figures.backlog {
-                            tr {
-                                td { (row.channel) }
-                                td { @if row.route.is_empty() { "no rule matches" } @else { (lane(&row.route)) } }
-                                td .number { (thousands(row.due)) }
-                                td .number { @if row.due > 0 { (span(row.oldest_due_age_s as i64)) } }
-                                td .number { (thousands(row.leased)) }
-                                td .number { (thousands(row.delayed)) }
-                                td .number { (thousands(row.held)) }
-                            }
+                }
+                tbody {
+                    @for row in backlog {
+                        tr {
+                            td { (row.channel) }
+                            td { @if row.route.is_empty() { "no rule matches" } @else { (lane(&row.route)) } }
+                            td .number { (thousands(row.due)) }
+                            td .number { @if row.due > 0 { (span(row.oldest_due_age_s as i64)) } }
+                            td .number { (thousands(row.leased)) }
+                            td .number { (thousands(row.retrying + row.scheduled + row.confirming)) }
+                            td .number { (thousands(row.held)) }
                         }
                     }
                 }
@@ -93,39 +140,16 @@ fn lane(route: &str) -> String {
     }
 }
 
-fn last_hour(figures: &Figures) -> Markup {
-    let fates = [
-        (Fate::Sent, "Sent"),
-        (Fate::Received, "Received"),
-        (Fate::Waiting, "Not settled"),
-        (Fate::Failed, "Failed or undelivered"),
-    ];
+fn last_hour(hour: &Hour, counted_at: Timestamp, now: Timestamp) -> Markup {
     html! {
-        h2 { "The last hour" }
         dl .figures {
-            @for (fate, name) in fates {
-                @let minutes = figures.by_minute(fate, None);
-                @let (sum, max) = (minutes.iter().sum::<i64>(), minutes.iter().copied().max().unwrap_or(0));
-                div {
-                    dt { (name) }
-                    dd { (thousands(sum)) }
-                    dd {
-                        (sparkline(&minutes, &format!("{name}, a minute each over {MINUTES} minutes, {max} at most")))
-                    }
-                    dd .quiet { "at most " (thousands(max)) " a minute" }
-                }
+            @for line in [shown::SENT, shown::RECEIVED, shown::WAITING, shown::PROBLEMS] {
+                (shown::line(hour, &line, None))
             }
         }
-        p .quiet { "By when they were stored, and by what has become of them since." }
-    }
-}
-
-fn failures(figures: &Figures) -> Markup {
-    html! {
-        @if !figures.causes.is_empty() {
-            h2 { "Why the latest failed" }
-            (super::providers::causes(&figures.causes.iter().collect::<Vec<_>>(), true))
-            p { a href="/messages?problem=true" { "All problems" } }
-        }
+        (shown::about(hour, counted_at, now))
+        (shown::causes(hour, None))
+        (shown::remedies(hour))
+        p { a href="/messages?problem=true" { "All problems, older ones too" } }
     }
 }

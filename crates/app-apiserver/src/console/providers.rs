@@ -1,7 +1,7 @@
-//! Providers: how each fares as processors tell it, what went through it, why the latest failed; and taking one out of
-//! use.
+//! Providers: how each fares as processors tell it, what went through it, why messages failed; and taking one out of use.
+//! How they fare must never wait for figures: it is read by itself each time.
 
-use app_db::activity::{CAUSES_AMONG, Cause, Fate};
+use app_db::activity::Backlog;
 use app_db::provider_pauses::{self, ProviderPause};
 use app_db::provider_states::{self, ProviderState};
 use axum::Extension;
@@ -9,15 +9,14 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
-use model::{Channel, ProviderHealth};
+use model::{Channel, ProviderHealth, Variant};
 
-use super::activity::{Figures, MINUTES};
+use super::activity::{Hour, shown};
 use super::form::{self, see};
 use super::layout::{self, Section};
 use super::live;
 use super::session::Session;
-use super::sparkline::sparkline;
-use super::trouble::{Trouble, sentence};
+use super::trouble::Trouble;
 use super::words::{ago, thousands};
 use crate::App;
 use crate::authentication::Caller;
@@ -26,7 +25,6 @@ use crate::fields::Text;
 use crate::problem::Problem;
 
 const NOTE_CHARS_MAX: usize = 200;
-const CAUSES: usize = 8;
 
 pub(super) async fn show(
     State(app): State<App>,
@@ -45,13 +43,14 @@ pub(super) async fn live(
 }
 
 async fn region(app: &App) -> Result<Markup, Problem> {
-    let figures = app.console.activity.figures(app).await?;
     let (states, pauses) = {
         let database = app.database().await?;
         (provider_states::all(&database).await?, provider_pauses::all(&database).await?)
     };
     let now = app.clock.now();
     let ids = ids(app, &states, &pauses);
+    let hour = app.console.activity.hour(app);
+    let backlog = if pauses.is_empty() { None } else { app.console.activity.backlog(app) };
     Ok(html! {
         @if states.is_empty() {
             p .bad role="status" { "No processor has said anything within the last 15 seconds: nothing is being sent." }
@@ -63,10 +62,14 @@ async fn region(app: &App) -> Result<Markup, Problem> {
             section .provider id={ "p-" (id) } aria-label=(id) {
                 h2 { (id) " " (health(&states, pause)) }
                 (facts(app, id, &states, pause, now))
-                (throughput(&figures, id))
-                (latest_causes(&figures, id))
+                @if pause.is_some() && let Some(backlog) = &backlog { (who_waits(app, id, &backlog.figures)) }
+                @if let Some(hour) = &hour { (last_hour(&hour.figures, id)) }
                 (actions(id, pause))
             }
+        }
+        @match &hour {
+            Some(hour) => (shown::about(&hour.figures, hour.counted_at, now)),
+            None => p .quiet { "What went through them is being counted…" },
         }
     })
 }
@@ -99,7 +102,7 @@ fn health(states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
         (None, Some(ProviderHealth::HalfOpen)) => ("is being tried again", "waiting"),
         (None, Some(ProviderHealth::Paused)) => ("asked us to wait", "waiting"),
         (None, Some(ProviderHealth::Open)) => ("down", "bad"),
-        (None, Some(ProviderHealth::Halted)) => ("refuses the account", "bad"),
+        (None, Some(ProviderHealth::Halted)) => ("rejects our credentials", "bad"),
     };
     html! { span class={ "chip " (class) } { (word) } }
 }
@@ -113,12 +116,10 @@ fn facts(
 ) -> Markup {
     let provider = app.config.provider(id);
     let calls = states.iter().fold((0, 0), |sum, state| (sum.0 + state.in_flight, sum.1 + state.slots));
-    let slowest = states.iter().filter_map(|state| state.latency_ms).reduce(f32::max);
     html! {
         dl .details {
             @if let Some(provider) = provider {
                 dt { "Kind" } dd { (provider.kind.name) ": " (channels(&provider.channels)) }
-                @if let Some(rate) = provider.rate_per_s { dt { "Rate" } dd { "at most " (rate) " a second" } }
             } @else {
                 dt { "Kind" } dd { "not in this server's configuration" }
             }
@@ -135,10 +136,11 @@ fn facts(
                         @if state.failures > 0 { " (" (state.failures) " failures among its latest calls)" }
                     }
                 }
-                @if states.is_empty() { "no processor tells" }
+                @if states.is_empty() { "no processor reports it" }
             }
             dt { "Under way" } dd { (calls.0) " of " (calls.1) " calls" }
-            dt { "Answers in" } dd { @match slowest { Some(ms) => { (format!("{ms:.0}")) " ms" } None => "–" } }
+            dt { "Rate" } dd { (rate(states, provider.and_then(|provider| provider.rate_per_s))) }
+            dt { "Answers in" } dd { (answer_time(states)) }
             @if let Some(pause) = pause {
                 dt { "Paused" }
                 dd { (ago(pause.paused_at, now)) @if let Some(note) = &pause.note { ": " (note) } }
@@ -147,56 +149,62 @@ fn facts(
     }
 }
 
+/// What all processors call, and what they may.
+fn rate(states: &[&ProviderState], limit_per_s: Option<f64>) -> Markup {
+    let measured = states.iter().filter_map(|state| state.calls_per_s).reduce(|sum, one| sum + one);
+    html! {
+        @match measured {
+            Some(calls) => { (format!("{calls:.1}")) " calls a second over the last minute" },
+            None => "no processor reports it",
+        }
+        @if let Some(limit) = limit_per_s { "; at most " (limit) " are allowed" }
+    }
+}
+
+/// Of several processors, the slowest one's.
+fn answer_time(states: &[&ProviderState]) -> Markup {
+    let slowest =
+        |of: fn(&ProviderState) -> Option<f32>| states.iter().filter_map(|it| of(it)).reduce(f32::max);
+    html! {
+        @match slowest(|state| state.latency_ms) {
+            Some(ms) => { (format!("{ms:.0}")) " ms (median of the latest calls)" },
+            None => "–",
+        }
+        @if let Some(ms) = slowest(|state| state.latency_p95_ms) { ", " (format!("{ms:.0}")) " ms (p95)" }
+        @if states.len() > 1 { ", at the slowest processor" }
+    }
+}
+
 fn channels(channels: &[Channel]) -> String {
     channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn throughput(figures: &Figures, id: &str) -> Markup {
-    let lines = [(Fate::Sent, "Sent"), (Fate::Failed, "Failed or undelivered"), (Fate::Received, "Received")];
+/// What is due and may go nowhere else; and what is due at all.
+fn who_waits(app: &App, id: &str, backlog: &[Backlog]) -> Markup {
+    let is_alone = |row: &&Backlog| {
+        let route = app.config.routes.named(Variant::parse(&row.route).0);
+        route.is_some_and(|route| route.candidates.iter().all(|candidate| candidate.provider_id == id))
+    };
+    let alone: i64 = backlog.iter().filter(is_alone).map(|row| row.due).sum();
+    let all: i64 = backlog.iter().map(|row| row.due).sum();
     html! {
-        dl .figures {
-            @for (fate, name) in lines {
-                @let minutes = figures.by_minute(fate, Some(id));
-                @let sum = minutes.iter().sum::<i64>();
-                div {
-                    dt { (name) }
-                    dd { (thousands(sum)) }
-                    dd { (sparkline(&minutes, &format!("{name}, a minute each over {MINUTES} minutes"))) }
-                }
+        p {
+            @if alone > 0 {
+                "Due messages that only it can take: " (thousands(alone)) ", of "
+            } @else {
+                "No message that is due waits for it alone, of "
             }
+            a href="/outbox" { (thousands(all)) " that are due" } "."
         }
     }
 }
 
-fn latest_causes(figures: &Figures, id: &str) -> Markup {
-    let own: Vec<&Cause> =
-        figures.causes.iter().filter(|cause| cause.provider_id.as_deref() == Some(id)).collect();
-    html! { @if !own.is_empty() { (causes(&own, false)) } }
-}
-
-/// Why messages failed, the most frequent cause first.
-pub(super) fn causes(causes: &[&Cause], with_provider: bool) -> Markup {
+fn last_hour(hour: &Hour, id: &str) -> Markup {
     html! {
-        div .wide tabindex="0" role="region" aria-label="Causes" { table {
-            caption { "Of the newest " (thousands(CAUSES_AMONG)) " problems" }
-            thead {
-                tr {
-                    th scope="col" .number { "Messages" } th scope="col" { "Cause" }
-                    th scope="col" { "Provider's code" }
-                    @if with_provider { th scope="col" { "Provider" } }
-                }
-            }
-            tbody {
-                @for cause in causes.iter().take(CAUSES) {
-                    tr {
-                        td .number { (thousands(cause.messages)) }
-                        td { (sentence(meaning(&cause.code))) }
-                        td { (cause.provider_code.as_deref().unwrap_or_default()) }
-                        @if with_provider { td { (cause.provider_id.as_deref().unwrap_or_default()) } }
-                    }
-                }
-            }
-        } }
+        dl .figures {
+            @for line in [shown::SENT, shown::PROBLEMS, shown::RECEIVED] { (shown::line(hour, &line, Some(id))) }
+        }
+        (shown::causes(hour, Some(id)))
     }
 }
 
