@@ -174,6 +174,54 @@ pub async fn backlog(installation: &Installation, count: usize) -> anyhow::Resul
     Ok(())
 }
 
+/// Beside what is [`stored`]: `recent` messages of the last hour that are settled, a few of them failed or undelivered for
+/// one of ten causes, and `waiting` ones of its last ten minutes that are due, half of them after a failure.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn outage(installation: &Installation, recent: usize, waiting: usize) -> anyhow::Result<()> {
+    let mut client = installation.pool.get().await?;
+    client.batch_execute(BULK).await?;
+    let transaction = client.transaction().await?;
+    transaction
+        .batch_execute(&format!(
+            "create temporary table chunk on commit drop as
+             select made.*, c.bucket, c.conversation_id, c.address, {id} as id from (
+                 select n, false as waits, now() - n * interval '1 hour' / {recent} as at from generate_series(1, {recent}) as n
+                 union all
+                 select {recent} + n, true, now() - n * interval '10 minutes' / {waiting} from generate_series(1, {waiting}) as n
+             ) as made join (
+                 select row_number() over () as p, bucket, id as conversation_id,
+                     array_to_string(array_remove(participants, '{SENDER}'), '') as address
+                 from (select * from conversations where medium = 'phone' limit 1000) as some
+             ) as c on c.p = 1 + n % 1000;
+             insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at, lease_no)
+             select bucket, id, conversation_id, 'sms', '{ROUTE}', 1, at, n % 2 from chunk where waits order by at;
+             insert into messages (bucket, id, conversation_id, inbound_or_outbound, channel, endpoint_source,
+                 endpoint_target, body, status_tag, status_payload, delivery_tag, provider_id, created_at, updated_at)
+             select bucket, id, conversation_id, 'outbound', 'sms', '{SENDER}', address,
+                 'Your parcel will be with you today. This is number ' || n,
+                 case when not waits and n % 20 = 0 then 'failed' when not waits then 'ok' when n % 2 = 0 then 'outbox'
+                     else 'retry' end,
+                 case when not waits and n % 20 < 2
+                     then jsonb_build_object('code', 'content_rejected', 'provider_code', (n / 20 % 10)::text)
+                     when waits and n % 2 = 1 then '{{\"code\": \"unavailable\"}}'::jsonb end,
+                 case when waits or n % 20 = 0 then 'none' when n % 20 = 1 then 'undelivered' else 'delivered' end,
+                 case when not waits or n % 2 = 1 then '{PROVIDER}' end, at, now()
+             from chunk order by at;
+             insert into problems (bucket, message_id, kind, created_at)
+             select bucket, id, case n % 20 when 0 then 'failed' else 'undelivered' end, at
+             from chunk where not waits and n % 20 < 2",
+            id = uuid_sql("made.at", "c.bucket", "n"),
+        ))
+        .await
+        .context("an outage")?;
+    transaction.commit().await?;
+    client.batch_execute("vacuum analyze outbox").await?;
+    end(client);
+    Ok(())
+}
+
 /// Ends a session that is not as ours are any more.
 fn end(client: app_db::Client) {
     drop(app_db::Client::take(client));

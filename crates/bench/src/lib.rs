@@ -14,4 +14,5 @@ pub mod processes;
 pub mod report;
 pub mod rig;
 pub mod samples;
+pub mod server_events;
 pub mod sink;

@@ -1,12 +1,14 @@
-//! The console over a million stored messages: how long the server takes for each page, and what it costs accepting
-//! that somebody watches the inbox while a thousand messages come in each second.
+//! The console over a million stored messages, in an outage that left a long backlog: how long the server takes for each
+//! page, what its figures cost, and what it costs accepting that somebody watches the inbox while a thousand messages come
+//! in each second.
+
+mod pages;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use app_db::conversations;
 use http::Method;
 use http::header::SET_COOKIE;
 use http_body_util::BodyExt;
@@ -18,20 +20,24 @@ use crate::bench::{Bench, checkpoint};
 use crate::connection::{Answered, Connection, Loop, request};
 use crate::generate;
 use crate::rig::Rig;
-use crate::samples::Spread;
+use crate::server_events::Events;
 
 const STORED: usize = 1_000_000;
-const LOADS: usize = 40;
+/// What is due, and cannot be sent.
+const BACKLOG: usize = 100_000;
+/// What went through in the last hour.
+const RECENT: usize = 60_000;
 const INBOUND_PER_S: f64 = 1000.0;
 const INBOUND_CONNECTIONS: usize = 8;
 
 pub(super) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let installation = bench.installation().await?;
     let people = generate::stored(&installation, STORED.min(bench.plan.large)).await?;
+    generate::outage(&installation, RECENT, BACKLOG).await?;
     let rig = Rig::over(installation).await?;
     let _apiserver = rig.installation.apiserver().await?;
     let cookie = log_in(&rig).await?;
-    pages(bench, &rig, &cookie).await?;
+    pages::run(bench, &rig, &cookie).await?;
 
     let (mut sent, mut received) = (0, 0);
     for round in 0..bench.plan.rounds {
@@ -77,54 +83,6 @@ async fn log_in(rig: &Rig) -> anyhow::Result<String> {
     Ok(cookie.split(';').next().unwrap_or_default().to_owned())
 }
 
-/// Every page, in turns.
-async fn pages(bench: &mut Bench, rig: &Rig, cookie: &str) -> anyhow::Result<()> {
-    let client = rig.installation.pool.get().await?;
-    let newest = conversations::list(&client, None, 1).await?;
-    let conversation = newest.first().context("a conversation")?.id;
-    let message: uuid::Uuid =
-        client.query_one("select id from messages order by id desc limit 1", &[]).await?.get(0);
-    drop(client);
-    let pages = [
-        ("inbox", "/".to_owned()),
-        ("conversation", format!("/conversations/{conversation}")),
-        ("messages", "/messages".to_owned()),
-        ("failed messages", "/messages?status=failed".to_owned()),
-        ("undelivered messages", "/messages?delivery=undelivered".to_owned()),
-        ("queued messages", "/messages?status=outbox".to_owned()),
-        ("messages that there are none of", "/messages?delivery=read".to_owned()),
-        ("message", format!("/messages/{message}")),
-        ("outbox", "/outbox".to_owned()),
-        ("providers", "/providers".to_owned()),
-        ("quarantine", "/quarantine".to_owned()),
-        ("keys", "/keys".to_owned()),
-        ("search for nobody", "/search?q=%2B12025550999".to_owned()),
-        ("retry of all failed", "/bulk?action=retry&status=failed".to_owned()),
-    ];
-    let mut connection = Connection::open(rig.api).await?;
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); pages.len()];
-    for _ in 0..LOADS {
-        for ((_, path), times) in pages.iter().zip(&mut times) {
-            let request = request(Method::GET, path, &[("cookie", cookie)], String::new())?;
-            let began = Instant::now();
-            let (status, body) = connection.call(request).await?;
-            times.push(began.elapsed().as_secs_f64() * 1e3);
-            anyhow::ensure!(status == 200, "{status} for {path}: {}", String::from_utf8_lossy(&body));
-        }
-    }
-    let mut slowest = 0.0_f64;
-    for ((name, _), mut times) in pages.iter().zip(times) {
-        times.sort_by(f64::total_cmp);
-        let p95 = times[times.len() * 95 / 100];
-        let middle = Spread::of(&times).map_or(f64::NAN, |spread| spread.median);
-        bench.samples.add(format!("console, {name}, ms"), middle);
-        bench.samples.add(format!("console, {name}, p95 ms"), p95);
-        slowest = slowest.max(p95);
-    }
-    bench.samples.add("console, slowest page p95 ms", slowest);
-    Ok(())
-}
-
 /// Somebody who looks at the inbox.
 struct Watcher {
     reading: JoinHandle<()>,
@@ -148,8 +106,10 @@ async fn watch(rig: &Rig, cookie: &str) -> anyhow::Result<Watcher> {
     let reading = tokio::spawn(async move {
         // The connection is open as long as this is.
         let _connection = connection;
-        while let Some(Ok(_)) = body.frame().await {
-            counted.fetch_add(1, Ordering::Relaxed);
+        let mut events = Events::default();
+        while let Some(Ok(frame)) = body.frame().await {
+            let read = frame.data_ref().map_or(0, |data| events.read(data));
+            counted.fetch_add(read, Ordering::Relaxed);
         }
     });
     Ok(Watcher { reading, updates })
