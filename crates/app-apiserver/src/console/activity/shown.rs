@@ -149,7 +149,7 @@ pub(in crate::console) fn causes(hour: &Hour, provider_id: Option<&str>) -> Mark
                         th scope="col" .number { "Messages" } th scope="col" { "State" } th scope="col" { "Cause" }
                         th scope="col" { "Provider's code" }
                         @if provider_id.is_none() { th scope="col" { "Provider" } }
-                        th scope="col" {}
+                        th scope="col" { "Go to" }
                     }
                 }
                 tbody { @for trouble in shown { (row(hour, trouble, provider_id.is_none())) } }
