@@ -193,7 +193,7 @@ pub async fn outage(installation: &Installation, recent: usize, waiting: usize) 
              ) as made join (
                  select row_number() over () as p, bucket, id as conversation_id,
                      array_to_string(array_remove(participants, '{SENDER}'), '') as address
-                 from (select * from conversations where medium = 'phone' limit 1000) as some
+                 from (select * from conversations where medium = 'phone' limit 1000) as picked
              ) as c on c.p = 1 + n % 1000;
              insert into outbox (bucket, message_id, conversation_id, channel, route, priority, next_attempt_at, lease_no)
              select bucket, id, conversation_id, 'sms', '{ROUTE}', 1, at, n % 2 from chunk where waits order by at;
