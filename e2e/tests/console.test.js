@@ -217,16 +217,22 @@ test("an outage is seen on a page that is open, and recovered from", async () =>
   await page.locator("main", { hasText: "outage, met 0 calls" }).waitFor();
   await page.goto(`${app.url}/providers`);
   await connected(page);
+  const inbox = await browser.page(app);
+  await inbox.goto(app.url);
+  await connected(inbox);
   const sent = [];
   for (let number = 0; number < 20; number++) sent.push(await app.sms("Out", { to: "+12025550146" }));
   const began = Date.now();
   await page.locator("#p-sim-twilio h2", { hasText: "down" }).waitFor();
   console.log(`outage seen ${Date.now() - began} ms after the last send`);
+  await inbox.locator("#pulse a", { hasText: "sim-twilio down" }).waitFor();
   await page.goto(`${app.url}/simulator`);
   await page.click("button:has-text('End all')");
   await page.locator("main", { hasText: "None." }).waitFor();
   await Promise.all(sent.map(({ id }) => app.settled(id, (message) => message.status === "ok")));
-  assert.deepEqual(page.complaints, []);
+  await inbox.locator("#pulse a", { hasText: "All works" }).waitFor();
+  assert.deepEqual([...page.complaints, ...inbox.complaints], []);
+  await inbox.context().close();
   await page.context().close();
 });
 

@@ -1,6 +1,8 @@
 //! What went through lately, for people who look at it: a minute's messages by what became of them and why, and what
 //! waits on which route. Counting costs by rows: whoever asks keeps the answers.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use model::id;
 
@@ -17,6 +19,8 @@ pub enum Fate {
     /// Nobody knows whether the provider has it: for a receipt, or for a person to decide.
     Held,
     Failed,
+    /// Called off by somebody.
+    Canceled,
     /// Accepted by a provider, and refused by the carrier.
     Undelivered,
 }
@@ -59,6 +63,7 @@ pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Res
                          when inbound_or_outbound = 'inbound' then 'received'
                          when status_tag in ('outbox', 'retry') and delivery_tag = 'unknown' then 'held'
                          when status_tag in ('outbox', 'retry') then 'waiting'
+                         when status_tag = 'failed' and status_payload ->> 'code' = 'canceled' then 'canceled'
                          when status_tag = 'failed' then 'failed'
                          when delivery_tag = 'undelivered' then 'undelivered'
                          else 'sent'
@@ -76,6 +81,7 @@ pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Res
             "waiting" => Fate::Waiting,
             "held" => Fate::Held,
             "failed" => Fate::Failed,
+            "canceled" => Fate::Canceled,
             "undelivered" => Fate::Undelivered,
             _ => Fate::Sent,
         },
@@ -85,6 +91,29 @@ pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Res
     let rows =
         client.query(&statement, &[&id::first_id_at(since), &id::first_id_at(until), &COUNTS_MAX]).await?;
     Ok(rows.iter().map(count).collect())
+}
+
+/// What should have gone out by now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Late {
+    pub messages: i64,
+    /// How long the oldest has been due, in seconds; 0 without any.
+    pub oldest_s: f64,
+}
+
+/// What has been due for longer than `after`. Reads the whole outbox.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn late(client: &Client, after: Duration) -> Result<Late, Error> {
+    let statement = client
+        .prepare_cached(
+            "select count(*), coalesce(extract(epoch from now() - min(next_attempt_at)), 0)::float8 from outbox
+             where leased_by is null and next_attempt_at < now() - $1::float8 * interval '1 s'",
+        )
+        .await?;
+    let row = client.query_one(&statement, &[&after.as_secs_f64()]).await?;
+    Ok(Late { messages: row.get(0), oldest_s: row.get(1) })
 }
 
 /// What waits on a route's lane.

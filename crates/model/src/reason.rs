@@ -35,7 +35,7 @@ reasons! {
     Configuration = "configuration",
     /// The provider refuses the content: too long, malformed, filtered.
     ContentRejected = "content_rejected",
-    /// Refused for good, for a reason that has no word of its own; see `provider_code`.
+    /// Refused for good, for a reason that has no word of its own here; the code of the provider tells more.
     Rejected = "rejected",
     /// The carrier or the receiving host refused the message after the provider had accepted it.
     Undelivered = "undelivered",

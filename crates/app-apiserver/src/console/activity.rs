@@ -3,6 +3,7 @@
 //! else may wait for it.
 
 mod hour;
+pub(super) mod pulse;
 pub(super) mod shown;
 
 use std::sync::Arc;
@@ -15,12 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 pub(super) use self::hour::Hour;
+use self::pulse::Pulse;
 use crate::App;
 use crate::problem::Problem;
 
-/// Counts are kept so long at least, and ten times what they took.
-const KEPT_FOR: Duration = Duration::from_millis(900);
-const REST: u32 = 10;
 /// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
 /// A page that shows nothing but figures waits so long for the first.
@@ -28,6 +27,10 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// What is counted in one go.
 trait Figures: Sized + Send + Sync + 'static {
+    /// Counts are kept so long at least, and so many times what they took.
+    const KEPT_FOR: Duration = Duration::from_millis(900);
+    const REST: u32 = 10;
+
     fn count(
         client: &Client,
         before: Option<&Self>,
@@ -65,6 +68,7 @@ impl<F> Clone for Known<F> {
 pub(super) struct Activity {
     backlog: Kept<Vec<Backlog>>,
     hour: Kept<Hour>,
+    pulse: Kept<Pulse>,
 }
 
 impl Activity {
@@ -76,6 +80,11 @@ impl Activity {
     /// What was stored in the last hour, as of a moment ago; nothing before it was counted first.
     pub(super) fn hour(&self, app: &App) -> Option<Known<Hour>> {
         self.hour.latest(app)
+    }
+
+    /// How the whole fares, as of a moment ago; nothing before it was looked at first.
+    pub(super) fn pulse(&self, app: &App) -> Option<Known<Pulse>> {
+        self.pulse.latest(app)
     }
 
     /// Until both were counted once, or it takes too long.
@@ -146,10 +155,10 @@ async fn count<F: Figures>(
         () = app.shutdown.cancelled() => return,
     };
     state.send_modify(|state| {
-        let mut rest = KEPT_FOR;
+        let mut rest = F::KEPT_FOR;
         match counted {
             Ok((known, took)) => {
-                rest = rest.max(took * REST);
+                rest = rest.max(took * F::REST);
                 state.known = Some(known);
             }
             // What is shown says how old it is.

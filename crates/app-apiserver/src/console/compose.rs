@@ -124,7 +124,7 @@ pub(super) async fn show(
     };
     let main = html! {
         h1 { "New message" }
-        p .row {
+        p .row .tabs {
             @for other in By::ALL {
                 a href=(path_with("/new", &[("by", Some(other.word()))]))
                     aria-current=[(other == draft.by).then_some("true")] { (other.name()) }

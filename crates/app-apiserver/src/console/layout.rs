@@ -7,6 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use http::{HeaderName, HeaderValue};
 use maud::{DOCTYPE, Markup, html};
 
+use super::activity::pulse;
 use super::assets::{COMPOSER, HTMX, ICON, LIVE, SCRIPT, STYLE};
 use crate::App;
 use crate::authentication::Caller;
@@ -120,6 +121,7 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
                         input #search type="search" name="q" placeholder="text, number, id, status:failed"
                             aria-keyshortcuts="/" autocomplete="off" maxlength="400";
                     }
+                    p id=(pulse::ID) .row { (pulse(app)) }
                     @if caller != Caller::Anyone {
                         form action="/logout" method="post" { button .link type="submit" { "Log out" } }
                     }
@@ -134,6 +136,11 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
         }
     };
     Html(whole.into_string()).into_response()
+}
+
+/// How the whole fares, for every page.
+pub(super) fn pulse(app: &App) -> Markup {
+    app.console.activity.pulse(app).map_or_else(|| html! {}, |known| known.figures.line())
 }
 
 /// A page without navigation: for who is not logged in, and for errors.

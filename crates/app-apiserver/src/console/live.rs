@@ -17,6 +17,8 @@ use maud::{Markup, html};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use super::activity::pulse;
+use super::layout;
 use super::session::Session;
 use super::trouble::Trouble;
 use crate::App;
@@ -113,7 +115,7 @@ where
             // Never closed.
             let _look = stream.app.console.looks.acquire().await.ok()?;
             let began = Instant::now();
-            let rendered = (stream.render)(stream.app.clone()).await;
+            let rendered = (stream.render)(stream.app.clone()).await.map(|it| with_pulse(&stream.app, &it));
             stream.rest = (began.elapsed() * REST).clamp(REST_MIN, REST_MAX);
             rendered
         };
@@ -132,6 +134,11 @@ where
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+/// On every page stands how the whole fares.
+fn with_pulse(app: &App, markup: &Markup) -> Markup {
+    html! { (markup) (parts(&[(pulse::ID, layout::pulse(app))])) }
 }
 
 fn event(markup: &str) -> Bytes {

@@ -17,7 +17,7 @@ use super::layout::{self, Section};
 use super::live;
 use super::session::Session;
 use super::trouble::Trouble;
-use super::words::{ago, thousands};
+use super::words::{Tone, ago, thousands};
 use crate::App;
 use crate::authentication::Caller;
 use crate::explain::meaning;
@@ -87,7 +87,8 @@ fn ids(app: &App, states: &[ProviderState], pauses: &[ProviderPause]) -> Vec<Str
     ids
 }
 
-fn health(states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
+/// What it is in, in words.
+pub(super) fn condition(states: &[&ProviderState], pause: Option<&ProviderPause>) -> (&'static str, Tone) {
     let worst = states.iter().map(|state| state.state).max_by_key(|health| match health {
         ProviderHealth::Closed => 0,
         ProviderHealth::HalfOpen => 1,
@@ -95,16 +96,20 @@ fn health(states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
         ProviderHealth::Open => 3,
         ProviderHealth::Halted => 4,
     });
-    let (word, class) = match (pause, worst) {
-        (Some(_), _) => ("paused by an operator", "waiting"),
-        (None, None) => ("unknown", "quiet"),
-        (None, Some(ProviderHealth::Closed)) => ("works", "good"),
-        (None, Some(ProviderHealth::HalfOpen)) => ("is being tried again", "waiting"),
-        (None, Some(ProviderHealth::Paused)) => ("asked us to wait", "waiting"),
-        (None, Some(ProviderHealth::Open)) => ("down", "bad"),
-        (None, Some(ProviderHealth::Halted)) => ("rejects our credentials", "bad"),
-    };
-    html! { span class={ "chip " (class) } { (word) } }
+    match (pause, worst) {
+        (Some(_), _) => ("paused by an operator", Tone::Waiting),
+        (None, None) => ("unknown", Tone::Quiet),
+        (None, Some(ProviderHealth::Closed)) => ("works", Tone::Good),
+        (None, Some(ProviderHealth::HalfOpen)) => ("is being tried again", Tone::Waiting),
+        (None, Some(ProviderHealth::Paused)) => ("asked us to wait", Tone::Waiting),
+        (None, Some(ProviderHealth::Open)) => ("down", Tone::Bad),
+        (None, Some(ProviderHealth::Halted)) => ("rejects our credentials", Tone::Bad),
+    }
+}
+
+fn health(states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
+    let (word, tone) = condition(states, pause);
+    html! { span class={ "chip " (tone.class()) } { (word) } }
 }
 
 fn facts(

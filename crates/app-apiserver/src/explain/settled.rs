@@ -38,7 +38,7 @@ fn failed(known: &Known<'_>) -> State {
     let payload = message.status_payload.as_ref();
     let code = payload.map_or("failed", |payload| payload.code.as_str());
     if code == "canceled" {
-        let summary = format!("It was canceled at {when} before it was sent; /retry sends it after all.");
+        let summary = format!("It was canceled at {when} before it was sent; a retry sends it after all.");
         return State::new("canceled", summary);
     }
     let why = inside(meaning(code));
@@ -48,8 +48,7 @@ fn failed(known: &Known<'_>) -> State {
         (1, Some(id)) => format!(" at the first attempt, through {id}"),
         (attempt, Some(id)) => format!(" after {attempt} attempts, the last through {id}"),
     };
-    let summary =
-        format!("It failed at {when}{by}, and will not be sent: {why}{said}. /retry tries it again.");
+    let summary = format!("It failed at {when}{by}, and will not be sent: {why}{said}. It can be retried.");
     State::new("failed", summary)
 }
 

@@ -313,7 +313,10 @@ fn what_waits_for_a_time_says_until_when() {
 fn what_is_held_stays_until_somebody_decides() {
     let held =
         Case::new().because(Status::Retry, Delivery::Unknown, Some(Reason::OutcomeUnknown)).due_in(None);
-    held.is("held", &["It is held: nobody knows whether a has it", "/retry", "/cancel"]);
+    held.is(
+        "held",
+        &["It is held: nobody knows whether a has it", "a retry sends it again", "a cancel ends it"],
+    );
     assert_eq!(held.explained()["next_attempt_at"], Value::Null);
 }
 

@@ -117,8 +117,8 @@ fn held(known: &Known<'_>) -> State {
     let message = &known.facts.message;
     let who = asked(known);
     let summary = format!(
-        "It is held: nobody knows whether {who} has it{}, and it is not sent again by itself. A receipt settles it, \
-         /retry sends it again (the recipient may get it twice), /cancel ends it.",
+        "It is held: nobody knows whether {who} has it{}, and it is not sent again by itself. A receipt settles it; \
+         a retry sends it again (the recipient may get it twice), a cancel ends it.",
         said(known)
     );
     State {

@@ -4,6 +4,7 @@
 use app_db::activity::Fate;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use model::Reason;
 
 use super::hour::{Hour, MINUTES, Trouble};
 use crate::console::form::path_with;
@@ -50,9 +51,12 @@ impl Line {
         since: Timestamp,
         until: Option<Timestamp>,
     ) -> Option<String> {
-        let all = hour.total(self.fates, None);
-        let is_exact = !self.filter.is_empty() && all > 0 && all == hour.total(self.fates, provider_id);
-        is_exact.then(|| narrowed("/messages", self.filter, since, until))
+        // What was called off failed too, for a filter.
+        let finds_others = self.fates.contains(&Fate::Failed) && hour.total(&[Fate::Canceled], None) > 0;
+        let is_exact = !self.filter.is_empty() && !finds_others && hour.total(self.fates, provider_id) > 0;
+        let provider = provider_id.map(|id| ("provider_id", id));
+        let filter: Vec<(&str, &str)> = self.filter.iter().copied().chain(provider).collect();
+        is_exact.then(|| narrowed("/messages", &filter, since, until))
     }
 }
 
@@ -116,6 +120,7 @@ fn word(fate: Fate) -> &'static str {
         Fate::Waiting => "not settled",
         Fate::Held => "held",
         Fate::Failed => "failed",
+        Fate::Canceled => "canceled",
         Fate::Undelivered => "undelivered",
     }
 }
@@ -125,15 +130,15 @@ fn filter_of(fate: Fate) -> &'static [(&'static str, &'static str)] {
         Fate::Held => &[("status", "retry"), ("delivery", "unknown")],
         Fate::Failed => &[("status", "failed")],
         Fate::Undelivered => &[("delivery", "undelivered")],
+        Fate::Canceled => &[("status", "failed"), ("code", "canceled")],
         Fate::Received | Fate::Sent | Fate::Waiting => &[],
     }
 }
 
-/// Retries all of them, where that is possible: what was sent is not sent again.
-fn retry_path(hour: &Hour, fate: Fate) -> Option<String> {
-    let retry = [("action", "retry")].into_iter().chain(filter_of(fate).iter().copied());
-    let filter: Vec<(&str, &str)> = retry.collect();
-    matches!(fate, Fate::Failed | Fate::Held).then(|| narrowed("/bulk", &filter, hour.since(), None))
+/// Retries what `filter` finds of it, where that is possible: what was sent is not sent again.
+fn retry_path(hour: &Hour, fate: Fate, filter: &[(&str, &str)]) -> Option<String> {
+    let retry: Vec<(&str, &str)> = [("action", "retry")].into_iter().chain(filter.iter().copied()).collect();
+    matches!(fate, Fate::Failed | Fate::Held).then(|| narrowed("/bulk", &retry, hour.since(), None))
 }
 
 /// Why messages of this provider (or of any) are held, failed or undelivered, the most frequent cause first.
@@ -161,8 +166,14 @@ pub(in crate::console) fn causes(hour: &Hour, provider_id: Option<&str>) -> Mark
 }
 
 fn row(hour: &Hour, trouble: &Trouble, with_provider: bool) -> Markup {
-    // A filter names no cause: it finds these alone only where there is no other.
-    let is_all = hour.total(&[trouble.fate], None) == trouble.messages;
+    let code = match &trouble.cause.provider_code {
+        Some(code) => Some(code.as_str()),
+        // Else it is the state's word.
+        None => Some(trouble.cause.code.as_str()).filter(|code| code.parse::<Reason>().is_ok()),
+    };
+    let provider = trouble.provider_id.as_deref().map(|id| ("provider_id", id));
+    let cause = provider.into_iter().chain(code.map(|code| ("code", code)));
+    let filter: Vec<(&str, &str)> = filter_of(trouble.fate).iter().copied().chain(cause).collect();
     html! {
         tr {
             td .number { (thousands(trouble.messages)) }
@@ -171,10 +182,8 @@ fn row(hour: &Hour, trouble: &Trouble, with_provider: bool) -> Markup {
             td { (trouble.cause.provider_code.as_deref().unwrap_or_default()) }
             @if with_provider { td { (trouble.provider_id.as_deref().unwrap_or_default()) } }
             td {
-                @if is_all {
-                    a href=(narrowed("/messages", filter_of(trouble.fate), hour.since(), None)) { "These messages" }
-                    @if let Some(path) = retry_path(hour, trouble.fate) { " " a href=(path) { "Retry these…" } }
-                }
+                a href=(narrowed("/messages", &filter, hour.since(), None)) { "These messages" }
+                @if let Some(path) = retry_path(hour, trouble.fate, &filter) { " " a href=(path) { "Retry these…" } }
             }
         }
     }
@@ -188,9 +197,9 @@ pub(in crate::console) fn remedies(hour: &Hour) -> Markup {
             @if messages > 0 {
                 p .row {
                     a href=(narrowed("/messages", filter_of(fate), hour.since(), None)) {
-                        "All " (thousands(messages)) " " (word(fate))
+                        (thousands(messages)) " " (word(fate)) " in all"
                     }
-                    @if let Some(path) = retry_path(hour, fate) { a href=(path) { "Retry all of them…" } }
+                    @if let Some(path) = retry_path(hour, fate, filter_of(fate)) { a href=(path) { "Retry all of them…" } }
                 }
             }
         }
