@@ -14,6 +14,8 @@ mod connections;
 mod console;
 #[path = "api/console_figures.rs"]
 mod console_figures;
+#[path = "api/console_messages.rs"]
+mod console_messages;
 #[path = "api/conversations.rs"]
 mod conversations;
 #[path = "api/explain.rs"]

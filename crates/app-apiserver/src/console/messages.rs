@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::layout::{self, Section};
 use super::live;
-use super::narrowed::{Misread, Narrowed};
+use super::narrowed::Narrowed;
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
@@ -49,10 +49,10 @@ pub(super) async fn show(
                 }
             }
         }
-        Err(Misread { said, problem }) => html! {
+        Err(misread) => html! {
             h1 { "Messages" }
-            (filters::form(&app, &said))
-            p .bad role="alert" { (sentence(&problem.summary())) }
+            (filters::form(&app, &misread.said))
+            p .bad role="alert" { (sentence(&misread.problem.summary())) }
         },
     };
     Ok(layout::page(&app, caller, Section::Messages, "Messages", &main))

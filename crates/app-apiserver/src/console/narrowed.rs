@@ -46,8 +46,8 @@ pub(super) struct Misread {
     pub problem: Problem,
 }
 
-impl From<Misread> for Trouble {
-    fn from(misread: Misread) -> Self {
+impl From<Box<Misread>> for Trouble {
+    fn from(misread: Box<Misread>) -> Self {
         misread.problem.into()
     }
 }
@@ -58,7 +58,7 @@ impl Narrowed {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn read(app: &App, mut fields: Fields) -> Result<Self, Misread> {
+    pub(super) fn read(app: &App, mut fields: Fields) -> Result<Self, Box<Misread>> {
         let mut said = Vec::new();
         for name in NAMES {
             match fields.peek(name).and_then(serde_json::Value::as_str) {
@@ -77,7 +77,7 @@ impl Narrowed {
         fields.refuse_the_rest(&[&NAMES]);
         match fields.finish() {
             Ok(()) => Ok(Self { filter, said }),
-            Err(problem) => Err(Misread { said, problem }),
+            Err(problem) => Err(Box::new(Misread { said, problem })),
         }
     }
 
