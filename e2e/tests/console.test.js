@@ -214,7 +214,7 @@ test("an outage is seen on a page that is open, and recovered from", async () =>
   const page = await browser.page(app);
   await page.goto(`${app.url}/simulator`);
   await page.click("button:has-text('Outage of 30 s')");
-  await page.locator("main", { hasText: "outage, met 0 calls" }).waitFor();
+  await page.locator("main", { hasText: /outage, has met 0 calls, ends in \d+ s/ }).waitFor();
   await page.goto(`${app.url}/providers`);
   await connected(page);
   const inbox = await browser.page(app);

@@ -64,7 +64,8 @@ test("a corpus of attacks is inert on every page", async () => {
       const { conversation_id } = await app.get(`/api/messages/${id}`);
       pages.push(`/messages/${id}`, `/conversations/${conversation_id}`);
     }
-    pages.push(`/search?q=${encodeURIComponent(attack.replaceAll("\n", " "))}`);
+    const told = encodeURIComponent(attack.replaceAll("\n", " "));
+    pages.push(`/search?q=${told}`, `/bulk?action=retry&text=${told}`, `/messages?to=${told}`, `/new?to=${told}`);
     await fetch(`${app.url}/api/webhooks/sim-twilio?x=${encodeURIComponent(attack)}`, {
       method: "POST", body: attack, headers: { "x-attack": attack.replaceAll(/[^\x20-\x7e]/g, "") },
     });

@@ -126,6 +126,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/keys", get(keys::show).post(keys::create))
         .route("/keys/{id}/revoke", get(keys::confirm).post(keys::revoke))
         .route("/simulator", get(simulator::show))
+        .route("/live/simulator", get(simulator::live))
         .route("/simulator/faults", post(simulator::add_fault))
         .route("/simulator/faults/clear", post(simulator::clear_faults))
         .route("/simulator/inbound", post(simulator::write_to_us))

@@ -80,6 +80,9 @@ pub struct ActiveRule {
     pub rule: Rule,
     /// Calls that it met.
     pub hits: u64,
+    /// Of an outage, as of when it was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_in_s: Option<f64>,
     #[serde(skip)]
     until: Option<Instant>,
 }
@@ -138,7 +141,7 @@ impl Faults {
             _ => None,
         };
         let mut state = self.state();
-        let active = ActiveRule { id: state.next_id, rule, hits: 0, until };
+        let active = ActiveRule { id: state.next_id, rule, hits: 0, ends_in_s: None, until };
         state.next_id += 1;
         state.rules.push(active.clone());
         Ok(active)
@@ -147,7 +150,12 @@ impl Faults {
     pub(crate) fn list(&self) -> Vec<ActiveRule> {
         let mut state = self.state();
         state.drop_spent();
-        state.rules.clone()
+        let now = Instant::now();
+        let seen = |rule: &ActiveRule| ActiveRule {
+            ends_in_s: rule.until.map(|until| until.saturating_duration_since(now).as_secs_f64()),
+            ..rule.clone()
+        };
+        state.rules.iter().map(seen).collect()
     }
 
     /// Removes one rule, or all; and forgets which messages met magic recipients.

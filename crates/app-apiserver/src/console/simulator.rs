@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 use super::form::{self, see};
 use super::layout::{self, Section};
+use super::live;
+use super::session::Session;
 use super::trouble::Trouble;
 use crate::App;
 use crate::authentication::Caller;
@@ -119,7 +121,7 @@ pub(super) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
 ) -> Result<Response, Trouble> {
-    let active = simulator(&app)?.call(Method::GET, "/faults", None).await?;
+    let in_force = in_force(&app).await?;
     let main = html! {
         h1 { "Simulator" }
         p { "It stands in for every provider here; nothing leaves this machine. Break it, and watch "
@@ -136,16 +138,24 @@ pub(super) async fn show(
                 }
             }
         }
-        (in_force(&active))
+        h3 { "In force" }
+        (live::region("in-force", "/live/simulator", &in_force))
         (inbound())
     };
     Ok(layout::page(&app, caller, Section::Simulator, "Simulator", &main))
 }
 
-fn in_force(active: &Value) -> Markup {
+pub(super) async fn live(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+) -> Result<Response, Trouble> {
+    live::stream(app, session, |app| async move { in_force(&app).await })
+}
+
+async fn in_force(app: &App) -> Result<Markup, Problem> {
+    let active = simulator(app)?.call(Method::GET, "/faults", None).await?;
     let rules: Vec<&Value> = active["faults"].as_array().into_iter().flatten().collect();
-    html! {
-        h3 { "In force" }
+    Ok(html! {
         @if rules.is_empty() {
             p { "None." }
         } @else {
@@ -153,14 +163,16 @@ fn in_force(active: &Value) -> Markup {
                 @for rule in rules {
                     li {
                         code { (rule["fault"]["type"].as_str().unwrap_or_default()) }
-                        ", met " (rule["hits"]) " calls"
+                        ", has met " (rule["hits"])
                         @if let Some(times) = rule["times"].as_u64() { " of " (times) }
+                        " calls"
+                        @if let Some(left) = rule["ends_in_s"].as_f64() { ", ends in " (left.ceil()) " s" }
                     }
                 }
             }
             form method="post" action="/simulator/faults/clear" { button type="submit" .plain { "End all" } }
         }
-    }
+    })
 }
 
 fn inbound() -> Markup {
