@@ -6,6 +6,10 @@
   const fields = () => document.querySelectorAll(".composer [data-draft]");
   const keyOf = (form) => form.querySelector("input[name=key]");
   const at = (field) => `draft:${field.dataset.draft}`;
+  const freshKey = () => {
+    const bytes = [...crypto.getRandomValues(new Uint8Array(16))];
+    return bytes.map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  };
 
   const restore = () => {
     for (const field of fields()) {
@@ -19,15 +23,16 @@
   };
   const keep = (field) => {
     if (field.value) {
-      localStorage.setItem(at(field), field.value);
+      // The key first: other tabs look at it when the text changes.
       localStorage.setItem(`${at(field)}:key`, keyOf(field.form).value);
+      localStorage.setItem(at(field), field.value);
     } else {
       forget(field);
     }
   };
   const forget = (field) => {
-    localStorage.removeItem(at(field));
     localStorage.removeItem(`${at(field)}:key`);
+    localStorage.removeItem(at(field));
   };
   document.addEventListener("input", (event) => { if (event.target.dataset?.draft) keep(event.target); });
 
@@ -47,7 +52,10 @@
       } else {
         field.value = kept.slice(text.length).trimStart();
       }
-      if (field.value) keep(field);
+      if (!field.value) continue;
+      // What is left is another message.
+      keyOf(field.form).value = freshKey();
+      keep(field);
     }
     // The answer is below the newest messages.
     if (new URLSearchParams(location.search).has("before")) location.assign(location.pathname);
@@ -84,8 +92,10 @@
   // Another tab's change of the same draft.
   addEventListener("storage", (event) => {
     for (const field of fields()) {
-      if (event.key === at(field) && field.value === (event.oldValue ?? "")) field.value = event.newValue ?? "";
-      if (event.key === `${at(field)}:key` && event.newValue) keyOf(field.form).value = event.newValue;
+      if (event.key !== at(field) || field.value !== (event.oldValue ?? "")) continue;
+      field.value = event.newValue ?? "";
+      // A key that has sent something sends nothing else.
+      keyOf(field.form).value = localStorage.getItem(`${at(field)}:key`) ?? freshKey();
     }
   });
   // Who logs out leaves nothing to the next.

@@ -83,9 +83,13 @@
       pointedAt = event.target.closest?.("[data-list]") ? Date.now() : -Infinity;
     });
   }
+  let heldAt = -Infinity;
   const handIsAway = async () => {
-    const end = Date.now() + HOLD_MS;
-    while (Date.now() - pointedAt < POINTED_MS && Date.now() < end) {
+    // What has come meanwhile goes through at once: otherwise ever older states would be shown.
+    if (Date.now() - heldAt < 2 * HOLD_MS) return;
+    const began = Date.now();
+    while (Date.now() - pointedAt < POINTED_MS && Date.now() - began < HOLD_MS) {
+      heldAt = began;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };

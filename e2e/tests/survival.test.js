@@ -146,6 +146,23 @@ test("what is written while a reply is under way stays", async () => {
   await page.context().close();
 });
 
+test("a draft is the same in two tabs, and what one of them has sent is gone in both", async () => {
+  const { page, bodies } = await conversation("+12025550165");
+  const other = await page.context().newPage();
+  await other.goto(page.url());
+  await connected(other);
+  await page.fill("#reply", "OK");
+  await until("the other tab has it", async () => (await other.inputValue("#reply")) === "OK");
+  await page.click("#send");
+  await until("it is gone in both", async () => (await page.inputValue("#reply")) + (await other.inputValue("#reply")) === "");
+  // The same text again is another message.
+  await other.fill("#reply", "OK");
+  await other.click("#send");
+  await until("it is gone", async () => (await other.inputValue("#reply")) === "");
+  assert.deepEqual(await bodies(), ["OK", "OK"]);
+  await page.context().close();
+});
+
 test("a page whose first connection fails tries again, and says so in the meantime", async () => {
   const page = await browser.page(app);
   let failures = 0;

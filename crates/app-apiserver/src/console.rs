@@ -89,6 +89,7 @@ pub(crate) fn as_page(headers: &HeaderMap, problem: Problem) -> Response {
 
 pub(crate) fn routes(app: &App) -> Router<App> {
     let pages = Router::new()
+        .route("/live/pulse", get(live::still))
         .route("/", get(inbox::show))
         .route("/live/inbox", get(inbox::live))
         .route("/conversations/{id}", get(thread::show))

@@ -62,16 +62,11 @@ impl Sending {
         Ok(Self { fields, now: app.clock.now(), caller, keyed, share: body.share })
     }
 
-    /// A request from a page of ours: `key` makes sending the page's form twice one message.
-    pub(crate) fn of_form(
-        app: &App,
-        caller: Caller,
-        (fields, share): (Fields, Share),
-        key: String,
-        path: String,
-    ) -> Self {
+    /// A request from a page of ours: `key`, which is the form's, makes sending it twice one message, whoever is logged in
+    /// by then.
+    pub(crate) fn of_form(app: &App, (fields, share): (Fields, Share), key: String, path: String) -> Self {
         let keyed = (!key.is_empty()).then_some(Keyed { key, path });
-        Self { fields, now: app.clock.now(), caller, keyed, share }
+        Self { fields, now: app.clock.now(), caller: Caller::Anyone, keyed, share }
     }
 
     /// Of the memory for bodies: the message takes it along.

@@ -38,12 +38,13 @@ pub struct Cause {
 pub struct Count {
     pub provider_id: Option<String>,
     pub fate: Fate,
-    /// Only of what is held, failed or undelivered.
+    /// Only of what is held, failed or undelivered, and not too rare.
     pub cause: Option<Cause>,
     pub messages: i64,
 }
 
-/// Providers may say what they like, also something else of each message: of causes, the most frequent are told.
+/// Providers may say what they like, also something else of each message: the most frequent causes are told, and others
+/// counted without.
 const COUNTS_MAX: i64 = 500;
 
 /// The messages stored from `since` until before `until`, by their ids: to the millisecond, by their servers' clocks.
@@ -53,8 +54,9 @@ const COUNTS_MAX: i64 = 500;
 pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Result<Vec<Count>, Error> {
     let statement = client
         .prepare_cached(
-            "select provider_id, fate, case when has_cause then coalesce(status_payload ->> 'code', delivery_tag) end,
-                 case when has_cause then status_payload ->> 'provider_code' end, count(*)
+            "with counted as (
+             select provider_id, fate, case when has_cause then coalesce(status_payload ->> 'code', delivery_tag) end as code,
+                 case when has_cause then status_payload ->> 'provider_code' end as provider_code, count(*) as messages
              from (
                  select provider_id, status_payload, delivery_tag, fate,
                      fate in ('held', 'failed', 'undelivered') as has_cause
@@ -71,7 +73,13 @@ pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Res
                  ) as f
                  where id >= $1 and id < $2
              ) as m
-             group by 1, 2, 3, 4 order by 3 is not null, 5 desc limit $3",
+             group by 1, 2, 3, 4
+             ), ranked as (
+                 select *, row_number() over (order by code is not null, messages desc) as place from counted
+             )
+             select provider_id, fate, case when place <= $3 then code end, case when place <= $3 then provider_code end,
+                 sum(messages)::bigint
+             from ranked group by 1, 2, 3, 4",
         )
         .await?;
     let count = |row: &tokio_postgres::Row| Count {

@@ -86,7 +86,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
         let any = "null, null, null, null, null, null";
         let max = uuid::Uuid::max();
         format!(
-            "'{max}', 50, {conversations}, '{}', '{max}', {any}, 50, null, null, null, 1000, null, null",
+            "'{max}', 50, {conversations}, '{}', '{max}', {any}, 50, null, null, null, 1000, null, null, false",
             uuid::Uuid::nil()
         )
     };
@@ -147,7 +147,7 @@ async fn a_page_of_either_list_reads_about_as_many_rows_as_it_has() {
             "all",
             all,
             format!(
-                "'{max}', 50, null, '{nil}', '{max}', null, null, null, null, null, null, 50, null, null, null, 1000, null, null"
+                "'{max}', 50, null, '{nil}', '{max}', null, null, null, null, null, null, 50, null, null, null, 1000, null, null, false"
             ),
         ),
         ("conversations", conversations::list_sql(), format!("now(), '{max}', 50")),

@@ -157,6 +157,9 @@ fn kept(row: &Row) -> Result<Kept, Error> {
     })
 }
 
+/// Servers of an older version cut at so many bytes and do not say so.
+const IS_CUT: &str = "(is_cut or reason = 'unverified' and octet_length(body) >= 262144)";
+
 /// What is kept, older than `before`, the newest first.
 ///
 /// # Errors
@@ -169,7 +172,7 @@ pub async fn list(
 ) -> Result<Vec<Kept>, Error> {
     let statement = client
         .prepare_cached(&format!(
-            "select id, provider_id, reason, detail, octet_length(body) as body_bytes, is_cut, received_at
+            "select id, provider_id, reason, detail, octet_length(body) as body_bytes, {IS_CUT} as is_cut, received_at
              from webhook_deliveries where {WHICH} and id < $4 order by id desc limit $5"
         ))
         .await?;
@@ -219,10 +222,10 @@ pub async fn count(client: &Client, which: &Which) -> Result<(i64, Option<Uuid>)
 /// As the database gives them.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timestamp)>, Error> {
     let statement = client
-        .prepare_cached(
-            "select provider_id, reason, detail, method, target, headers, body, is_cut, key_hash, received_at
-             from webhook_deliveries where id = $1",
-        )
+        .prepare_cached(&format!(
+            "select provider_id, reason, detail, method, target, headers, body, {IS_CUT} as is_cut, key_hash, received_at
+             from webhook_deliveries where id = $1"
+        ))
         .await?;
     let Some(row) = client.query_opt(&statement, &[&id]).await? else { return Ok(None) };
     let delivery = Delivery {

@@ -1,5 +1,6 @@
 //! Another try, asked for by a person: failed and held messages go back into the outbox.
 
+use jiff::Timestamp;
 use model::{Bucket, Reason, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
@@ -8,7 +9,8 @@ use crate::{Client, Error};
 
 /// Whether the message was failed or held; it is due now. The attempt count goes on, and so does the fence: the
 /// lease number continues above the last one, so that a worker that slept through the failure cannot settle it. A
-/// message past the maximum age gets one more attempt.
+/// message past the maximum age gets one more attempt. With `as_of`, only if nothing has happened to it since: who asked
+/// had seen another state.
 ///
 /// # Errors
 /// As the database gives them.
@@ -17,6 +19,7 @@ pub async fn requeue(
     message_id: Uuid,
     route: &str,
     event_id: Uuid,
+    as_of: Option<Timestamp>,
 ) -> Result<bool, Error> {
     let bucket = Bucket::of(message_id).as_i16();
     let transaction = client.transaction().await?;
@@ -53,6 +56,7 @@ pub async fn requeue(
                  update messages set status_tag = 'retry', delivery_tag = 'none', status_payload = $3,
                      updated_at = now()
                  where id = $1 and bucket = $2 and status_tag in ('failed', 'retry')
+                   and ($5::timestamptz is null or updated_at <= $5)
                  returning id, bucket, attempt
              ), problem as (
                  delete from problems where message_id = $1 and bucket = $2
@@ -62,7 +66,7 @@ pub async fn requeue(
              )
              insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt, code)
              select bucket, id, $4, 'requeued', 'retry', 'none', attempt, 'retry_requested' from changed",
-            &[&message_id, &bucket, &Json(&payload), &event_id],
+            &[&message_id, &bucket, &Json(&payload), &event_id, &as_of],
         )
         .await?;
     if changed == 0 {

@@ -71,6 +71,13 @@ async fn filters_narrow_and_combine() {
     let number = async |filter: Filter| stored.pages(&filter, Order::NewestFirst, 200).await.concat().len();
     let to = |n| Some(phone(n));
     assert_eq!(number(Filter { to: to(10), ..Filter::default() }).await, 10);
+    let first = {
+        let client = stored.database.pool.get().await.unwrap();
+        app_db::messages::find(&client, stored.ids[0]).await.unwrap().unwrap()
+    };
+    let conversation_id = Some(first.conversation_id);
+    assert_eq!(number(Filter { conversation_id, ..Filter::default() }).await, 10);
+    assert_eq!(number(Filter { conversation_id, problem: true, ..Filter::default() }).await, 0);
     assert_eq!(number(Filter { from: to(10), ..Filter::default() }).await, 0);
     assert_eq!(number(Filter { from: to(1), to: to(12), ..Filter::default() }).await, 10);
     assert_eq!(number(Filter { to: to(99), ..Filter::default() }).await, 0);

@@ -157,7 +157,7 @@ async fn a_held_message_is_never_due_is_a_problem_and_can_be_requeued() {
 
     let mut client = outbox.pool().get().await.unwrap();
     let event_id = outbox.event_id(message.id);
-    assert!(requeue::requeue(&mut client, message.id, "sms", event_id).await.unwrap());
+    assert!(requeue::requeue(&mut client, message.id, "sms", event_id, None).await.unwrap());
     let claimed = outbox.claim(1).await;
     assert_eq!((claimed.len(), claimed[0].attempt), (1, 1), "the attempt count goes on");
     assert_eq!(outbox.event_kinds(message.id).await, ["outcome_unknown", "requeued"]);
@@ -189,12 +189,14 @@ async fn a_requeued_message_cannot_be_settled_by_a_worker_of_its_earlier_life() 
     );
 
     let mut client = outbox.pool().get().await.unwrap();
-    assert!(requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id)).await.unwrap());
+    assert!(
+        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id), None).await.unwrap()
+    );
     let second = outbox.claim(1).await;
     assert!(second[0].lease_no > first[0].lease_no);
     assert_eq!(outbox.settle(&first[0], &accepted()).await, Settled::default());
     let not_again =
-        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id)).await.unwrap();
+        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id), None).await.unwrap();
     assert!(!not_again, "it is neither failed nor held");
 }
 

@@ -182,7 +182,7 @@ async fn a_failed_message_that_is_tried_again_behind_the_cursor_is_looked_at_aga
     assert_eq!(stage.noted().await, 0, "a failed message waits for nothing");
     let mut client = stage.outbox.pool().get().await.unwrap();
     let event_id = stage.outbox.event_id(id);
-    assert!(app_db::requeue::requeue(&mut client, id, "sms", event_id).await.unwrap());
+    assert!(app_db::requeue::requeue(&mut client, id, "sms", event_id, None).await.unwrap());
     let claimed = stage.outbox.claim(1).await.pop().unwrap();
     stage.outbox.settle(&claimed, &accepted()).await;
     stage.age(601).await;

@@ -176,7 +176,7 @@ async fn another_try_and_a_late_delivery_end_as_delivered_whichever_comes_first(
         let retry = async || {
             let mut client = sent.outbox.pool().get().await.unwrap();
             let event_id = sent.outbox.event_id(sent.id);
-            app_db::requeue::requeue(&mut client, sent.id, "sms", event_id).await.unwrap()
+            app_db::requeue::requeue(&mut client, sent.id, "sms", event_id, None).await.unwrap()
         };
         let delivered = [sent.receipt(Delivery::Delivered, 1)];
         if retry_first {
@@ -210,7 +210,7 @@ async fn another_try_waits_for_a_receipt_that_is_being_written_and_then_gives_wa
     let (pool, id, event_id) = (sent.outbox.pool().clone(), sent.id, sent.outbox.event_id(sent.id));
     let retrying = tokio::spawn(async move {
         let mut client = pool.get().await.unwrap();
-        app_db::requeue::requeue(&mut client, id, "sms", event_id).await.unwrap()
+        app_db::requeue::requeue(&mut client, id, "sms", event_id, None).await.unwrap()
     });
     let watcher = sent.outbox.pool().get().await.unwrap();
     let is_waiting = "select exists (select from pg_stat_activity

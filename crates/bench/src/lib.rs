@@ -14,5 +14,4 @@ pub mod processes;
 pub mod report;
 pub mod rig;
 pub mod samples;
-pub mod server_events;
 pub mod sink;

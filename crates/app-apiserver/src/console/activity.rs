@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_db::Client;
-use app_db::activity::{self, Backlog};
+use app_db::activity::{self, Backlog, Late};
 use jiff::Timestamp;
+use maud::Markup;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 pub(super) use self::hour::Hour;
-use self::pulse::Pulse;
+use self::pulse::Health;
 use crate::App;
 use crate::problem::Problem;
 
@@ -68,7 +69,8 @@ impl<F> Clone for Known<F> {
 pub(super) struct Activity {
     backlog: Kept<Vec<Backlog>>,
     hour: Kept<Hour>,
-    pulse: Kept<Pulse>,
+    health: Kept<Health>,
+    late: Kept<Late>,
 }
 
 impl Activity {
@@ -82,9 +84,9 @@ impl Activity {
         self.hour.latest(app)
     }
 
-    /// How the whole fares, as of a moment ago; nothing before it was looked at first.
-    pub(super) fn pulse(&self, app: &App) -> Option<Known<Pulse>> {
-        self.pulse.latest(app)
+    /// How the whole fares, in a line; nothing of what is not known as of a moment ago.
+    pub(super) fn pulse(&self, app: &App) -> Markup {
+        pulse::line(self.health.latest(app).as_ref(), self.late.latest(app).as_ref(), app.clock.now())
     }
 
     /// Until both were counted once, or it takes too long.

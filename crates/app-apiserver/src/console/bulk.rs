@@ -17,7 +17,7 @@ pub(super) use self::job::Jobs;
 use self::job::{Action, Job, Task};
 use super::form::{self, see};
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::narrowed::Narrowed;
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
@@ -73,7 +73,7 @@ pub(super) async fn confirm(
             a href=(task.narrowed.path("/messages", &[])) { "Back" }
         }
     };
-    Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
+    Ok(layout::still(&app, caller, Section::Messages, "All that match", &main))
 }
 
 /// `Retry all: status failed`.
@@ -88,9 +88,13 @@ fn thousands_of(number: u64) -> String {
     thousands(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
+pub(super) async fn start(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+    request: Request,
+) -> Result<Response, Trouble> {
     let task = read(&app, form::read(&app, request).await?)?;
-    let job = app.console.bulk.begin(&app, task);
+    let job = app.console.bulk.begin(&app, session, task)?;
     Ok(see(&format!("/bulk/{}", job.id)))
 }
 
@@ -130,10 +134,11 @@ pub(super) async fn live(
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let job = app.console.bulk.find(&id)?;
-    live::stream(app, session, move |_| {
+    live::stream(app, session, At::Other, move |_| {
         let markup = progress(&job);
         async move { Ok(markup) }
     })
+    .await
 }
 
 fn progress(job: &Arc<Job>) -> Markup {

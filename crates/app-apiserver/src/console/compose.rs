@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use model::{Bucket, Channel, Direction, Medium};
 
 use super::composer::{self, said};
-use super::form::{self, path_with, see};
+use super::form::{self, HX_REQUEST, KEY_CHARS_MAX, path_with, see};
 use super::layout::{self, Section};
 use super::trouble::{Trouble, sentence};
 use crate::App;
@@ -24,9 +24,7 @@ use crate::messages::send_sms::accept_between;
 use crate::problem::Problem;
 use crate::send::Sending;
 
-const KEY_CHARS_MAX: usize = 64;
 const ADDRESS_CHARS_MAX: usize = 320;
-const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
 
 /// What a message may be sent by.
@@ -87,6 +85,8 @@ impl FromStr for By {
 #[derive(Debug, Default)]
 struct Draft {
     by: By,
+    /// Of the message that it is like: they are not taken along.
+    attachments: usize,
     from: String,
     to: String,
     subject: String,
@@ -110,6 +110,7 @@ pub(super) async fn show(
             let message = find(&app.database().await?, &id).await?;
             Draft {
                 by: By::of(message.channel),
+                attachments: message.attachments.len(),
                 from: message.source.as_str().to_owned(),
                 to: message.target.as_str().to_owned(),
                 subject: message.subject.unwrap_or_default(),
@@ -132,7 +133,7 @@ pub(super) async fn show(
         }
         (form(&app, &draft))
     };
-    Ok(layout::page(&app, caller, Section::Inbox, "New message", &main))
+    Ok(layout::still(&app, caller, Section::Inbox, "New message", &main))
 }
 
 /// What was sent from last.
@@ -173,6 +174,9 @@ fn form(app: &App, draft: &Draft) -> Markup {
                 input #subject name="subject" maxlength=(SUBJECT_CHARS_MAX) value=(draft.subject)
                     autocomplete="off" data-draft=(kept("subject"));
             }
+            @if draft.attachments > 0 {
+                p .waiting { "Its attachments are not taken along: send them by the API." }
+            }
             label for="body" { "Text" }
             (composer::text_field("body", &draft.body, 6, is_sms, &kept("body"), None))
             div .row {
@@ -195,6 +199,7 @@ pub(super) async fn send(
     let by: By = fields.text("by", Text::Line, 20).unwrap_or_default().parse()?;
     let mut draft = Draft {
         by,
+        attachments: 0,
         from: said(&fields, "from"),
         to: said(&fields, "to"),
         subject: said(&fields, "subject"),
@@ -204,7 +209,7 @@ pub(super) async fn send(
     if draft.subject.is_empty() {
         fields.forget("subject");
     }
-    let sending = Sending::of_form(&app, caller, (fields, share), key, path);
+    let sending = Sending::of_form(&app, (fields, share), key, path);
     let accepted = accept_between(&app, sending, by.medium(), known_fields(by.medium())).await;
     let problem = match accepted {
         Ok(accepted) => {
@@ -222,7 +227,7 @@ pub(super) async fn send(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(form.into_string())).into_response());
     }
     let main = html! { h1 { "New message" } (form) };
-    Ok(layout::page(&app, caller, Section::Inbox, "New message", &main))
+    Ok(layout::still(&app, caller, Section::Inbox, "New message", &main))
 }
 
 /// The browser forgets the draft, and goes there.

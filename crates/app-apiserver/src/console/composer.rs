@@ -2,7 +2,6 @@
 //! that neither an update nor a restart takes it away; a reply that is refused comes back with what is wrong.
 
 use app_db::conversations::{self, ReplyEnds};
-use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -11,19 +10,16 @@ use model::segments::{Alphabet, Segments};
 use model::{Bucket, Channel};
 use uuid::Uuid;
 
-use super::form::{self, see};
+use super::form::{self, HX_REQUEST, KEY_CHARS_MAX, see};
 use super::trouble::{Trouble, sentence};
 use super::{live, thread, words};
 use crate::App;
-use crate::authentication::Caller;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
 use crate::conversations::reply::{accept_reply, reply_subject};
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 use crate::send::{KEY_REUSED, Sending};
 
-const KEY_CHARS_MAX: usize = 64;
-const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 /// The browser forgets the draft then.
 pub(super) const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
 pub(super) const REPLIED: HeaderValue = HeaderValue::from_static("replied");
@@ -126,7 +122,6 @@ fn counted(body: &str) -> Markup {
 
 pub(super) async fn reply(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Trouble> {
@@ -135,7 +130,7 @@ pub(super) async fn reply(
     let (mut fields, share) = form::read_with_share(&app, request).await?;
     let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
     let (subject, body) = (said(&fields, "subject"), said(&fields, "body"));
-    let sending = Sending::of_form(&app, caller, (fields, share), key, path);
+    let sending = Sending::of_form(&app, (fields, share), key, path);
     let accepted = accept_reply(&app, &id, sending).await;
     if !is_htmx {
         accepted?;

@@ -3,13 +3,18 @@
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::header::LOCATION;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::App;
 use crate::body::Share;
 use crate::fields::{Fields, Object};
 use crate::problem::Problem;
+
+/// What htmx sends along.
+pub(super) const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
+/// Of the key that makes a form's message one.
+pub(super) const KEY_CHARS_MAX: usize = 64;
 
 /// Reads a form (`application/x-www-form-urlencoded`).
 ///

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::form::path_with;
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::session::Session;
 use super::simulator;
 use super::trouble::Trouble;
@@ -72,10 +72,11 @@ pub(super) async fn live(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
     let view = View::read(query.as_deref(), None);
-    live::stream(app, session, move |app| {
+    live::stream(app, session, At::Database, move |app| {
         let view = view.clone();
         async move { list(&app, &view).await }
     })
+    .await
 }
 
 /// Of the list.

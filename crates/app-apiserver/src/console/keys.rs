@@ -75,7 +75,7 @@ async fn page(app: &App, caller: Caller, said: &Said) -> Result<Response, Troubl
         (make_one(caller, keys::new_id(&app.ids, now)))
         (table(&all, caller, now))
     };
-    Ok(layout::page(app, caller, Section::Keys, "API keys", &main))
+    Ok(layout::still(app, caller, Section::Keys, "API keys", &main))
 }
 
 /// What a key of this role may do, for people.

@@ -9,6 +9,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::activity::pulse;
 use super::assets::{COMPOSER, HTMX, ICON, LIVE, SCRIPT, STYLE};
+use super::live;
 use crate::App;
 use crate::authentication::Caller;
 
@@ -92,6 +93,11 @@ fn head(title: &str) -> Markup {
     }
 }
 
+/// A page of the console that has no region of its own: how the whole fares is kept up to date all the same.
+pub(super) fn still(app: &App, caller: Caller, section: Section, title: &str, main: &Markup) -> Response {
+    page(app, caller, section, title, &html! { (live::source("/live/pulse")) (main) })
+}
+
 /// A page of the console.
 pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, main: &Markup) -> Response {
     let sections =
@@ -140,7 +146,7 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
 
 /// How the whole fares, for every page.
 pub(super) fn pulse(app: &App) -> Markup {
-    app.console.activity.pulse(app).map_or_else(|| html! {}, |known| known.figures.line())
+    app.console.activity.pulse(app)
 }
 
 /// A page without navigation: for who is not logged in, and for errors.

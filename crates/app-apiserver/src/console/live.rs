@@ -2,18 +2,20 @@
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>). Nothing is told as a difference, so nothing can
 //! be missed: whoever was away (a restart, a hidden tab, a slow line) is shown what is true as soon as the stream begins
 //! again. A page has one stream, for whatever parts of it: browsers have six connections for a server. Must not be a load:
-//! a stream rests between two looks for thirty times as long as one took, and few look at once.
+//! a stream rests between two looks for thirty times as long as one took, up to 1.5 s, and few look at once.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
@@ -58,38 +60,66 @@ pub(super) fn parts(parts: &[(&str, Markup)]) -> Markup {
     }
 }
 
+/// For a page that has no region of its own: how the whole fares.
+pub(super) async fn still(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+) -> Result<Response, Trouble> {
+    stream(app, session, At::Other, |_| async { Ok(html! {}) }).await
+}
+
+/// What a stream looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// The database: a few streams at once.
+    Database,
+    /// What is at hand, or elsewhere.
+    Other,
+}
+
 /// What one stream goes on from.
 struct Stream<R> {
     app: App,
     session: Session,
+    at: At,
     render: R,
     shown: String,
+    pulse: String,
     sent_at: Instant,
     rest: Duration,
+    /// Of the first look.
+    next: Option<Bytes>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// Renders again and again, and sends what changed.
+/// Renders again and again, and sends what changed. It ends where it cannot: the page asks again then, and is told why.
 ///
 /// # Errors
-/// 503 when too many pages are kept up to date already; the page itself is as good as loading it again.
-pub(super) fn stream<R, F>(app: App, session: Session, render: R) -> Result<Response, Trouble>
+/// As the first rendering has them; 503 when too many pages are kept up to date already.
+pub(super) async fn stream<R, F>(app: App, session: Session, at: At, render: R) -> Result<Response, Trouble>
 where
     R: Fn(App) -> F + Send + 'static,
     F: Future<Output = Result<Markup, Problem>> + Send,
 {
     let permit = app.console.live.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
-    let began = Stream {
+    let mut began = Stream {
         app,
         session,
+        at,
         render,
         shown: String::new(),
+        pulse: String::new(),
         sent_at: Instant::now(),
         rest: Duration::ZERO,
+        next: None,
         _permit: permit,
     };
+    began.next = began.look().await?;
     let events = unfold(began, |mut stream| async move {
-        let event = next(&mut stream).await?;
+        let event = match stream.next.take() {
+            Some(first) => first,
+            None => stream.goes_on().await?,
+        };
         Some((Ok::<_, Infallible>(event), stream))
     });
     let headers =
@@ -97,48 +127,56 @@ where
     Ok((headers, Body::from_stream(events)).into_response())
 }
 
-/// The next event, when there is one; nothing when the stream should end.
-async fn next<R, F>(stream: &mut Stream<R>) -> Option<Bytes>
+impl<R, F> Stream<R>
 where
     R: Fn(App) -> F,
     F: Future<Output = Result<Markup, Problem>>,
 {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(stream.rest) => {}
-            () = stream.app.shutdown.cancelled() => return None,
-        }
-        if !stream.session.still_stands(&stream.app) {
-            return None;
-        }
-        let rendered = {
-            // Never closed.
-            let _look = stream.app.console.looks.acquire().await.ok()?;
-            let began = Instant::now();
-            let rendered = (stream.render)(stream.app.clone()).await.map(|it| with_pulse(&stream.app, &it));
-            stream.rest = (began.elapsed() * REST).clamp(REST_MIN, REST_MAX);
-            rendered
-        };
-        let is_quiet = stream.sent_at.elapsed() >= KEEP_ALIVE;
-        match rendered {
-            Ok(markup) if markup.0 != stream.shown => {
-                stream.shown = markup.0;
-                stream.sent_at = Instant::now();
-                return Some(event(&stream.shown));
+    /// The next event, when there is one; nothing when the stream should end.
+    async fn goes_on(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.rest) => {}
+                () = self.app.shutdown.cancelled() => return None,
             }
-            // What is shown stays as it is while the database is away.
-            Ok(_) | Err(_) if is_quiet => {
-                stream.sent_at = Instant::now();
+            if !self.session.still_stands(&self.app) {
+                return None;
+            }
+            if let Some(event) = self.look().await.ok()? {
+                return Some(event);
+            }
+            if self.sent_at.elapsed() >= KEEP_ALIVE {
+                self.sent_at = Instant::now();
                 return Some(Bytes::from_static(b"event: alive\ndata:\n\n"));
             }
-            Ok(_) | Err(_) => {}
         }
     }
-}
 
-/// On every page stands how the whole fares.
-fn with_pulse(app: &App, markup: &Markup) -> Markup {
-    html! { (markup) (parts(&[(pulse::ID, layout::pulse(app))])) }
+    /// What has changed, as an event.
+    async fn look(&mut self) -> Result<Option<Bytes>, Problem> {
+        let rendered = {
+            let looks = &self.app.console.looks;
+            // Never closed.
+            let _look = if self.at == At::Database { looks.acquire().await.ok() } else { None };
+            let began = Instant::now();
+            let rendered = (self.render)(self.app.clone()).await?;
+            self.rest = (began.elapsed() * REST).clamp(REST_MIN, REST_MAX);
+            rendered
+        };
+        // On every page stands how the whole fares.
+        let pulse = layout::pulse(&self.app).into_string();
+        let (is_new, is_new_pulse) = (rendered.0 != self.shown, pulse != self.pulse);
+        if !is_new && !is_new_pulse {
+            return Ok(None);
+        }
+        self.sent_at = Instant::now();
+        let changed = html! {
+            @if is_new { (rendered) }
+            @if is_new_pulse { (parts(&[(pulse::ID, PreEscaped(pulse.clone()))])) }
+        };
+        (self.shown, self.pulse) = (rendered.0, pulse);
+        Ok(Some(event(&changed.0)))
+    }
 }
 
 fn event(markup: &str) -> Bytes {

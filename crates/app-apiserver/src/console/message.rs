@@ -10,10 +10,11 @@ use model::{Channel, Direction, Message};
 use super::attachments::{Files, attachment};
 use super::form::see;
 use super::layout::{self, Section};
+use super::live::{self, At};
 use super::session::Session;
+use super::timeline;
 use super::trouble::Trouble;
 use super::words::{as_text, chip, cut, exact, place_of};
-use super::{live, timeline};
 use crate::App;
 use crate::authentication::Caller;
 use crate::explain::ExplanationJson;
@@ -48,13 +49,14 @@ pub(super) async fn live(
     Extension(session): Extension<Session>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, session, move |app| {
+    live::stream(app, session, At::Database, move |app| {
         let id = id.clone();
         async move {
             let (facts, explanation) = explained(&app, &id).await?;
             Ok(state(&facts, &explanation))
         }
     })
+    .await
 }
 
 /// What changes.
@@ -195,7 +197,7 @@ fn send_again(url: &str, key: &str, message: &Message) -> String {
 pub(super) async fn retry(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
     let mut database = app.database().await?;
     let message = find(&database, &id).await?;
-    retry_it(&app, &mut database, &message).await?;
+    retry_it(&app, &mut database, &message, None).await?;
     Ok(see(&format!("/messages/{}", message.id)))
 }
 

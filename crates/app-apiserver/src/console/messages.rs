@@ -10,7 +10,7 @@ use model::{Channel, Direction, Message};
 use uuid::Uuid;
 
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::narrowed::Narrowed;
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
@@ -66,13 +66,14 @@ pub(super) async fn live(
     let mut fields = Fields::of_query(query.as_deref());
     let page = PageRequest::read(&mut fields);
     let narrowed = Narrowed::read(&app, fields)?;
-    live::stream(app, session, move |app| {
+    live::stream(app, session, At::Database, move |app| {
         let (narrowed, page) = (narrowed.clone(), page.clone());
         async move {
             let found = look(&app, &narrowed, &page).await?;
             Ok(rows(&app, &narrowed, &page, &found))
         }
     })
+    .await
 }
 
 async fn look(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Page, Problem> {

@@ -11,7 +11,7 @@ use model::Variant;
 
 use super::activity::{Hour, shown};
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::session::Session;
 use super::trouble::Trouble;
 use super::words::{span, thousands};
@@ -33,7 +33,7 @@ pub(super) async fn live(
     State(app): State<App>,
     Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, session, |app| async move { region(&app).await })
+    live::stream(app, session, At::Database, |app| async move { region(&app).await }).await
 }
 
 async fn region(app: &App) -> Result<Markup, Problem> {

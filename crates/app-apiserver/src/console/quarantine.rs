@@ -54,7 +54,7 @@ pub(super) async fn show(
             p { a href=(path(&which, "/quarantine", &[("before", Some(&last))])) { "Older" } }
         }
     };
-    Ok(layout::page(&app, caller, Section::Quarantine, "Quarantine", &main))
+    Ok(layout::still(&app, caller, Section::Quarantine, "Quarantine", &main))
 }
 
 /// By reason, and by provider.

@@ -67,7 +67,7 @@ pub(super) async fn search(
             a href=(path_with("/messages", &[("to", Some(address))])) { "Messages to it" }
         }
     };
-    Ok(layout::page(&app, caller, Section::Messages, "Search", &main))
+    Ok(layout::still(&app, caller, Section::Messages, "Search", &main))
 }
 
 /// `status:failed channel:sms parcel`, or one word of a state: the page with that filter.

@@ -16,7 +16,7 @@ use maud::html;
 use sha2::Sha256;
 use uuid::Uuid;
 
-use super::form::{self, see};
+use super::form::{self, HX_REQUEST, see};
 use super::layout;
 use super::trouble::{Trouble, sentence};
 use crate::App;
@@ -34,8 +34,6 @@ const MAC_BYTES: usize = 32;
 const KEY_CHARS_MAX: usize = 100;
 const PATH_CHARS_MAX: usize = 2000;
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-/// What htmx sends along.
-const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 
 /// Who looks, and until when.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +62,7 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
         Ok(Some(session)) => {
             request.extensions_mut().insert(session);
             request.extensions_mut().insert(session.caller);
-            let asked = (request.method() != Method::GET).then(|| request.uri().path().to_owned());
+            let asked = (request.method() == Method::POST).then(|| request.uri().path().to_owned());
             let response = next.run(request).await;
             if let Some(path) = asked.filter(|path| path != "/segments") {
                 note(session.caller, &path, response.status());
@@ -78,12 +76,8 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
 
 /// Who did what, for the log.
 fn note(caller: Caller, path: &str, status: StatusCode) {
-    let key_id = match caller {
-        Caller::Anyone => None,
-        Caller::Key(id) => Some(tracing::field::display(id)),
-    };
     tracing::info!(
-        key.id = key_id,
+        api_key.id = caller.scope(),
         http.path = path,
         http.status = status.as_u16(),
         "somebody acted in the console"

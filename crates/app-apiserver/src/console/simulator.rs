@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::form::{self, see};
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::session::Session;
 use super::trouble::Trouble;
 use crate::App;
@@ -149,7 +149,7 @@ pub(super) async fn live(
     State(app): State<App>,
     Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
-    live::stream(app, session, |app| async move { in_force(&app).await })
+    live::stream(app, session, At::Other, |app| async move { in_force(&app).await }).await
 }
 
 async fn in_force(app: &App) -> Result<Markup, Problem> {
@@ -256,5 +256,5 @@ pub(super) async fn write_to_us(
         p .bad role="alert" { "The webhook was not taken: " (answer) }
         p { a href="/quarantine" { "Quarantine" } " " a href="/simulator" { "Back" } }
     };
-    Ok(layout::page(&app, caller, Section::Simulator, "Simulator", &main))
+    Ok(layout::still(&app, caller, Section::Simulator, "Simulator", &main))
 }

@@ -16,7 +16,7 @@ use super::composer;
 use super::form::path_with;
 use super::inbox::{self, View};
 use super::layout::{self, Section};
-use super::live;
+use super::live::{self, At};
 use super::session::Session;
 use super::trouble::Trouble;
 use super::words::{ago, as_text, chip, cut, place_of};
@@ -92,7 +92,7 @@ pub(super) async fn live(
     let before = before(query.as_deref());
     let id = id_of(&id)?;
     let view = View::read(query.as_deref(), Some(id));
-    live::stream(app, session, move |app| {
+    live::stream(app, session, At::Database, move |app| {
         let view = view.clone();
         async move {
             let looked = look(&app, id, before).await?;
@@ -102,6 +102,7 @@ pub(super) async fn live(
             Ok(live::parts(&[(ID, messages(&app, id, before, &looked)), (inbox::ID, list)]))
         }
     })
+    .await
 }
 
 fn not_found() -> Problem {

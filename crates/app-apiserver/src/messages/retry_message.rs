@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use http::StatusCode;
+use jiff::Timestamp;
 use model::{Bucket, Direction, Facts, Message};
 
 use crate::App;
@@ -39,7 +40,7 @@ pub(crate) async fn retry_message(
     fields.finish()?;
     let mut database = app.database().await?;
     let message = super::find(&database, &id).await?;
-    retry(&app, &mut database, &message).await?;
+    retry(&app, &mut database, &message, None).await?;
     Ok((StatusCode::ACCEPTED, Json(super::find(&database, &id).await?.into())))
 }
 
@@ -47,7 +48,13 @@ pub(crate) async fn retry_message(
 ///
 /// # Errors
 /// 409 `not_retryable` or `expired`.
-pub(crate) async fn retry(app: &App, database: &mut Turn<'_>, message: &Message) -> Result<(), Problem> {
+/// With `as_of`, only if nothing has happened to it since.
+pub(crate) async fn retry(
+    app: &App,
+    database: &mut Turn<'_>,
+    message: &Message,
+    as_of: Option<Timestamp>,
+) -> Result<(), Problem> {
     let not_retryable = |detail: &str| Err(Problem::conflict("not_retryable", detail));
     if message.direction == Direction::Inbound {
         return not_retryable("the message was received, not sent");
@@ -65,7 +72,7 @@ pub(crate) async fn retry(app: &App, database: &mut Turn<'_>, message: &Message)
     });
     let route = route.map_or("", |route| route.name.as_str());
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
-    if !app_db::requeue::requeue(database, message.id, route, event_id).await? {
+    if !app_db::requeue::requeue(database, message.id, route, event_id, as_of).await? {
         return not_retryable("only messages that failed or are held can be tried again");
     }
     app.after_commit.wake();

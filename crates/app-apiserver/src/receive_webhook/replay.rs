@@ -43,6 +43,7 @@ pub(crate) async fn replay(
         return Err(Problem::conflict("not_replayable", cut()));
     }
     let (id, reason) = (delivery.id, delivery.reason);
+    let is_trusted = matches!((reason, &grounds), (Reason::Unverified, Grounds::Word(_)));
     let is_proven = match (reason, grounds) {
         (Reason::Unparsable | Reason::Unmatched, _) => true,
         (Reason::Unverified, Grounds::Proof) => false,
@@ -75,7 +76,9 @@ pub(crate) async fn replay(
         Err(WebhookError::Needs(url)) => Err(still(&format!("needs {url}, which cannot be had"))),
         Err(WebhookError::Unparsable(why)) => {
             let database = app.database().await?;
-            quarantine::note(&database, id, Reason::Unparsable, &storable(&why)).await?;
+            // Somebody's word proves nothing to the next who looks at it.
+            let reason = if is_trusted { Reason::Unverified } else { Reason::Unparsable };
+            quarantine::note(&database, id, reason, &storable(&why)).await?;
             Err(still(&format!("is not understood: {why}")))
         }
     }

@@ -285,6 +285,21 @@ async fn a_region_is_streamed_whole_as_it_changes_and_ends_with_the_server() {
 }
 
 #[tokio::test]
+async fn a_stream_that_can_show_nothing_ends_and_a_new_one_is_told_why() {
+    let server = server().await;
+    let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let path = format!("/live/messages/{}", sent["id"].as_str().unwrap());
+    let mut stream = server.client.stream(&path).await;
+    stream.says("class=\"answer\"").await;
+    server.execute("alter table messages rename to messages_away").await;
+    stream.ends().await;
+    server.client.get(&path).await.expect(500);
+    server.execute("alter table messages_away rename to messages").await;
+    server.client.stream(&path).await.says("class=\"answer\"").await;
+    server.client.get("/live/messages/00000000-0000-7000-8000-000000000000").await.expect(404);
+}
+
+#[tokio::test]
 async fn a_stream_ends_with_its_session() {
     let server = server().await;
     let key = create_key(&server, 1).await;

@@ -66,6 +66,37 @@ async fn what_was_canceled_is_tried_again_only_where_just_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_job_means_what_was_there_when_it_was_asked_for() {
+    let server = server().await;
+    let mut ids = Vec::new();
+    for to in ["+12025550191", "+12025550192"] {
+        let sent = server.send_sms("+12025550100", to, "Hello").await;
+        ids.push(sent["id"].as_str().unwrap().to_owned());
+    }
+    // What a worker would have written.
+    server
+        .execute(
+            "update messages set status_tag = 'failed', status_payload = '{\"code\": \"rejected\"}';
+             insert into problems (bucket, message_id, kind) select bucket, id, 'failed' from messages;
+             delete from outbox",
+        )
+        .await;
+    let confirm = page(&server, "/bulk?action=retry&status=failed").await;
+    let (_, as_of) = confirm.split_once("name=\"as_of\" value=\"").unwrap();
+    let as_of = as_of.split('"').next().unwrap().replace(':', "%3A");
+    server
+        .execute(&format!("update messages set updated_at = now() + interval '1 s' where id = '{}'", ids[1]))
+        .await;
+    server.send_sms("+12025550100", "+12025550193", "Later").await;
+    let form = format!("action=retry&status=failed&as_of={as_of}");
+    let job = submit(&server.client, "/bulk", &form).await.expect(303).header("location").to_owned();
+    until("it is done", async || page(&server, &job).await.contains("1 of 1 tried again").then_some(()))
+        .await;
+    let failed = server.value("select id::text from messages where status_tag = 'failed'").await;
+    assert_eq!(failed, ids[1], "it failed again since");
+}
+
+#[tokio::test]
 async fn a_misspelt_filter_means_nothing_rather_than_everything() {
     let server = server().await;
     server.client.get("/bulk?action=cancel&staus=failed").await.expect(400);

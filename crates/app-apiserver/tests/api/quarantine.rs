@@ -6,6 +6,7 @@ use provider_simulator::twilio_signature;
 use serde_json::{Value, json};
 use service::Clock;
 use testkit::{HttpClient, until};
+use uuid::Uuid;
 
 use crate::authentication::create_key;
 use crate::console::{FORM, page, submit};
@@ -172,6 +173,17 @@ async fn somebody_who_knows_better_is_believed() {
 }
 
 #[tokio::test]
+async fn somebodys_word_proves_nothing_to_the_next() {
+    let server = server().await;
+    let headers = [("content-type", FORM), ("x-twilio-signature", "AAAA")];
+    server.client.send(Method::POST, TWILIO, &headers, Bytes::from("x=y")).await.expect(403);
+    let id = only_id(&server).await;
+    let refused = submit(&server.client, &format!("/quarantine/{id}/trust"), "").await.expect(200).text();
+    assert!(refused.contains("is not understood"), "{refused}");
+    assert_eq!(server.value("select reason from webhook_deliveries").await, "unverified");
+}
+
+#[tokio::test]
 async fn a_receipt_is_applied_once_its_message_is_known() {
     let server = server().await;
     let unknown = "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1";
@@ -319,6 +331,11 @@ async fn all_that_a_filter_matches_is_forgotten_and_not_what_came_since() {
     forge(&server.client, "1").await;
     forge(&server.client, "2").await;
     server.client.post("/api/webhooks/sms", &json!({"x_id": "1"})).await.expect(400);
+    let nothing = page(&server, "/quarantine/all?action=forget&reason=unmatched").await;
+    assert!(
+        !nothing.contains("type=\"submit\">Forget all") && nothing.contains(&Uuid::nil().to_string()),
+        "{nothing}"
+    );
     let confirm = page(&server, "/quarantine/all?action=forget&reason=unverified").await;
     assert!(confirm.contains("2 webhooks.") && confirm.contains("lost for good"), "{confirm}");
     forge(&server.client, "3").await;

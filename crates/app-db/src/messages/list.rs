@@ -221,6 +221,7 @@ pub(crate) fn window_sql(source: &Source, order: Order) -> String {
                or m.endpoint_target ilike $15 or m.provider_message_id ilike $15 or m.status_payload::text ilike $15)
            and ($17::text is null or $17 in (m.status_payload ->> 'code', m.status_payload ->> 'provider_code'))
            and ($18::text is null or m.provider_id = $18)
+           and (not $19 or exists (select from problems p where p.message_id = m.id and p.bucket = m.bucket))
          order by w.id {direction} limit $12
          )
          select found.*, last.id as last_id
@@ -281,6 +282,8 @@ async fn look_through(
                 &window.body_chars,
                 &filter.code,
                 &filter.provider_id,
+                // That list has nothing else.
+                &(filter.problem && !matches!(source, Source::Problems)),
             ],
         )
         .await?;

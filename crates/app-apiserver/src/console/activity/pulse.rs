@@ -9,7 +9,7 @@ use app_db::{Client, quarantine};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::Figures;
+use super::{Figures, Known};
 use crate::console::providers::condition;
 use crate::console::words::{Tone, span, thousands};
 
@@ -18,30 +18,40 @@ pub(in crate::console) const ID: &str = "pulse";
 /// Waiting for so long is normal: for a claim, for a provider's rate.
 const LATE_AFTER: Duration = Duration::from_secs(5);
 
+/// What is older than this is not shown: that nothing waited yesterday says nothing.
+const GOOD_FOR_S: i64 = 15;
+
+/// How providers fare, and what is kept.
 #[derive(Debug)]
-pub(in crate::console) struct Pulse {
+pub(in crate::console) struct Health {
     states: Vec<ProviderState>,
     pauses: Vec<ProviderPause>,
-    late: Late,
     quarantined: i64,
 }
 
-impl Figures for Pulse {
-    const KEPT_FOR: Duration = Duration::from_secs(1);
-    /// It is asked for on every page, and reads the whole outbox.
-    const REST: u32 = 30;
+impl Figures for Health {
+    const KEPT_FOR: Duration = Duration::from_millis(400);
 
     async fn count(client: &Client, _: Option<&Self>, _: Timestamp) -> Result<Self, app_db::Error> {
         Ok(Self {
             states: provider_states::all(client).await?,
             pauses: provider_pauses::all(client).await?,
-            late: activity::late(client, LATE_AFTER).await?,
             quarantined: quarantine::counts(client).await?.iter().map(|(_, _, count)| count).sum(),
         })
     }
 }
 
-impl Pulse {
+impl Figures for Late {
+    const KEPT_FOR: Duration = Duration::from_secs(1);
+    /// It is asked for on every page, and reads the whole outbox.
+    const REST: u32 = 30;
+
+    async fn count(client: &Client, _: Option<&Self>, _: Timestamp) -> Result<Self, app_db::Error> {
+        activity::late(client, LATE_AFTER).await
+    }
+}
+
+impl Health {
     /// Providers that do not just work, each with what it is in.
     fn troubled(&self) -> Vec<(&str, &'static str, Tone)> {
         let told = self.states.iter().map(|state| state.provider_id.as_str());
@@ -59,28 +69,35 @@ impl Pulse {
             .filter(|(_, _, tone)| *tone != Tone::Good)
             .collect()
     }
+}
 
-    pub(in crate::console) fn line(&self) -> Markup {
-        let troubled = self.troubled();
-        let has_processor = !self.states.is_empty();
-        let is_well = has_processor && troubled.is_empty() && self.late.messages == 0;
-        html! {
-            @if !has_processor {
-                a .chip .bad href="/providers" { "No processor runs: nothing is sent" }
+pub(in crate::console) fn line(
+    health: Option<&Known<Health>>,
+    late: Option<&Known<Late>>,
+    now: Timestamp,
+) -> Markup {
+    let is_good = |counted_at: Timestamp| now.duration_since(counted_at).as_secs() <= GOOD_FOR_S;
+    let late = late.filter(|late| is_good(late.counted_at)).map(|late| *late.figures);
+    let Some(health) = health.filter(|health| is_good(health.counted_at)) else { return html! {} };
+    let Health { states, quarantined, .. } = &*health.figures;
+    let troubled = health.figures.troubled();
+    let is_well = !states.is_empty() && troubled.is_empty() && late.is_some_and(|late| late.messages == 0);
+    html! {
+        @if states.is_empty() {
+            a .chip .bad href="/providers" { "No processor runs: nothing is sent" }
+        }
+        @for (id, word, tone) in troubled {
+            a class={ "chip " (tone.class()) } href={ "/providers#p-" (id) } { (id) " " (word) }
+        }
+        @if let Some(late) = late.filter(|late| late.messages > 0) {
+            a .chip .waiting href="/outbox" {
+                (thousands(late.messages)) @if late.messages == 1 { " waits, for " } @else { " wait, the oldest for " }
+                (span(late.oldest_s as i64))
             }
-            @for (id, word, tone) in troubled {
-                a class={ "chip " (tone.class()) } href={ "/providers#p-" (id) } { (id) " " (word) }
-            }
-            @if self.late.messages > 0 {
-                a .chip .waiting href="/outbox" {
-                    (thousands(self.late.messages)) @if self.late.messages == 1 { " waits, for " } @else { " wait, the oldest for " }
-                    (span(self.late.oldest_s as i64))
-                }
-            }
-            @if is_well { a .chip .good href="/outbox" { "All works, nothing waits" } }
-            @if self.quarantined > 0 {
-                a .chip href="/quarantine" { (thousands(self.quarantined)) " in quarantine" }
-            }
+        }
+        @if is_well { a .chip .good href="/outbox" { "All works, nothing waits" } }
+        @if *quarantined > 0 {
+            a .chip href="/quarantine" { (thousands(*quarantined)) " in quarantine" }
         }
     }
 }

@@ -157,7 +157,8 @@ pub(in crate::console) fn causes(hour: &Hour, provider_id: Option<&str>) -> Mark
                         th scope="col" { "Go to" }
                     }
                 }
-                tbody { @for trouble in shown { (row(hour, trouble, provider_id.is_none())) } }
+                @let all = hour.troubles(None);
+                tbody { @for trouble in shown { (row(hour, &all, trouble, provider_id.is_none())) } }
             } }
             @let more: i64 = others.iter().map(|trouble| trouble.messages).sum();
             @if more > 0 { p .quiet { "And " (thousands(more)) " for rarer causes." } }
@@ -165,7 +166,7 @@ pub(in crate::console) fn causes(hour: &Hour, provider_id: Option<&str>) -> Mark
     }
 }
 
-fn row(hour: &Hour, trouble: &Trouble, with_provider: bool) -> Markup {
+fn row(hour: &Hour, all: &[Trouble], trouble: &Trouble, with_provider: bool) -> Markup {
     let code = match &trouble.cause.provider_code {
         Some(code) => Some(code.as_str()),
         // Else it is the state's word.
@@ -174,6 +175,15 @@ fn row(hour: &Hour, trouble: &Trouble, with_provider: bool) -> Markup {
     let provider = trouble.provider_id.as_deref().map(|id| ("provider_id", id));
     let cause = provider.into_iter().chain(code.map(|code| ("code", code)));
     let filter: Vec<(&str, &str)> = filter_of(trouble.fate).iter().copied().chain(cause).collect();
+    // A filter cannot say "without": it may find others too.
+    let is_found = |other: &&Trouble| {
+        other.fate == trouble.fate
+            && (trouble.provider_id.is_none() || other.provider_id == trouble.provider_id)
+            && code.is_none_or(|code| {
+                other.cause.code == code || other.cause.provider_code.as_deref() == Some(code)
+            })
+    };
+    let found: i64 = all.iter().filter(is_found).map(|other| other.messages).sum();
     html! {
         tr {
             td .number { (thousands(trouble.messages)) }
@@ -182,8 +192,10 @@ fn row(hour: &Hour, trouble: &Trouble, with_provider: bool) -> Markup {
             td { (trouble.cause.provider_code.as_deref().unwrap_or_default()) }
             @if with_provider { td { (trouble.provider_id.as_deref().unwrap_or_default()) } }
             td {
-                a href=(narrowed("/messages", &filter, hour.since(), None)) { "These messages" }
-                @if let Some(path) = retry_path(hour, trouble.fate, &filter) { " " a href=(path) { "Retry these…" } }
+                @if found == trouble.messages {
+                    a href=(narrowed("/messages", &filter, hour.since(), None)) { "These messages" }
+                    @if let Some(path) = retry_path(hour, trouble.fate, &filter) { " " a href=(path) { "Retry these…" } }
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::console::narrowed::Narrowed;
+use crate::console::session::Session;
 use crate::messages::cancel_message::cancel;
 use crate::messages::retry_message::retry;
 use crate::problem::Problem;
@@ -23,6 +24,8 @@ use crate::problem::Problem;
 const PAGE: usize = 200;
 /// Jobs that can still be looked at.
 const KEPT_MAX: usize = 50;
+/// Each takes a turn at the database nearly all the time.
+const UNDER_WAY_MAX: usize = 3;
 /// Between two tries, while the database is away or there is no turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -125,6 +128,7 @@ async fn page(app: &App, filter: &Filter, after: Option<Uuid>) -> Result<Page, P
 #[derive(Debug)]
 pub(super) struct Job {
     pub id: Uuid,
+    session: Session,
     pub task: Task,
     /// How many were meant when it began, as far as they are counted: all, once `is_counted`.
     pub counted: AtomicU64,
@@ -140,9 +144,10 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn new(id: Uuid, task: Task) -> Self {
+    fn new(id: Uuid, session: Session, task: Task) -> Self {
         Self {
             id,
+            session,
             task,
             counted: AtomicU64::new(0),
             is_counted: OnceLock::new(),
@@ -226,6 +231,9 @@ impl Job {
         if self.stop.is_cancelled() {
             return Err(Problem::conflict("stopped", "somebody stopped it"));
         }
+        if !self.session.still_stands(app) {
+            return Err(Problem::conflict("stopped", "the session that began it has ended"));
+        }
         Ok(())
     }
 
@@ -233,7 +241,7 @@ impl Job {
     async fn act(&self, app: &App, message: &Message) -> Result<bool, Problem> {
         let mut database = app.database().await?;
         let done = match self.task.action {
-            Action::Retry => retry(app, &mut database, message).await,
+            Action::Retry => retry(app, &mut database, message, Some(self.task.as_of)).await,
             Action::Cancel => cancel(app, &database, message).await,
         };
         match done {
@@ -250,17 +258,25 @@ pub(in crate::console) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
 impl Jobs {
     /// Begins one, unless just this is under way already.
-    pub(super) fn begin(&self, app: &App, task: Task) -> Arc<Job> {
+    ///
+    /// # Errors
+    /// 409 where so many are under way that others would wait for them.
+    pub(super) fn begin(&self, app: &App, session: Session, task: Task) -> Result<Arc<Job>, Problem> {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |job: &&Arc<Job>| {
             job.end.get().is_none()
                 && job.task.action == task.action
+                && job.task.as_of == task.as_of
                 && job.task.narrowed.said == task.narrowed.said
         };
         if let Some(same) = jobs.iter().find(same) {
-            return Arc::clone(same);
+            return Ok(Arc::clone(same));
         }
-        let job = Arc::new(Job::new(app.ids.next(app.clock.now(), Bucket(0)), task));
+        if jobs.iter().filter(|job| job.end.get().is_none()).count() >= UNDER_WAY_MAX {
+            let detail = "this server is at several such jobs already: let one end, or stop one, and begin this one again";
+            return Err(Problem::conflict("jobs_under_way", detail));
+        }
+        let job = Arc::new(Job::new(app.ids.next(app.clock.now(), Bucket(0)), session, task));
         jobs.push_back(Arc::clone(&job));
         while jobs.len() > KEPT_MAX && jobs.front().is_some_and(|job| job.end.get().is_some()) {
             jobs.pop_front();
@@ -272,7 +288,7 @@ impl Jobs {
             // Nobody else ends it.
             let _ = watched.end.set(done.map_err(|problem| problem.summary()));
         });
-        job
+        Ok(job)
     }
 
     pub(super) fn under_way(&self) -> Vec<Arc<Job>> {

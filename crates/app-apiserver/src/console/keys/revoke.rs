@@ -51,7 +51,7 @@ pub(in crate::console) async fn confirm(
             p { a href="/keys" { "Back" } }
         }
     };
-    Ok(layout::page(&app, caller, Section::Keys, "Revoke a key", &main))
+    Ok(layout::still(&app, caller, Section::Keys, "Revoke a key", &main))
 }
 
 fn consequence(key: &ApiKey, caller: Caller) -> Markup {

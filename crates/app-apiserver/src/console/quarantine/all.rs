@@ -8,6 +8,7 @@ use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use uuid::Uuid;
 
 use super::job::Job;
 use super::which::{in_words, path, read};
@@ -15,7 +16,7 @@ use crate::App;
 use crate::authentication::Caller;
 use crate::console::form::{self, see};
 use crate::console::layout::{self, Section};
-use crate::console::live;
+use crate::console::live::{self, At};
 use crate::console::session::Session;
 use crate::console::trouble::{Trouble, sentence};
 use crate::console::words::thousands;
@@ -79,7 +80,7 @@ pub(in crate::console) async fn confirm(
     let (action, mut which) = read_action(Fields::of_query(query.as_deref()))?;
     let (count, newest) = quarantine::count(&*app.database().await?, &which).await?;
     // What comes from now on was not looked at, and is not meant.
-    which.up_to = which.up_to.or(newest);
+    which.up_to = which.up_to.or(newest).or(Some(Uuid::nil()));
     let (title, button) = match action {
         Action::Process => ("Process all again", "Process all again"),
         Action::Trust => ("Trust all", "Trust all, and process"),
@@ -93,11 +94,11 @@ pub(in crate::console) async fn confirm(
             input type="hidden" name="reason" value=(which.reason.map_or("", Reason::as_str));
             input type="hidden" name="provider" value=(which.provider_id.as_deref().unwrap_or_default());
             input type="hidden" name="up_to" value=(which.up_to.map(|id| id.to_string()).unwrap_or_default());
-            button type="submit" { (button) }
+            @if count > 0 { button type="submit" { (button) } }
             a href=(path(&which, "/quarantine", &[])) { "Back" }
         }
     };
-    Ok(layout::page(&app, caller, Section::Quarantine, TITLE, &main))
+    Ok(layout::still(&app, caller, Section::Quarantine, TITLE, &main))
 }
 
 fn consequence(action: Action) -> &'static str {
@@ -121,6 +122,7 @@ fn consequence(action: Action) -> &'static str {
 pub(in crate::console) async fn act(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(session): Extension<Session>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let (action, which) = read_action(form::read(&app, request).await?)?;
@@ -132,7 +134,7 @@ pub(in crate::console) async fn act(
             return Ok(see(&path(&which, "/quarantine", &[])));
         }
     };
-    app.console.quarantine.begin(&app, which, grounds).await?;
+    app.console.quarantine.begin(&app, session, which, grounds).await?;
     Ok(see("/quarantine/job"))
 }
 
@@ -150,7 +152,11 @@ pub(super) fn under_way(app: &App) -> Markup {
 }
 
 fn title(job: &Job) -> String {
-    format!("Process all again: {}", in_words(&job.which))
+    let what = match job.grounds {
+        Grounds::Proof => "Process all again",
+        Grounds::Word(_) => "Trust all",
+    };
+    format!("{what}: {}", in_words(&job.which))
 }
 
 pub(in crate::console) async fn show(
@@ -167,10 +173,11 @@ pub(in crate::console) async fn live(
     Extension(session): Extension<Session>,
 ) -> Result<Response, Trouble> {
     let job = app.console.quarantine.latest()?;
-    live::stream(app, session, move |_| {
+    live::stream(app, session, At::Other, move |_| {
         let markup = progress(&job);
         async move { Ok(markup) }
     })
+    .await
 }
 
 fn progress(job: &Job) -> Markup {

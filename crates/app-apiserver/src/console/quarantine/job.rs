@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::App;
+use crate::console::session::Session;
 use crate::problem::Problem;
 use crate::receive_webhook::replay::{Grounds, replay};
 
@@ -17,8 +18,9 @@ const PAGE: i64 = 200;
 /// A job under way, or done.
 #[derive(Debug)]
 pub(super) struct Job {
+    session: Session,
     pub which: Which,
-    grounds: Grounds,
+    pub grounds: Grounds,
     /// How many there were when it began.
     pub total: i64,
     pub taken: AtomicI64,
@@ -47,6 +49,9 @@ impl Job {
                 }
                 if self.stop.is_cancelled() {
                     return Err(Problem::conflict("stopped", "somebody stopped it"));
+                }
+                if !self.session.still_stands(app) {
+                    return Err(Problem::conflict("stopped", "the session that began it has ended"));
                 }
                 self.process(app, id).await?;
             }
@@ -82,7 +87,13 @@ impl Jobs {
     ///
     /// # Errors
     /// 409 while another is under way.
-    pub(super) async fn begin(&self, app: &App, mut which: Which, grounds: Grounds) -> Result<(), Problem> {
+    pub(super) async fn begin(
+        &self,
+        app: &App,
+        session: Session,
+        mut which: Which,
+        grounds: Grounds,
+    ) -> Result<(), Problem> {
         let (total, newest) = quarantine::count(&*app.database().await?, &which).await?;
         // Of nothing, nothing.
         which.up_to = which.up_to.or(newest).or(Some(Uuid::nil()));
@@ -96,6 +107,7 @@ impl Jobs {
             return Err(Problem::conflict("job_under_way", detail));
         }
         let job = Arc::new(Job {
+            session,
             which,
             grounds,
             total,
@@ -105,11 +117,12 @@ impl Jobs {
             stop: CancellationToken::new(),
         });
         *latest = Some(Arc::clone(&job));
-        let app = app.clone();
+        let (app, working) = (app.clone(), Arc::clone(&job));
+        let work = tokio::spawn(async move { working.work(&app).await });
         tokio::spawn(async move {
-            let end = job.work(&app).await.map_err(|problem| problem.summary());
+            let done = work.await.unwrap_or_else(|panic| Err(Problem::internal().because(panic)));
             // Nobody else ends it.
-            let _ = job.end.set(end);
+            let _ = job.end.set(done.map_err(|problem| problem.summary()));
         });
         Ok(())
     }

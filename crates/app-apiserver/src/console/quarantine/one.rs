@@ -66,7 +66,7 @@ fn page(
         (request(delivery))
         p .quiet { "Received " (exact(received_at)) "." }
     };
-    layout::page(app, caller, Section::Quarantine, "Webhook", &main)
+    layout::still(app, caller, Section::Quarantine, "Webhook", &main)
 }
 
 fn ask_first(delivery: &Delivery, action: &str, text: &str) -> Markup {
@@ -168,7 +168,7 @@ pub(in crate::console) async fn confirm_trust(
         (decide(&delivery, "trust", "Trust it, and process"))
         (request(&delivery))
     };
-    Ok(layout::page(&app, caller, Section::Quarantine, "Trust it?", &main))
+    Ok(layout::still(&app, caller, Section::Quarantine, "Trust it?", &main))
 }
 
 pub(in crate::console) async fn confirm_forget(
@@ -193,7 +193,7 @@ pub(in crate::console) async fn confirm_forget(
         (decide(&delivery, "forget", "Forget it"))
         (request(&delivery))
     };
-    Ok(layout::page(&app, caller, Section::Quarantine, "Forget it?", &main))
+    Ok(layout::still(&app, caller, Section::Quarantine, "Forget it?", &main))
 }
 
 fn decide(delivery: &Delivery, action: &str, text: &str) -> Markup {
