@@ -7,10 +7,19 @@
   // A list that has met nothing so far looks at what is older.
   const onward = find("[data-onward]");
   if (onward) location.replace(onward.href);
+  // Whoever loads it again, or passes it on, means all of it.
+  const address = find("[data-address]")?.dataset.address;
+  if (address && !onward) history.replaceState(null, "", address);
   find("[data-list] [aria-current]")?.scrollIntoView({ block: "nearest" });
 
   // Who comes back to a page that the browser kept sees it anew.
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+
+  // What is not filtered by is not in the address.
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "get") return;
+    for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
+  });
 
   // A form is sent once, however often its button is pressed.
   document.addEventListener("submit", (event) => {

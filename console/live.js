@@ -31,7 +31,7 @@
     if (status === 401) {
       // Whose session has ended sees nothing more; what was written is kept.
       isOver = true;
-      location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+      location.assign(`/login?ended=yes&next=${encodeURIComponent(location.pathname + location.search)}`);
     } else if (status === 403 || status === 404) {
       isOver = true;
       say("gone");

@@ -166,7 +166,7 @@ test("with a key, the console asks for it, keeps it in a cookie that scripts can
   assert.deepEqual(await violations(maker), []);
   await maker.click("button:has-text('Revoke operator')");
   await maker.waitForURL("**/login?**");
-  await page.waitForURL("**/login?next=%2Fmessages");
+  await page.waitForURL("**/login?ended=yes&next=%2Fmessages");
   await maker.context().close();
   await page.context().close();
 });

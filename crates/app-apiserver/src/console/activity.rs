@@ -23,6 +23,7 @@ use crate::problem::Problem;
 
 /// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
+const BUDGET_FIRST: Duration = Duration::from_millis(150);
 /// A page that shows nothing but figures waits so long for the first.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -47,7 +48,10 @@ impl Figures for Vec<Backlog> {
 
 impl Figures for Hour {
     async fn count(client: &Client, before: Option<&Self>, now: Timestamp) -> Result<Self, app_db::Error> {
-        before.cloned().unwrap_or_default().counted(client, now, BUDGET).await
+        let hour = before.cloned().unwrap_or_default();
+        // Who looks after a restart should not look at half of it for long.
+        let budget = if hour.uncounted() > 0 { BUDGET_FIRST } else { BUDGET };
+        hour.counted(client, now, budget).await
     }
 }
 

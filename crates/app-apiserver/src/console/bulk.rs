@@ -4,7 +4,7 @@ mod job;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Extension;
@@ -12,6 +12,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use self::job::Jobs;
 use self::job::{Action, Job, Task};
@@ -52,16 +53,20 @@ pub(super) async fn confirm(
         })
         .await?;
     let word = task.action.word();
+    let told = told(found, all);
+    let live_path = task
+        .narrowed
+        .path("/live/bulk", &[("action", Some(word)), ("as_of", Some(&times::format(task.as_of)))]);
     let main = html! {
         h1 { (title(&task)) }
+        @if all { div { (told) } } @else { (live::region("count", &live_path, &told)) }
         p {
-            @if !all { "At least " } (thousands_of(found)) " of them can be: "
             @match task.action {
                 Action::Retry => {
-                    "what failed and what is held, but for what somebody canceled. A message that is held may be sent twice."
+                    "What failed and what is held, but for what somebody canceled. A message that is held may be sent twice."
                 }
                 Action::Cancel => {
-                    "what no processor has in hand, also what is scheduled for later. They fail as canceled."
+                    "What no processor has in hand, also what is scheduled for later. They fail as canceled."
                 }
             }
         }
@@ -69,11 +74,48 @@ pub(super) async fn confirm(
             input type="hidden" name="action" value=(word);
             input type="hidden" name="as_of" value=(times::format(task.as_of));
             @for (name, text) in &task.narrowed.said { input type="hidden" name=(name) value=(text); }
-            button type="submit" { (sentence(word).trim_end_matches('.')) " all" }
+            @if found > 0 || !all { button type="submit" { (sentence(word).trim_end_matches('.')) " all" } }
             a href=(task.narrowed.path("/messages", &[])) { "Back" }
         }
     };
-    Ok(layout::still(&app, caller, Section::Messages, "All that match", &main))
+    // A page has one stream.
+    let page = if all { layout::still } else { layout::page };
+    Ok(page(&app, caller, Section::Messages, "All that match", &main))
+}
+
+fn told(found: u64, is_all: bool) -> Markup {
+    html! {
+        p { b { (thousands_of(found)) } @if is_all { " of them can be." } @else { " of them can be so far; counting…" } }
+    }
+}
+
+/// Counts on where the question has left off, as long as somebody looks.
+pub(super) async fn count(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let task = read(&app, Fields::of_query(query.as_deref()))?;
+    let (found, is_all) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let looks = CancellationToken::new();
+    let is_watched = looks.clone().drop_guard();
+    let (counting, counted, ended) = (app.clone(), Arc::clone(&found), Arc::clone(&is_all));
+    tokio::spawn(async move {
+        let goes_on = |so_far| {
+            counted.store(so_far, Ordering::Relaxed);
+            let is_over = looks.is_cancelled() || counting.shutdown.is_cancelled();
+            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if let Ok(all) = task.count(&counting, goes_on).await {
+            ended.store(all, Ordering::Relaxed);
+        }
+    });
+    live::stream(app, session, At::Other, move |_| {
+        let _ = &is_watched;
+        let markup = told(found.load(Ordering::Relaxed), is_all.load(Ordering::Relaxed));
+        async { Ok(markup) }
+    })
+    .await
 }
 
 /// `Retry all: status failed`.

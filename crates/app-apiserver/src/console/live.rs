@@ -17,7 +17,7 @@ use http::HeaderName;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use maud::{Markup, PreEscaped, html};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::activity::pulse;
 use super::layout;
@@ -31,6 +31,8 @@ const REST_MIN: Duration = Duration::from_millis(400);
 const REST_MAX: Duration = Duration::from_millis(1_500);
 /// In looks.
 const REST: u32 = 30;
+/// A look that takes longer shows nothing any more: the database does not answer.
+const LOOK_MAX: Duration = Duration::from_secs(4);
 /// Something is sent so often, so that either side notices that the other is gone: a comment would not reach the page.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// For proxies that would collect events before they pass them on.
@@ -154,15 +156,18 @@ where
 
     /// What has changed, as an event.
     async fn look(&mut self) -> Result<Option<Bytes>, Problem> {
-        let rendered = {
-            let looks = &self.app.console.looks;
+        let (app, at) = (self.app.clone(), self.at);
+        let rendering = (self.render)(self.app.clone());
+        let looking = async move {
             // Never closed.
-            let _look = if self.at == At::Database { looks.acquire().await.ok() } else { None };
+            let _look = if at == At::Database { app.console.looks.acquire().await.ok() } else { None };
             let began = Instant::now();
-            let rendered = (self.render)(self.app.clone()).await?;
-            self.rest = (began.elapsed() * REST).clamp(REST_MIN, REST_MAX);
-            rendered
+            let rendered = rendering.await?;
+            Ok::<_, Problem>((rendered, began.elapsed()))
         };
+        let looked = timeout(LOOK_MAX, looking).await.map_err(|_| Problem::overloaded())?;
+        let (rendered, took) = looked?;
+        self.rest = (took * REST).clamp(REST_MIN, REST_MAX);
         // On every page stands how the whole fares.
         let pulse = layout::pulse(&self.app).into_string();
         let (is_new, is_new_pulse) = (rendered.0 != self.shown, pulse != self.pulse);

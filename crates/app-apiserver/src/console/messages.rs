@@ -19,7 +19,7 @@ use super::{bulk, filters};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
-use crate::fields::Fields;
+use crate::fields::{Fields, Text};
 use crate::page::PageRequest;
 use crate::problem::Problem;
 
@@ -34,6 +34,7 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let mut fields = Fields::of_query(query.as_deref());
     let page = PageRequest::read(&mut fields);
+    let has_walked = fields.text(WALKED, Text::Line, 4).is_some();
     let main = match Narrowed::read(&app, fields) {
         Ok(narrowed) => {
             let live_path = narrowed.path("/live/messages", &[("cursor", page.cursor.as_deref())]);
@@ -43,6 +44,7 @@ pub(super) async fn show(
                 (filters::form(&app, &narrowed.said))
                 (filters::actions(&narrowed))
                 (bulk::under_way(&app))
+                @if has_walked { (walked(&narrowed)) }
                 @match &found {
                     Page { messages, next: Some(next) } if messages.is_empty() => (looking_on(&narrowed, *next)),
                     found => (live::region("messages", &live_path, &rows(&app, &narrowed, &page, found))),
@@ -52,7 +54,12 @@ pub(super) async fn show(
         Err(misread) => html! {
             h1 { "Messages" }
             (filters::form(&app, &misread.said))
-            p .bad role="alert" { (sentence(&misread.problem.summary())) }
+            p .bad role="alert" {
+                (sentence(&misread.problem.summary()))
+                @if misread.said.iter().any(|(name, _)| matches!(*name, "since" | "until")) {
+                    " A time may also be told as 90m, 6h or 2d ago, or as a day: today, 2026-11-23."
+                }
+            }
         },
     };
     Ok(layout::page(&app, caller, Section::Messages, "Messages", &main))
@@ -90,12 +97,25 @@ fn older(narrowed: &Narrowed, next: Uuid) -> String {
     narrowed.path("/messages", &[("cursor", Some(&cursor))])
 }
 
+/// Of a page that others led to.
+const WALKED: &str = "walked";
+
+/// The page stands for the whole search: loaded again, it begins with the newest.
+fn walked(narrowed: &Narrowed) -> Markup {
+    let whole = narrowed.path("/messages", &[]);
+    html! {
+        p .quiet data-address=(whole) {
+            "Nothing newer matched when it was looked through. " a href=(whole) { "Look again" }
+        }
+    }
+}
+
 /// A look takes a bounded time. Where it has met nothing yet, the page goes on from where it ended by itself.
 fn looking_on(narrowed: &Narrowed, next: Uuid) -> Markup {
     html! {
         p role="status" {
             "Nothing matches back to " (exact(model::id::time_of(next))) "; looking at older ones… "
-            a href=(older(narrowed, next)) data-onward { "Older" } " "
+            a href={ (older(narrowed, next)) "&" (WALKED) "=yes" } data-onward { "Older" } " "
             a href="/messages" { "Stop" }
         }
     }
@@ -113,9 +133,9 @@ fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest, found: &Page) -> Mar
                 table {
                     thead {
                         tr {
-                            th scope="col" { "When" } th scope="col" { "State" } th scope="col" { "Channel" }
-                            th scope="col" { "To" } th scope="col" { "From" } th scope="col" { "Text" }
-                            th scope="col" { "Provider" }
+                            th scope="col" { "When" } th scope="col" { "State" } th scope="col" .broad { "Channel" }
+                            th scope="col" { "To" } th scope="col" .broad { "From" } th scope="col" { "Text" }
+                            th scope="col" .broad { "Provider" }
                         }
                     }
                     tbody data-list { @for message in &found.messages { (row(message, now)) } }
@@ -138,14 +158,14 @@ fn row(message: &Message, now: Timestamp) -> Markup {
         tr id={ "r-" (message.id) } {
             td { a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) } }
             td { (chip(place)) @if let Some(code) = code { " " span .quiet { (code) } } }
-            td { (message.channel) @if message.direction == Direction::Inbound { " in" } }
+            td .broad { (message.channel) @if message.direction == Direction::Inbound { " in" } }
             td { (message.target.as_str()) }
-            td { (message.source.as_str()) }
+            td .broad { (message.source.as_str()) }
             td .text {
                 @if let Some(subject) = &message.subject { b { (cut(subject, EXCERPT_CHARS)) } " " }
                 (cut(&text, EXCERPT_CHARS))
             }
-            td { (message.provider_id.as_deref().unwrap_or_default()) }
+            td .broad { (message.provider_id.as_deref().unwrap_or_default()) }
         }
     }
 }

@@ -143,7 +143,7 @@ fn lane(route: &str) -> String {
 fn last_hour(hour: &Hour, counted_at: Timestamp, now: Timestamp) -> Markup {
     html! {
         dl .figures {
-            @for line in [shown::SENT, shown::RECEIVED, shown::WAITING, shown::PROBLEMS] {
+            @for line in [shown::SENT, shown::RECEIVED, shown::WAITING, shown::PROBLEMS, shown::CANCELED] {
                 (shown::line(hour, &line, None))
             }
         }

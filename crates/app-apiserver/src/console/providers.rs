@@ -7,7 +7,6 @@ use app_db::provider_states::{self, ProviderState};
 use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use jiff::Timestamp;
 use maud::{Markup, html};
 use model::{Channel, ProviderHealth, Variant};
 
@@ -17,7 +16,7 @@ use super::layout::{self, Section};
 use super::live::{self, At};
 use super::session::Session;
 use super::trouble::Trouble;
-use super::words::{Tone, ago, thousands};
+use super::words::{Tone, exact, thousands};
 use crate::App;
 use crate::authentication::Caller;
 use crate::explain::meaning;
@@ -61,7 +60,7 @@ async fn region(app: &App) -> Result<Markup, Problem> {
             @let pause = pauses.iter().find(|pause| pause.provider_id == *id);
             section .provider id={ "p-" (id) } aria-label=(id) {
                 h2 { (id) " " (health(&states, pause)) }
-                (facts(app, id, &states, pause, now))
+                (facts(app, id, &states, pause))
                 @if pause.is_some() && let Some(backlog) = &backlog { (who_waits(app, id, &backlog.figures)) }
                 @if let Some(hour) = &hour { (last_hour(&hour.figures, id)) }
                 (actions(id, pause))
@@ -112,13 +111,7 @@ fn health(states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
     html! { span class={ "chip " (tone.class()) } { (word) } }
 }
 
-fn facts(
-    app: &App,
-    id: &str,
-    states: &[&ProviderState],
-    pause: Option<&ProviderPause>,
-    now: Timestamp,
-) -> Markup {
+fn facts(app: &App, id: &str, states: &[&ProviderState], pause: Option<&ProviderPause>) -> Markup {
     let provider = app.config.provider(id);
     let calls = states.iter().fold((0, 0), |sum, state| (sum.0 + state.in_flight, sum.1 + state.slots));
     html! {
@@ -135,8 +128,8 @@ fn facts(
                         (state.state.as_str().replace('_', " "))
                         @if let Some(reason) = &state.reason { ": " (meaning(reason)) }
                         @if state.state != ProviderHealth::Closed {
-                            ", since " (ago(state.since, now))
-                            @if let Some(until) = state.until { ", until " (super::words::exact(until)) }
+                            ", since " (exact(state.since))
+                            @if let Some(until) = state.until { ", until " (exact(until)) }
                         }
                         @if state.failures > 0 { " (" (state.failures) " failures among its latest calls)" }
                     }
@@ -148,7 +141,7 @@ fn facts(
             dt { "Answers in" } dd { (answer_time(states)) }
             @if let Some(pause) = pause {
                 dt { "Paused" }
-                dd { (ago(pause.paused_at, now)) @if let Some(note) = &pause.note { ": " (note) } }
+                dd { "since " (exact(pause.paused_at)) @if let Some(note) = &pause.note { ": " (note) } }
             }
         }
     }

@@ -16,45 +16,86 @@ use uuid::Uuid;
 pub(super) use self::job::Jobs;
 use self::which::{meaning, path, read};
 use super::layout::{self, Section};
+use super::live::{self, At};
+use super::session::Session;
 use super::trouble::Trouble;
 use super::words::{ago, cut, thousands};
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
+use crate::problem::Problem;
 
 const ROWS: usize = 50;
+
+/// A part of the list.
+#[derive(Clone, Debug)]
+struct View {
+    which: Which,
+    before: Option<Uuid>,
+}
+
+impl View {
+    fn read(query: Option<&str>) -> Result<Self, Problem> {
+        let mut fields = Fields::of_query(query);
+        let before = fields.text("before", Text::Line, 64).and_then(|id| Uuid::try_parse(&id).ok());
+        Ok(Self { which: read(fields)?, before })
+    }
+
+    fn live_path(&self) -> String {
+        let before = self.before.map(|id| id.to_string());
+        path(&self.which, "/live/quarantine", &[("before", before.as_deref())])
+    }
+}
 
 pub(super) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let mut fields = Fields::of_query(query.as_deref());
-    let before = fields.text("before", Text::Line, 64).and_then(|id| Uuid::try_parse(&id).ok());
-    let which = read(fields)?;
-    let database = app.database().await?;
-    let counts = quarantine::counts(&database).await?;
-    let wanted = i64::try_from(ROWS + 1).unwrap_or(i64::MAX);
-    let mut kept = quarantine::list(&database, &which, before, wanted).await?;
-    drop(database);
-    let more = kept.len() > ROWS;
-    kept.truncate(ROWS);
-    let last = kept.last().filter(|_| more).map(|kept| kept.id.to_string());
+    let view = View::read(query.as_deref())?;
     let main = html! {
         h1 { "Quarantine" }
         p .quiet {
             "Webhooks that could not be verified or understood, and receipts that match no message yet (for 72 hours). "
             "Credentials are never kept."
         }
-        (filters(&which, &counts))
-        @if !kept.is_empty() { (actions(&which)) }
-        (all::under_way(&app))
+        (live::region("quarantine", &view.live_path(), &region(&app, &view).await?))
+    };
+    Ok(layout::page(&app, caller, Section::Quarantine, "Quarantine", &main))
+}
+
+pub(super) async fn live(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Trouble> {
+    let view = View::read(query.as_deref())?;
+    live::stream(app, session, At::Database, move |app| {
+        let view = view.clone();
+        async move { region(&app, &view).await }
+    })
+    .await
+}
+
+async fn region(app: &App, view: &View) -> Result<Markup, Problem> {
+    let wanted = i64::try_from(ROWS + 1).unwrap_or(i64::MAX);
+    let (counts, mut kept) = {
+        let database = app.database().await?;
+        let counts = quarantine::counts(&database).await?;
+        (counts, quarantine::list(&database, &view.which, view.before, wanted).await?)
+    };
+    let more = kept.len() > ROWS;
+    kept.truncate(ROWS);
+    let last = kept.last().filter(|_| more).map(|kept| kept.id.to_string());
+    Ok(html! {
+        (filters(&view.which, &counts))
+        @if !kept.is_empty() { (actions(&view.which)) }
+        (all::under_way(app))
         (table(&kept, app.clock.now()))
         @if let Some(last) = last {
-            p { a href=(path(&which, "/quarantine", &[("before", Some(&last))])) { "Older" } }
+            p { a href=(path(&view.which, "/quarantine", &[("before", Some(&last))])) { "Older" } }
         }
-    };
-    Ok(layout::still(&app, caller, Section::Quarantine, "Quarantine", &main))
+    })
 }
 
 /// By reason, and by provider.
@@ -81,12 +122,12 @@ fn filters(which: &Which, counts: &[(Reason, String, i64)]) -> Markup {
     provider_ids.dedup();
     html! {
         p .row {
-            (link(None, provider_id, "All"))
+            (link(None, provider_id, "Any reason"))
             @for reason in reasons { (link(Some(reason), provider_id, meaning(reason))) }
         }
         @if !provider_ids.is_empty() || provider_id.is_some() {
             p .row {
-                (link(which.reason, None, "All providers"))
+                (link(which.reason, None, "Any provider"))
                 @for id in provider_ids { (link(which.reason, Some(id), id)) }
             }
         }

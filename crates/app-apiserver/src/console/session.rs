@@ -147,7 +147,12 @@ pub(super) async fn show(State(app): State<App>, RawQuery(query): RawQuery) -> R
     if matches!(app.keys.access()?, Access::Open) {
         return Ok(see(path_of(&next)));
     }
-    Ok(Html(page(&next, None).into_string()).into_response())
+    // A page that was open led here.
+    let has_ended = query.text("ended", Text::Line, 4).is_some();
+    let why = has_ended.then_some(
+        "your session has ended: its key was revoked, or twelve hours have passed; what you have written is kept",
+    );
+    Ok(Html(page(&next, why).into_string()).into_response())
 }
 
 fn page(next: &str, wrong: Option<&str>) -> maud::Markup {

@@ -175,7 +175,7 @@ fn bubble(message: &Message, files: &Files, now: Timestamp) -> Markup {
                     a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) }
                     " · " (message.channel)
                     @if is_email && providers::is_html(&message.body) {
-                        " · " a href={ "/messages/" (message.id) "#content" } { "as it was written" }
+                        " · " a href={ "/messages/" (message.id) "#content" } { "as HTML" }
                     }
                     @if message.direction == Direction::Outbound { " " (chip(place_of(message))) }
                 }

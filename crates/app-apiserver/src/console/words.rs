@@ -55,6 +55,11 @@ pub(super) fn place_of(message: &Message) -> Place {
     if message.is_canceled() {
         return Place { word: "canceled", ticks: "✕", tone: Tone::Quiet };
     }
+    let is_for_later =
+        message.send_at.is_some_and(|at| message.next_attempt_at.is_some_and(|next| next >= at));
+    if message.status == Status::Outbox && is_for_later {
+        return Place { word: "scheduled", ticks: "○", tone: Tone::Quiet };
+    }
     place(message.direction, message.status, message.delivery)
 }
 

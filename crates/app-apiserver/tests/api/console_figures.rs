@@ -132,7 +132,7 @@ async fn one_providers_noise_hides_no_other_ones_causes_and_links_find_what_was_
             _ => 20,
         };
         if link.starts_with("/bulk") {
-            assert!(found.contains(&format!(">{expected} of them can be")), "{link}: {found}");
+            assert!(found.contains(&format!("<b>{expected}</b> of them can be.")), "{link}: {found}");
         } else {
             let rows = found.matches("<tr id=\"r-").count();
             // A single minute has fewer where the clock went on to the next meanwhile.

@@ -95,7 +95,7 @@ pub(in crate::console) fn line(
                 (span(late.oldest_s as i64))
             }
         }
-        @if is_well { a .chip .good href="/outbox" { "All works, nothing waits" } }
+        @if is_well { a .chip .good href="/outbox" { "All works, nothing is late" } }
         @if *quarantined > 0 {
             a .chip href="/quarantine" { (thousands(*quarantined)) " in quarantine" }
         }

@@ -24,22 +24,32 @@ pub(in crate::console) struct Line {
     pub name: &'static str,
     pub fates: &'static [Fate],
     pub filter: &'static [(&'static str, &'static str)],
+    /// What the filter finds besides.
+    pub others: &'static [Fate],
 }
 
 pub(in crate::console) const SENT: Line = Line {
     name: "Sent",
-    fates: &[Fate::Sent, Fate::Undelivered],
+    fates: &[Fate::Sent],
     filter: &[("direction", "outbound"), ("status", "ok")],
+    others: &[Fate::Undelivered],
 };
 pub(in crate::console) const RECEIVED: Line =
-    Line { name: "Received", fates: &[Fate::Received], filter: &[("direction", "inbound")] };
+    Line { name: "Received", fates: &[Fate::Received], filter: &[("direction", "inbound")], others: &[] };
 /// No filter says "queued or retrying".
 pub(in crate::console) const WAITING: Line =
-    Line { name: "Not settled", fates: &[Fate::Waiting], filter: &[] };
+    Line { name: "Not settled", fates: &[Fate::Waiting], filter: &[], others: &[] };
+pub(in crate::console) const CANCELED: Line = Line {
+    name: "Canceled",
+    fates: &[Fate::Canceled],
+    filter: &[("status", "failed"), ("code", "canceled")],
+    others: &[],
+};
 pub(in crate::console) const PROBLEMS: Line = Line {
     name: "Failed, undelivered or held",
     fates: &[Fate::Failed, Fate::Undelivered, Fate::Held],
     filter: &[("problem", "true")],
+    others: &[Fate::Canceled],
 };
 
 impl Line {
@@ -51,8 +61,7 @@ impl Line {
         since: Timestamp,
         until: Option<Timestamp>,
     ) -> Option<String> {
-        // What was called off failed too, for a filter.
-        let finds_others = self.fates.contains(&Fate::Failed) && hour.total(&[Fate::Canceled], None) > 0;
+        let finds_others = hour.total(self.others, provider_id) > 0;
         let is_exact = !self.filter.is_empty() && !finds_others && hour.total(self.fates, provider_id) > 0;
         let provider = provider_id.map(|id| ("provider_id", id));
         let filter: Vec<(&str, &str)> = self.filter.iter().copied().chain(provider).collect();
@@ -83,7 +92,10 @@ pub(in crate::console) fn line(hour: &Hour, line: &Line, provider_id: Option<&st
     html! {
         div {
             dt { (line.name) }
-            dd { (linked(whole.as_deref(), &html! { (thousands(minutes.iter().sum())) })) }
+            dd {
+                @if hour.uncounted() > 0 { "≥ " }
+                (linked(whole.as_deref(), &html! { (thousands(minutes.iter().sum())) }))
+            }
             dd { (linked(whole.as_deref(), &sparkline(&minutes, &about))) }
             @if max > 0 {
                 dd .quiet {
@@ -99,9 +111,11 @@ pub(in crate::console) fn line(hour: &Hour, line: &Line, provider_id: Option<&st
 pub(in crate::console) fn about(hour: &Hour, counted_at: Timestamp, now: Timestamp) -> Markup {
     let uncounted = hour.uncounted();
     html! {
+        @if uncounted > 0 {
+            p .waiting { "Still counting: " (uncounted) " of " (MINUTES) " minutes are missing." }
+        }
         p .quiet {
             "The last hour is counted by the minute in which messages were stored, in the state that they are in now."
-            @if uncounted > 0 { " " (uncounted) " of " (MINUTES) " minutes are still to be counted." }
             (staleness(counted_at, now))
         }
     }
@@ -208,9 +222,9 @@ pub(in crate::console) fn remedies(hour: &Hour) -> Markup {
         @for (fate, messages) in fates.map(|fate| (fate, hour.total(&[fate], None))) {
             @if messages > 0 {
                 p .row {
-                    a href=(narrowed("/messages", filter_of(fate), hour.since(), None)) {
-                        (thousands(messages)) " " (word(fate)) " in all"
-                    }
+                    @let is_exact = fate != Fate::Failed || hour.total(&[Fate::Canceled], None) == 0;
+                    @let path = narrowed("/messages", filter_of(fate), hour.since(), None);
+                    (linked(is_exact.then_some(path.as_str()), &html! { (thousands(messages)) " " (word(fate)) " in all" }))
                     @if let Some(path) = retry_path(hour, fate, filter_of(fate)) { a href=(path) { "Retry all of them…" } }
                 }
             }
