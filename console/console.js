@@ -16,9 +16,9 @@
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
   // What is not filtered by is not in the address.
-  document.addEventListener("submit", (event) => {
+  document.addEventListener("formdata", (event) => {
     if (event.target.method !== "get") return;
-    for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
+    for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
   });
 
   // A form is sent once, however often its button is pressed.

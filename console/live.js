@@ -83,13 +83,16 @@
       pointedAt = event.target.closest?.("[data-list]") ? Date.now() : -Infinity;
     });
   }
-  let heldAt = -Infinity;
+  let letThroughUntil = -Infinity;
   const handIsAway = async () => {
-    // What has come meanwhile goes through at once: otherwise ever older states would be shown.
-    if (Date.now() - heldAt < 2 * HOLD_MS) return;
     const began = Date.now();
-    while (Date.now() - pointedAt < POINTED_MS && Date.now() - began < HOLD_MS) {
-      heldAt = began;
+    // What has come meanwhile goes through at once: otherwise ever older states would be shown.
+    if (began < letThroughUntil) return;
+    while (Date.now() - pointedAt < POINTED_MS) {
+      if (Date.now() - began > HOLD_MS) {
+        letThroughUntil = Date.now() + 1_000;
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   };

@@ -53,6 +53,8 @@ pub(crate) struct Console {
     live: Arc<Semaphore>,
     /// How many of them look at the database at once: what people ask for comes first.
     looks: Semaphore,
+    /// Whose turn it is to count what a job would mean.
+    counting: Semaphore,
     activity: activity::Activity,
     bulk: bulk::Jobs,
     quarantine: quarantine::Jobs,
@@ -66,6 +68,7 @@ impl Console {
         Self {
             live: Arc::new(Semaphore::new(LIVE_MAX)),
             looks: Semaphore::new(read_connections.div_ceil(2)),
+            counting: Semaphore::new(1),
             activity: activity::Activity::default(),
             bulk: bulk::Jobs::default(),
             quarantine: quarantine::Jobs::default(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use app_db::claim;
 use app_db::settle::{Settled, Settlement};
-use app_db::{cancel, floors, housekeeping, requeue};
+use app_db::{cancel, floors, housekeeping};
 use model::transition::{self, Earlier, Elsewhere, Rules, Tried};
 use model::{Bucket, Delivery, OnUnknown, Outcome, Priority, Reason, RetryPolicy, Status};
 use testkit::outbox::{Outbox, accepted, rejected, unavailable};
@@ -143,27 +143,6 @@ async fn a_released_row_is_due_at_once_and_counts_as_not_tried() {
 }
 
 #[tokio::test]
-async fn a_held_message_is_never_due_is_a_problem_and_can_be_requeued() {
-    let outbox = Outbox::new().await;
-    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
-    let claimed = outbox.claim(1).await;
-    let uncertain = Outcome::Uncertain { reason: Reason::Timeout, detail: "10 s".to_owned() };
-    outbox.settle(&claimed[0], &uncertain).await;
-    let stored = outbox.find(message.id).await;
-    assert_eq!((stored.status, stored.delivery), (Status::Retry, Delivery::Unknown));
-    assert_eq!(stored.next_attempt_at, None);
-    assert_eq!(stored.status_payload.unwrap().code, "outcome_unknown");
-    assert!(outbox.claim(1).await.is_empty());
-
-    let mut client = outbox.pool().get().await.unwrap();
-    let event_id = outbox.event_id(message.id);
-    assert!(requeue::requeue(&mut client, message.id, "sms", event_id, None).await.unwrap());
-    let claimed = outbox.claim(1).await;
-    assert_eq!((claimed.len(), claimed[0].attempt), (1, 1), "the attempt count goes on");
-    assert_eq!(outbox.event_kinds(message.id).await, ["outcome_unknown", "requeued"]);
-}
-
-#[tokio::test]
 async fn a_message_that_waits_for_a_receipt_comes_back_marked_so() {
     let outbox = Outbox::new().await;
     outbox.accept(outbox.fixtures.sms(1, 2)).await;
@@ -174,30 +153,6 @@ async fn a_message_that_waits_for_a_receipt_comes_back_marked_so() {
     outbox.execute("update outbox set next_attempt_at = now()").await;
     let due = outbox.claim(1).await;
     assert!(due[0].reconciling && due[0].lapsed_provider.is_none());
-}
-
-#[tokio::test]
-async fn a_requeued_message_cannot_be_settled_by_a_worker_of_its_earlier_life() {
-    let outbox = Outbox::new().await;
-    let message = outbox.accept(outbox.fixtures.sms(1, 2)).await;
-    let first = outbox.claim(1).await;
-    outbox.settle(&first[0], &rejected()).await;
-    let stored = outbox.find(message.id).await;
-    assert_eq!(
-        (stored.status, stored.status_payload.unwrap().provider_code.as_deref()),
-        (Status::Failed, Some("21211"))
-    );
-
-    let mut client = outbox.pool().get().await.unwrap();
-    assert!(
-        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id), None).await.unwrap()
-    );
-    let second = outbox.claim(1).await;
-    assert!(second[0].lease_no > first[0].lease_no);
-    assert_eq!(outbox.settle(&first[0], &accepted()).await, Settled::default());
-    let not_again =
-        requeue::requeue(&mut client, message.id, "sms", outbox.event_id(message.id), None).await.unwrap();
-    assert!(!not_again, "it is neither failed nor held");
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ use crate::problem::Problem;
 /// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
 const BUDGET_FIRST: Duration = Duration::from_millis(150);
+/// What is shown is never older than this and what counting takes.
+const REST_MAX: Duration = Duration::from_secs(10);
 /// A page that shows nothing but figures waits so long for the first.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -164,7 +166,7 @@ async fn count<F: Figures>(
         let mut rest = F::KEPT_FOR;
         match counted {
             Ok((known, took)) => {
-                rest = rest.max(took * F::REST);
+                rest = rest.max(took * F::REST).min(REST_MAX);
                 state.known = Some(known);
             }
             // What is shown says how old it is.

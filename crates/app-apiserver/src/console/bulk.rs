@@ -3,8 +3,8 @@
 mod job;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Extension;
@@ -26,6 +26,7 @@ use super::words::thousands;
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
+use crate::problem::Problem;
 use crate::times;
 
 /// What would be done is counted for about so long; beyond, it is "at least".
@@ -54,9 +55,9 @@ pub(super) async fn confirm(
         .await?;
     let word = task.action.word();
     let told = told(found, all);
-    let live_path = task
-        .narrowed
-        .path("/live/bulk", &[("action", Some(word)), ("as_of", Some(&times::format(task.as_of)))]);
+    let (as_of, so_far) = (times::format(task.as_of), found.to_string());
+    let more = [("action", Some(word)), ("as_of", Some(as_of.as_str())), ("found", Some(so_far.as_str()))];
+    let live_path = task.narrowed.path("/live/bulk", &more);
     let main = html! {
         h1 { (title(&task)) }
         @if all { div { (told) } } @else { (live::region("count", &live_path, &told)) }
@@ -89,31 +90,46 @@ fn told(found: u64, is_all: bool) -> Markup {
     }
 }
 
-/// Counts on where the question has left off, as long as somebody looks.
+/// Counts all of them, as long as somebody looks: one question at a time.
 pub(super) async fn count(
     State(app): State<App>,
     Extension(session): Extension<Session>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let task = read(&app, Fields::of_query(query.as_deref()))?;
-    let (found, is_all) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut fields = Fields::of_query(query.as_deref());
+    // By the question itself.
+    let found_first = fields.text("found", Text::Line, 20).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let task = read(&app, fields)?;
+    let found = Arc::new(AtomicU64::new(0));
+    let end: Arc<OnceLock<bool>> = Arc::default();
     let looks = CancellationToken::new();
     let is_watched = looks.clone().drop_guard();
-    let (counting, counted, ended) = (app.clone(), Arc::clone(&found), Arc::clone(&is_all));
+    let (counting, counted, ended) = (app.clone(), Arc::clone(&found), Arc::clone(&end));
     tokio::spawn(async move {
         let goes_on = |so_far| {
             counted.store(so_far, Ordering::Relaxed);
             let is_over = looks.is_cancelled() || counting.shutdown.is_cancelled();
             if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        if let Ok(all) = task.count(&counting, goes_on).await {
-            ended.store(all, Ordering::Relaxed);
-        }
+        let turn = tokio::select! {
+            turn = counting.console.counting.acquire() => turn,
+            () = looks.cancelled() => return,
+        };
+        let all = task.count(&counting, goes_on).await;
+        drop(turn);
+        // Nobody else says so.
+        let _ = ended.set(all.is_ok_and(|all| all));
     });
     live::stream(app, session, At::Other, move |_| {
         let _ = &is_watched;
-        let markup = told(found.load(Ordering::Relaxed), is_all.load(Ordering::Relaxed));
-        async { Ok(markup) }
+        let found = found.load(Ordering::Relaxed);
+        let told = match end.get() {
+            Some(true) => Ok(told(found, true)),
+            None => Ok(told(found.max(found_first), false)),
+            // The page asks again.
+            Some(false) => Err(Problem::overloaded()),
+        };
+        async { told }
     })
     .await
 }

@@ -27,8 +27,12 @@ fn cleaner(own: impl Fn(&Url) -> bool + Send + Sync + 'static) -> Builder<'stati
     builder.rm_tags(["img", "map", "area"]).link_rel(Some("noopener noreferrer nofollow"));
     builder.set_tag_attribute_value("a", "target", "_blank");
     builder.url_relative(UrlRelative::Deny).attribute_filter(move |_, attribute, value| {
-        let leads_here = attribute == "href" && Url::parse(value).is_ok_and(|url| own(&url));
-        (!leads_here).then(|| value.into())
+        if attribute != "href" {
+            return Some(value.into());
+        }
+        // As it was read here: a browser would read `https:/keys` as a path of ours.
+        let url = Url::parse(value).ok().filter(|url| !own(url))?;
+        Some(String::from(url).into())
     });
     builder
 }
@@ -40,6 +44,7 @@ fn is_own(url: &Url, public_url: &str) -> bool {
         Some(Host::Ipv4(address)) => address.is_loopback() || public_host == Some(address.to_string()),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
             name == "localhost" || name.ends_with(".localhost") || public_host.as_deref() == Some(name)
         }
         None => false,
@@ -83,7 +88,7 @@ mod tests {
         {
             assert!(!cleaned.contains(gone), "{gone}: {cleaned}");
         }
-        assert!(cleaned.contains("href=\"https://e.example\""), "{cleaned}");
+        assert!(cleaned.contains("href=\"https://e.example/\""), "{cleaned}");
     }
 
     #[test]
@@ -92,6 +97,7 @@ mod tests {
             "/keys",
             "keys",
             "//msg.example/keys",
+            "https://msg.example./keys",
             "https://msg.example/bulk?action=cancel",
             "http://127.0.0.1:8080/keys",
             "http://localhost/keys",
@@ -99,6 +105,10 @@ mod tests {
         ] {
             let cleaned = cleaned(&format!("<a href=\"{own}\">Click</a>"), PUBLIC_URL);
             assert!(!cleaned.contains("href") && cleaned.contains("Click"), "{own}: {cleaned}");
+        }
+        for read_otherwise in ["https:/keys", "https:keys"] {
+            let cleaned = cleaned(&format!("<a href=\"{read_otherwise}\">Click</a>"), PUBLIC_URL);
+            assert!(cleaned.contains("href=\"https://keys/\""), "{cleaned}");
         }
     }
 }

@@ -101,7 +101,7 @@ struct Stream<R> {
 pub(super) async fn stream<R, F>(app: App, session: Session, at: At, render: R) -> Result<Response, Trouble>
 where
     R: Fn(App) -> F + Send + 'static,
-    F: Future<Output = Result<Markup, Problem>> + Send,
+    F: Future<Output = Result<Markup, Problem>> + Send + 'static,
 {
     let permit = app.console.live.clone().try_acquire_owned().map_err(|_| Problem::overloaded())?;
     let mut began = Stream {
@@ -132,7 +132,7 @@ where
 impl<R, F> Stream<R>
 where
     R: Fn(App) -> F,
-    F: Future<Output = Result<Markup, Problem>>,
+    F: Future<Output = Result<Markup, Problem>> + Send + 'static,
 {
     /// The next event, when there is one; nothing when the stream should end.
     async fn goes_on(&mut self) -> Option<Bytes> {
@@ -165,8 +165,10 @@ where
             let rendered = rendering.await?;
             Ok::<_, Problem>((rendered, began.elapsed()))
         };
-        let looked = timeout(LOOK_MAX, looking).await.map_err(|_| Problem::overloaded())?;
-        let (rendered, took) = looked?;
+        // It goes on to its end by itself: a query that nobody waits for any more would keep its connection busy, and
+        // give its place to the next.
+        let looked = timeout(LOOK_MAX, tokio::spawn(looking)).await.map_err(|_| Problem::overloaded())?;
+        let (rendered, took) = looked.map_err(|panic| Problem::internal().because(panic))??;
         self.rest = (took * REST).clamp(REST_MIN, REST_MAX);
         // On every page stands how the whole fares.
         let pulse = layout::pulse(&self.app).into_string();

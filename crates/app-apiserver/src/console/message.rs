@@ -63,7 +63,7 @@ pub(super) async fn live(
 fn state(facts: &Facts, explanation: &ExplanationJson) -> Markup {
     let message = &facts.message;
     html! {
-        p .answer { (chip(place_of(message))) " " (explanation.summary) }
+        p .answer { (chip(place_of(message, facts.now))) " " (explanation.summary) }
         div .row { (actions(message)) }
         (timeline::timeline(facts))
         (candidates(explanation))

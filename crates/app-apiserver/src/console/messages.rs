@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::layout::{self, Section};
 use super::live::{self, At};
-use super::narrowed::Narrowed;
+use super::narrowed::{Misread, Narrowed};
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
@@ -35,34 +35,41 @@ pub(super) async fn show(
     let mut fields = Fields::of_query(query.as_deref());
     let page = PageRequest::read(&mut fields);
     let has_walked = fields.text(WALKED, Text::Line, 4).is_some();
-    let main = match Narrowed::read(&app, fields) {
+    let (main, is_live) = match Narrowed::read(&app, fields) {
         Ok(narrowed) => {
-            let live_path = narrowed.path("/live/messages", &[("cursor", page.cursor.as_deref())]);
             let found = look(&app, &narrowed, &page).await?;
-            html! {
+            let onward = found.next.filter(|_| found.messages.is_empty());
+            let main = html! {
                 h1 { "Messages" }
                 (filters::form(&app, &narrowed.said))
                 (filters::actions(&narrowed))
                 (bulk::under_way(&app))
                 @if has_walked { (walked(&narrowed)) }
-                @match &found {
-                    Page { messages, next: Some(next) } if messages.is_empty() => (looking_on(&narrowed, *next)),
-                    found => (live::region("messages", &live_path, &rows(&app, &narrowed, &page, found))),
+                @if let Some(next) = onward {
+                    (looking_on(&narrowed, next, has_walked || page.cursor.is_none()))
+                } @else {
+                    @let live_path = narrowed.path("/live/messages", &[("cursor", page.cursor.as_deref())]);
+                    (live::region("messages", &live_path, &rows(&app, &narrowed, &page, &found)))
                 }
-            }
+            };
+            (main, onward.is_none())
         }
-        Err(misread) => html! {
-            h1 { "Messages" }
-            (filters::form(&app, &misread.said))
-            p .bad role="alert" {
-                (sentence(&misread.problem.summary()))
-                @if misread.said.iter().any(|(name, _)| matches!(*name, "since" | "until")) {
-                    " A time may also be told as 90m, 6h or 2d ago, or as a day: today, 2026-11-23."
-                }
-            }
-        },
+        Err(misread) => (unreadable(&app, &misread), false),
     };
-    Ok(layout::page(&app, caller, Section::Messages, "Messages", &main))
+    let page = if is_live { layout::page } else { layout::still };
+    Ok(page(&app, caller, Section::Messages, "Messages", &main))
+}
+
+fn unreadable(app: &App, misread: &Misread) -> Markup {
+    let has_time = misread.said.iter().any(|(name, _)| matches!(*name, "since" | "until"));
+    html! {
+        h1 { "Messages" }
+        (filters::form(app, &misread.said))
+        p .bad role="alert" {
+            (sentence(&misread.problem.summary()))
+            @if has_time { " A time may also be told as 90m, 6h or 2d ago, or as a day: today, 2026-11-23." }
+        }
+    }
 }
 
 pub(super) async fn live(
@@ -111,11 +118,16 @@ fn walked(narrowed: &Narrowed) -> Markup {
 }
 
 /// A look takes a bounded time. Where it has met nothing yet, the page goes on from where it ended by itself.
-fn looking_on(narrowed: &Narrowed, next: Uuid) -> Markup {
+/// `is_whole`: it began with the newest.
+fn looking_on(narrowed: &Narrowed, next: Uuid, is_whole: bool) -> Markup {
+    let mut onward = older(narrowed, next);
+    if is_whole {
+        onward.push_str(&format!("&{WALKED}=yes"));
+    }
     html! {
         p role="status" {
             "Nothing matches back to " (exact(model::id::time_of(next))) "; looking at older ones… "
-            a href={ (older(narrowed, next)) "&" (WALKED) "=yes" } data-onward { "Older" } " "
+            a href=(onward) data-onward { "Older" } " "
             a href="/messages" { "Stop" }
         }
     }
@@ -151,7 +163,7 @@ fn rows(app: &App, narrowed: &Narrowed, page: &PageRequest, found: &Page) -> Mar
 
 fn row(message: &Message, now: Timestamp) -> Markup {
     let text = as_text(&message.body, message.channel == Channel::Email);
-    let place = place_of(message);
+    let place = place_of(message, now);
     let has_reason = matches!(place.tone, Tone::Bad | Tone::Waiting);
     let code = message.status_payload.as_ref().filter(|_| has_reason).map(|payload| payload.code.as_str());
     html! {

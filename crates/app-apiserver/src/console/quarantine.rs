@@ -161,7 +161,7 @@ fn table(kept: &[Kept], now: Timestamp) -> Markup {
                     }
                     tbody data-list {
                         @for one in kept {
-                            tr {
+                            tr id={ "q-" (one.id) } {
                                 td { a href={ "/quarantine/" (one.id) } { (ago(one.received_at, now)) } }
                                 td { (one.provider_id) }
                                 td { (meaning(one.reason)) }

@@ -150,7 +150,7 @@ pub(super) async fn show(State(app): State<App>, RawQuery(query): RawQuery) -> R
     // A page that was open led here.
     let has_ended = query.text("ended", Text::Line, 4).is_some();
     let why = has_ended.then_some(
-        "your session has ended: its key was revoked, or twelve hours have passed; what you have written is kept",
+        "your session has ended: you have logged out in another tab, its key was revoked, or twelve hours have passed",
     );
     Ok(Html(page(&next, why).into_string()).into_response())
 }

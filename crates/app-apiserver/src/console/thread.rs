@@ -177,7 +177,7 @@ fn bubble(message: &Message, files: &Files, now: Timestamp) -> Markup {
                     @if is_email && providers::is_html(&message.body) {
                         " · " a href={ "/messages/" (message.id) "#content" } { "as HTML" }
                     }
-                    @if message.direction == Direction::Outbound { " " (chip(place_of(message))) }
+                    @if message.direction == Direction::Outbound { " " (chip(place_of(message, now))) }
                 }
             }
         }

@@ -51,13 +51,11 @@ pub(super) fn place(direction: Direction, status: Status, delivery: Delivery) ->
     Place { word, ticks, tone }
 }
 
-pub(super) fn place_of(message: &Message) -> Place {
+pub(super) fn place_of(message: &Message, now: Timestamp) -> Place {
     if message.is_canceled() {
         return Place { word: "canceled", ticks: "✕", tone: Tone::Quiet };
     }
-    let is_for_later =
-        message.send_at.is_some_and(|at| message.next_attempt_at.is_some_and(|next| next >= at));
-    if message.status == Status::Outbox && is_for_later {
+    if message.status == Status::Outbox && message.next_attempt_at.is_some_and(|next| next > now) {
         return Place { word: "scheduled", ticks: "○", tone: Tone::Quiet };
     }
     place(message.direction, message.status, message.delivery)

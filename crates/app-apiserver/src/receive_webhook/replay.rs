@@ -75,10 +75,11 @@ pub(crate) async fn replay(
         Err(WebhookError::Unverified(why)) => Err(still(&format!("is not verified: {why}"))),
         Err(WebhookError::Needs(url)) => Err(still(&format!("needs {url}, which cannot be had"))),
         Err(WebhookError::Unparsable(why)) => {
-            let database = app.database().await?;
-            // Somebody's word proves nothing to the next who looks at it.
-            let reason = if is_trusted { Reason::Unverified } else { Reason::Unparsable };
-            quarantine::note(&database, id, reason, &storable(&why)).await?;
+            // Somebody's word proves nothing to the next who looks at it: it stays unverified.
+            if !is_trusted {
+                let database = app.database().await?;
+                quarantine::note(&database, id, Reason::Unparsable, &storable(&why)).await?;
+            }
             Err(still(&format!("is not understood: {why}")))
         }
     }

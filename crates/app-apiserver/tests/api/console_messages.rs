@@ -97,6 +97,17 @@ async fn a_job_means_what_was_there_when_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn what_a_job_would_mean_is_counted_to_the_end() {
+    let server = server().await;
+    for number in 0..3 {
+        server.send_sms("+12025550100", &format!("+1202555019{number}"), "Hello").await;
+    }
+    let mut counted = server.client.stream("/live/bulk?action=cancel&found=0").await;
+    counted.says("<b>3</b> of them can be.").await;
+    server.client.get("/live/bulk?action=cancel&staus=failed").await.expect(400);
+}
+
+#[tokio::test]
 async fn a_misspelt_filter_means_nothing_rather_than_everything() {
     let server = server().await;
     server.client.get("/bulk?action=cancel&staus=failed").await.expect(400);
