@@ -23,7 +23,7 @@ use crate::problem::Problem;
 
 /// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
-const BUDGET_FIRST: Duration = Duration::from_millis(150);
+const BUDGET_MISSING: Duration = Duration::from_millis(150);
 /// What is shown is never older than this and what counting takes.
 const REST_MAX: Duration = Duration::from_secs(10);
 /// A page that shows nothing but figures waits so long for the first.
@@ -50,9 +50,12 @@ impl Figures for Vec<Backlog> {
 
 impl Figures for Hour {
     async fn count(client: &Client, before: Option<&Self>, now: Timestamp) -> Result<Self, app_db::Error> {
-        let hour = before.cloned().unwrap_or_default();
+        let Some(hour) = before.cloned() else {
+            // A page may wait for it.
+            return Self::default().counted(client, now, BUDGET).await;
+        };
         // Who looks after a restart should not look at half of it for long.
-        let budget = if hour.uncounted() > 0 { BUDGET_FIRST } else { BUDGET };
+        let budget = if hour.uncounted() > 0 { BUDGET_MISSING } else { BUDGET };
         hour.counted(client, now, budget).await
     }
 }
