@@ -175,7 +175,8 @@ test("thousands are canceled with progress", async () => {
   await page.locator("main", { hasText: "2,000 of them can be." }).waitFor();
   await page.click("main form button[type=submit]");
   await page.waitForURL("**/bulk/*");
-  await page.locator("progress[value]").waitFor();
+  // A fast machine may have done it by now.
+  await page.locator("progress[value], p.good").first().waitFor();
   await page.locator("#counts", { hasText: "2,000 of 2,000 canceled." }).waitFor();
   const left = await app.get("/api/messages?to=%2B12025550148&status=outbox&limit=1");
   assert.equal(left.messages.length, 0);

@@ -23,6 +23,7 @@ use crate::problem::Problem;
 
 /// Older minutes are counted again for so long; the rest is for the next time.
 const BUDGET: Duration = Duration::from_millis(30);
+/// As long as some were never counted.
 const BUDGET_MISSING: Duration = Duration::from_millis(150);
 /// What is shown is never older than this and what counting takes.
 const REST_MAX: Duration = Duration::from_secs(10);

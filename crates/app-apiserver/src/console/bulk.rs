@@ -29,7 +29,7 @@ use crate::fields::{Fields, Text};
 use crate::problem::Problem;
 use crate::times;
 
-/// What would be done is counted for about so long; beyond, it is "at least".
+/// What would be done is counted for about so long before the page is shown; beyond, it counts on while it is open.
 const COUNTED_FOR: Duration = Duration::from_millis(50);
 
 fn read(app: &App, mut fields: Fields) -> Result<Task, Trouble> {

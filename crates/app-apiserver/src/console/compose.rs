@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{Markup, html};
 use model::{Bucket, Channel, Direction, Medium};
 
-use super::composer::{self, said};
-use super::form::{self, HX_REQUEST, KEY_CHARS_MAX, path_with, see};
+use super::composer;
+use super::form::{MessageForm, path_with, see};
 use super::layout::{self, Section};
 use super::trouble::{Trouble, sentence};
 use crate::App;
@@ -22,7 +22,6 @@ use crate::fields::{Fields, Text};
 use crate::messages::find;
 use crate::messages::send_sms::accept_between;
 use crate::problem::Problem;
-use crate::send::Sending;
 
 const ADDRESS_CHARS_MAX: usize = 320;
 const HX_REDIRECT: HeaderName = HeaderName::from_static("hx-redirect");
@@ -131,7 +130,7 @@ pub(super) async fn show(
                     aria-current=[(other == draft.by).then_some("true")] { (other.name()) }
             }
         }
-        (form(&app, &draft))
+        (form_of(&app, &draft))
     };
     Ok(layout::still(&app, caller, Section::Inbox, "New message", &main))
 }
@@ -149,7 +148,7 @@ async fn usual_sender(app: &App, by: By) -> Result<String, Problem> {
     Ok(found.messages.first().map(|message| message.source.as_str().to_owned()).unwrap_or_default())
 }
 
-fn form(app: &App, draft: &Draft) -> Markup {
+fn form_of(app: &App, draft: &Draft) -> Markup {
     // Of this form: sending it again is the same message.
     let key = app.ids.next(app.clock.now(), Bucket(0));
     let is_sms = draft.by == By::Sms;
@@ -192,25 +191,22 @@ pub(super) async fn send(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Trouble> {
-    let is_htmx = request.headers().contains_key(&HX_REQUEST);
-    let path = request.uri().path().to_owned();
-    let (mut fields, share) = form::read_with_share(&app, request).await?;
-    let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
-    let by: By = fields.text("by", Text::Line, 20).unwrap_or_default().parse()?;
+    let mut form = MessageForm::read(&app, request).await?;
+    let is_htmx = form.is_htmx;
+    let by: By = form.fields.text("by", Text::Line, 20).unwrap_or_default().parse()?;
     let mut draft = Draft {
         by,
         attachments: 0,
-        from: said(&fields, "from"),
-        to: said(&fields, "to"),
-        subject: said(&fields, "subject"),
-        body: said(&fields, "body"),
+        from: form.said("from"),
+        to: form.said("to"),
+        subject: form.said("subject"),
+        body: form.said("body"),
         wrong: None,
     };
     if draft.subject.is_empty() {
-        fields.forget("subject");
+        form.fields.forget("subject");
     }
-    let sending = Sending::of_form(&app, (fields, share), key, path);
-    let accepted = accept_between(&app, sending, by.medium(), known_fields(by.medium())).await;
+    let accepted = accept_between(&app, form.sending(&app), by.medium(), known_fields(by.medium())).await;
     let problem = match accepted {
         Ok(accepted) => {
             // Its page shows what becomes of it.
@@ -222,11 +218,11 @@ pub(super) async fn send(
         Err(problem) => return Err(problem.into()),
     };
     draft.wrong = Some(composer::why_not(&problem));
-    let form = form(&app, &draft);
+    let again = form_of(&app, &draft);
     if is_htmx {
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(form.into_string())).into_response());
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, Html(again.into_string())).into_response());
     }
-    let main = html! { h1 { "New message" } (form) };
+    let main = html! { h1 { "New message" } (again) };
     Ok(layout::still(&app, caller, Section::Inbox, "New message", &main))
 }
 

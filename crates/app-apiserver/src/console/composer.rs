@@ -10,15 +10,15 @@ use model::segments::{Alphabet, Segments};
 use model::{Bucket, Channel};
 use uuid::Uuid;
 
-use super::form::{self, HX_REQUEST, KEY_CHARS_MAX, see};
+use super::form::{self, MessageForm, see};
 use super::trouble::{Trouble, sentence};
 use super::{live, thread, words};
 use crate::App;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
 use crate::conversations::reply::{accept_reply, reply_subject};
-use crate::fields::{Fields, Text};
+use crate::fields::Text;
 use crate::problem::Problem;
-use crate::send::{KEY_REUSED, Sending};
+use crate::send::KEY_REUSED;
 
 /// The browser forgets the draft then.
 pub(super) const HX_TRIGGER: HeaderName = HeaderName::from_static("hx-trigger");
@@ -125,13 +125,9 @@ pub(super) async fn reply(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Trouble> {
-    let is_htmx = request.headers().contains_key(&HX_REQUEST);
-    let path = request.uri().path().to_owned();
-    let (mut fields, share) = form::read_with_share(&app, request).await?;
-    let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
-    let (subject, body) = (said(&fields, "subject"), said(&fields, "body"));
-    let sending = Sending::of_form(&app, (fields, share), key, path);
-    let accepted = accept_reply(&app, &id, sending).await;
+    let form = MessageForm::read(&app, request).await?;
+    let (is_htmx, subject, body) = (form.is_htmx, form.said("subject"), form.said("body"));
+    let accepted = accept_reply(&app, &id, form.sending(&app)).await;
     if !is_htmx {
         accepted?;
         return Ok(see(&format!("/conversations/{id}")));
@@ -153,9 +149,4 @@ pub(super) async fn reply(
         }
         Err(problem) => Err(problem.into()),
     }
-}
-
-/// What a field says, whether or not it may.
-pub(super) fn said(fields: &Fields, name: &str) -> String {
-    fields.peek(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -8,13 +8,14 @@ use serde_json::Value;
 
 use crate::App;
 use crate::body::Share;
-use crate::fields::{Fields, Object};
+use crate::fields::{Fields, Object, Text};
 use crate::problem::Problem;
+use crate::send::Sending;
 
 /// What htmx sends along.
 pub(super) const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 /// Of the key that makes a form's message one.
-pub(super) const KEY_CHARS_MAX: usize = 64;
+const KEY_CHARS_MAX: usize = 64;
 
 /// Reads a form (`application/x-www-form-urlencoded`).
 ///
@@ -25,7 +26,7 @@ pub(super) async fn read(app: &App, request: Request) -> Result<Fields, Problem>
 }
 
 /// The same, with its share of the memory for bodies, for what goes on to hold its contents.
-pub(super) async fn read_with_share(app: &App, request: Request) -> Result<(Fields, Share), Problem> {
+async fn read_with_share(app: &App, request: Request) -> Result<(Fields, Share), Problem> {
     let (parts, body) = request.into_parts();
     let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
     let text = std::str::from_utf8(&body.bytes)
@@ -34,6 +35,37 @@ pub(super) async fn read_with_share(app: &App, request: Request) -> Result<(Fiel
     // Forms are sent with the line ends of mail (HTML, section 4.10.21.4).
     let fields = pairs.map(|(name, value)| (name.into_owned(), Value::from(value.replace("\r\n", "\n"))));
     Ok((Fields::of(Object(fields.collect())), body.share))
+}
+
+/// A form that sends a message, as it came.
+pub(super) struct MessageForm {
+    /// Whether the page takes the answer in, or leaves for it.
+    pub is_htmx: bool,
+    pub fields: Fields,
+    share: Share,
+    key: String,
+    path: String,
+}
+
+impl MessageForm {
+    /// # Errors
+    /// As for any body.
+    pub(super) async fn read(app: &App, request: Request) -> Result<Self, Problem> {
+        let is_htmx = request.headers().contains_key(&HX_REQUEST);
+        let path = request.uri().path().to_owned();
+        let (mut fields, share) = read_with_share(app, request).await?;
+        let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
+        Ok(Self { is_htmx, fields, share, key, path })
+    }
+
+    /// What a field says, whether or not it may.
+    pub(super) fn said(&self, name: &str) -> String {
+        self.fields.peek(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn sending(self, app: &App) -> Sending {
+        Sending::of_form(app, (self.fields, self.share), self.key, self.path)
+    }
 }
 
 /// The page to look at next, so that loading it again does nothing twice.
