@@ -19,6 +19,7 @@ mod named_host;
 mod observe;
 mod openapi;
 mod page;
+mod patience;
 mod problem;
 mod rarely;
 mod receive_webhook;

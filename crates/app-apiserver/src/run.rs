@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
 use crate::group_commit::Queue;
+use crate::patience::Patience;
 use crate::receive_webhook::store::{WriteInbound, WriteReceipts};
 use crate::send::WriteSends;
 use crate::state::{App, Inner};
@@ -125,14 +126,17 @@ fn start(
         metrics: metrics.clone(),
         after_commit: Arc::clone(&after_commit),
     };
+    let patience = Arc::new(Patience::default());
     let inbound = WriteInbound {
         pool: pool.clone(),
         ids: Arc::clone(&ids),
         clock: clock.clone(),
         metrics: metrics.clone(),
         after_commit: Arc::clone(&after_commit),
+        patience: Arc::clone(&patience),
     };
-    let receipts = WriteReceipts { pool: pool.clone(), ids: Arc::clone(&ids), clock: clock.clone() };
+    let receipts =
+        WriteReceipts { pool: pool.clone(), ids: Arc::clone(&ids), clock: clock.clone(), patience };
     let on_loopback = address.ip().is_loopback();
     let console = crate::console::Console::new(simulator_url, config.server.read_connections);
     Ok(App::new(Inner {

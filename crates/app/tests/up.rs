@@ -123,21 +123,19 @@ async fn what_was_accepted_before_a_kill_is_delivered_after_it() {
     assert!(service.terminate().await.success());
 }
 
+/// Killed while nothing is under way, and again while a message is.
 #[tokio::test]
 async fn a_killed_database_comes_back() {
     let mut service = up().await;
     let pid_file = service.dir().join("data/postgres/cluster/postmaster.pid");
-    let pid_of = |path: &Path| std::fs::read_to_string(path).ok()?.lines().next()?.parse::<i32>().ok();
-    let pid = pid_of(&pid_file).unwrap();
-    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
-    assert!(killed.success());
-    until("another PostgreSQL runs", async || pid_of(&pid_file).filter(|new| *new != pid)).await;
     let hello = serde_json::json!({ "from": "+12025550100", "to": "+12025550199", "body": "Hello" });
+    kill_database(&pid_file).await;
     let sent = until("a message is accepted again", async || {
         let answer = service.client().post("/api/messages/sms", &hello).await;
         (answer.status == 202).then(|| answer.json())
     })
     .await;
+    kill_database(&pid_file).await;
     // Each connection of before is found broken by who uses it first, and answered 503.
     let path = format!("/api/messages/{}", sent["id"].as_str().unwrap());
     until("it is delivered", async || {
@@ -146,6 +144,15 @@ async fn a_killed_database_comes_back() {
     })
     .await;
     assert!(service.terminate().await.success());
+}
+
+/// Until another one runs.
+async fn kill_database(pid_file: &Path) {
+    let pid_of = || std::fs::read_to_string(pid_file).ok()?.lines().next()?.parse::<i32>().ok();
+    let pid = pid_of().unwrap();
+    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
+    assert!(killed.success());
+    until("another PostgreSQL runs", async || pid_of().filter(|new| *new != pid)).await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use super::keep::Arrived;
 use crate::App;
 use crate::after_commit::AfterCommit;
 use crate::body::Share;
+use crate::patience::Patience;
 use crate::problem::Problem;
 use crate::send::count_accepted;
 use crate::times;
@@ -139,11 +140,17 @@ pub(crate) struct WriteInbound {
     pub clock: Clock,
     pub metrics: Metrics,
     pub after_commit: Arc<AfterCommit>,
+    pub patience: Arc<Patience>,
 }
 
 impl WriteInbound {
     pub(crate) async fn write(self, group: Vec<Inbound>) -> Vec<Result<Received, Error>> {
-        let results = receive::receive(&self.pool, &self.ids, self.clock.now(), &group).await;
+        let results = loop {
+            let results = receive::receive(&self.pool, &self.ids, self.clock.now(), &group).await;
+            if !self.patience.again(&results).await {
+                break results;
+            }
+        };
         let (mut conversation_ids, mut channels) = (Vec::new(), Vec::new());
         for (inbound, result) in group.iter().zip(&results) {
             if let Ok(Received { new: true, conversation_id, .. }) = result {
@@ -165,10 +172,16 @@ pub(crate) struct WriteReceipts {
     pub pool: Pool,
     pub ids: Arc<IdGenerator>,
     pub clock: Clock,
+    pub patience: Arc<Patience>,
 }
 
 impl WriteReceipts {
     pub(crate) async fn write(self, group: Vec<NewReceipt>) -> Vec<Result<Applied, Error>> {
-        receipts::apply(&self.pool, &self.ids, self.clock.now(), &group).await
+        loop {
+            let results = receipts::apply(&self.pool, &self.ids, self.clock.now(), &group).await;
+            if !self.patience.again(&results).await {
+                break results;
+            }
+        }
     }
 }

@@ -67,6 +67,24 @@ async fn a_signed_inbound_sms_joins_the_conversation_and_is_stored_once() {
     }
 }
 
+/// Twilio delivers once: a 503 would lose it.
+#[tokio::test]
+async fn what_comes_while_the_database_is_away_for_a_moment_is_stored_when_it_is_back() {
+    let server = server().await;
+    server.database.go_away().await;
+    let url = format!("{PUBLIC_URL}{TWILIO}");
+    let message = inbound_sms(SID);
+    let back = async {
+        // Asked after the webhook was sent, and answered at once.
+        assert_eq!(code(&server.client.get("/api/messages").await.expect(503)), "database_unavailable");
+        server.database.come_back().await;
+    };
+    let (answer, ()) = tokio::join!(post_twilio(&server, TWILIO, &url, &message), back);
+    answer.expect(200);
+    let listed = server.client.get("/api/messages").await.expect(200).json();
+    assert_eq!(listed["messages"].as_array().unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn whatsapp_through_twilio_is_answered_on_whatsapp_and_found_by_its_channel() {
     let server = server().await;

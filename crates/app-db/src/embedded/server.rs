@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Connection, NoTls, Socket};
 
@@ -33,23 +33,18 @@ pub(super) struct Server {
 /// Starts the server and waits until it answers.
 pub(super) async fn start(place: &Place) -> Result<Server, EmbeddedError> {
     cluster::stop_orphan(place).await?;
-    let retry = async {
-        let mut tick = interval(Duration::from_millis(200));
-        loop {
-            tick.tick().await;
-            match start_once(place).await {
-                // What a killed server leaves for a moment: its memory, and a process of its number.
-                Err(EmbeddedError::NotStarted { tail, .. })
-                    if tail.contains("pre-existing shared memory")
-                        || tail.contains("lock file \"postmaster.pid\" already exists") => {}
-                started => return started,
-            }
+    let patient_until = Instant::now() + REMAINS_TIMEOUT;
+    let mut tick = interval(Duration::from_millis(200));
+    loop {
+        tick.tick().await;
+        match start_once(place).await {
+            // What a killed server leaves for a moment: its memory, and a process of its number.
+            Err(EmbeddedError::NotStarted { tail, .. })
+                if Instant::now() < patient_until
+                    && (tail.contains("pre-existing shared memory")
+                        || tail.contains("lock file \"postmaster.pid\" already exists")) => {}
+            started => return started,
         }
-    };
-    match timeout(REMAINS_TIMEOUT, retry).await {
-        Ok(started) => started,
-        // It was not the remains that took so long: try without a limit, and let its error speak.
-        Err(_) => start_once(place).await,
     }
 }
 

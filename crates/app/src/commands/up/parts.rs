@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use app_db::Pool;
-use app_db::embedded::Embedded;
+use app_db::embedded::{Embedded, EmbeddedError};
 use http::StatusCode;
 use provider_simulator::Simulator;
 use secrecy::{ExposeSecret, SecretString};
@@ -66,7 +66,7 @@ pub(super) struct Running {
     pub(super) pool: Pool,
     pub(super) url: String,
     config: Arc<Config>,
-    embedded: Option<Embedded>,
+    /// What the welcome says of it.
     database: String,
     has_keys: bool,
     simulator_url: Option<String>,
@@ -74,6 +74,8 @@ pub(super) struct Running {
     apiserver: Part,
     processor: Part,
     simulator: Option<Part>,
+    /// Where app-db is ours.
+    embedded: Option<Part>,
 }
 
 impl Running {
@@ -103,6 +105,10 @@ impl Running {
         let connections = app_apiserver::connections(&config) + app_processor::CONNECTIONS + 1;
         let pool = app_db::connect(database_url.expose_secret(), connections)?;
         let (database, has_keys) = migrate(&pool, embedded.as_ref(), data_dir).await?;
+
+        let embedded = embedded.map(|embedded| {
+            Part::start("PostgreSQL", |shutdown| async move { Ok(keep_running(embedded, shutdown).await?) })
+        });
 
         let wake = Arc::new(Notify::new());
         let metrics = Metrics::default();
@@ -146,7 +152,6 @@ impl Running {
             url: format!("http://{}", demo::reachable(listen)),
             pool,
             config,
-            embedded,
             database,
             has_keys,
             simulator_url,
@@ -154,6 +159,7 @@ impl Running {
             apiserver,
             processor,
             simulator,
+            embedded,
         })
     }
 
@@ -197,26 +203,13 @@ impl Running {
         }
     }
 
-    /// Resolves when a part fails. A database of ours that ends is started again.
+    /// Resolves when a part fails. May be dropped and called again.
     pub(super) async fn supervise(&mut self) -> anyhow::Error {
-        let Self { embedded, apiserver, processor, simulator, .. } = self;
-        let simulator = async {
-            match simulator {
-                Some(simulator) => simulator.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        let database = async {
-            match embedded {
-                Some(embedded) => keep_running(embedded).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            error = apiserver.ended() => error,
-            error = processor.ended() => error,
-            error = simulator => error,
-            error = database => error,
+            error = self.apiserver.ended() => error,
+            error = self.processor.ended() => error,
+            error = ended(&mut self.simulator) => error,
+            error = ended(&mut self.embedded) => error,
         }
     }
 
@@ -229,19 +222,29 @@ impl Running {
         }
         self.pool.close();
         if let Some(embedded) = self.embedded {
-            stopped = stopped.and(embedded.stop().await.map_err(Into::into));
+            stopped = stopped.and(embedded.stop().await);
         }
         stopped
     }
 }
 
-async fn keep_running(embedded: &mut Embedded) -> anyhow::Error {
+async fn ended(part: &mut Option<Part>) -> anyhow::Error {
+    match part {
+        Some(part) => part.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts a database of ours again when it ends, until it is to stop. A task of its own: a start that is dropped
+/// half way leaves a server that the next start meets.
+async fn keep_running(mut embedded: Embedded, shutdown: CancellationToken) -> Result<(), EmbeddedError> {
     loop {
-        let status = embedded.ended().await;
+        let status = tokio::select! {
+            () = shutdown.cancelled() => return embedded.stop().await,
+            status = embedded.ended() => status,
+        };
         output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
-        if let Err(error) = embedded.restart().await {
-            return error.into();
-        }
+        embedded.restart().await?;
     }
 }
 
