@@ -12,6 +12,7 @@ mod email;
 mod filters;
 mod form;
 mod inbox;
+mod jobs;
 mod keys;
 mod layout;
 mod live;
@@ -56,8 +57,7 @@ pub(crate) struct Console {
     /// Whose turn it is to count what a job would mean.
     counting: Semaphore,
     activity: activity::Activity,
-    bulk: bulk::Jobs,
-    quarantine: quarantine::Jobs,
+    jobs: jobs::Jobs,
     simulator: Option<simulator::Simulator>,
 }
 
@@ -70,8 +70,7 @@ impl Console {
             looks: Semaphore::new(read_connections.div_ceil(2)),
             counting: Semaphore::new(1),
             activity: activity::Activity::default(),
-            bulk: bulk::Jobs::default(),
-            quarantine: quarantine::Jobs::default(),
+            jobs: jobs::Jobs::default(),
             simulator: simulator_url.map(simulator::Simulator::new),
         }
     }
@@ -110,9 +109,9 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/media/{id}", get(crate::show_media::show_media))
         .route("/bulk", get(bulk::confirm).post(bulk::start))
         .route("/live/bulk", get(bulk::count))
-        .route("/bulk/{id}", get(bulk::show))
-        .route("/bulk/{id}/stop", post(bulk::stop))
-        .route("/live/bulk/{id}", get(bulk::live))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/stop", post(jobs::stop))
+        .route("/live/jobs/{id}", get(jobs::live))
         .route("/outbox", get(outbox::show))
         .route("/live/outbox", get(outbox::live))
         .route("/providers", get(providers::show))
@@ -122,9 +121,6 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/quarantine", get(quarantine::show))
         .route("/live/quarantine", get(quarantine::live))
         .route("/quarantine/all", get(quarantine::all::confirm).post(quarantine::all::act))
-        .route("/quarantine/job", get(quarantine::all::show))
-        .route("/quarantine/job/stop", post(quarantine::all::stop))
-        .route("/live/quarantine/job", get(quarantine::all::live))
         .route("/quarantine/{id}", get(quarantine::one::show))
         .route("/quarantine/{id}/replay", post(quarantine::one::replay))
         .route("/quarantine/{id}/trust", get(quarantine::one::confirm_trust).post(quarantine::one::trust))

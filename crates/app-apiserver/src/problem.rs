@@ -148,6 +148,11 @@ impl Problem {
         if messages.is_empty() { self.detail.clone() } else { messages.join("; ") }
     }
 
+    /// Whether it is this server's just now, whatever it is asked: then asking again may help.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self.code, "database_unavailable" | "overloaded")
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }

@@ -1,22 +1,22 @@
-//! Doing something about everything that a filter matches: told first, then done, with its progress on a page.
+//! Doing something about all messages that a filter matches: told and counted first, then done as a job.
 
-mod job;
+mod task;
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::job::Jobs;
-use self::job::{Action, Job, Task};
+use self::task::{Action, Task};
 use super::form::{self, see};
+use super::jobs::Work as _;
 use super::layout::{self, Section};
 use super::live::{self, At};
 use super::narrowed::Narrowed;
@@ -59,7 +59,7 @@ pub(super) async fn confirm(
     let more = [("action", Some(word)), ("as_of", Some(as_of.as_str())), ("found", Some(so_far.as_str()))];
     let live_path = task.narrowed.path("/live/bulk", &more);
     let main = html! {
-        h1 { (title(&task)) }
+        h1 { (task.title()) }
         @if all { div { (told) } } @else { (live::region("count", &live_path, &told)) }
         p {
             @match task.action {
@@ -84,9 +84,9 @@ pub(super) async fn confirm(
     Ok(page(&app, caller, Section::Messages, "All that match", &main))
 }
 
-fn told(found: u64, is_all: bool) -> Markup {
+fn told(found: i64, is_all: bool) -> Markup {
     html! {
-        p { b { (thousands_of(found)) } @if is_all { " of them can be." } @else { " of them can be so far; counting…" } }
+        p { b { (thousands(found)) } @if is_all { " of them can be." } @else { " of them can be so far; counting…" } }
     }
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn count(
     // By the question itself.
     let found_first = fields.text("found", Text::Line, 20).and_then(|text| text.parse().ok()).unwrap_or(0);
     let task = read(&app, fields)?;
-    let found = Arc::new(AtomicU64::new(0));
+    let found = Arc::new(AtomicI64::new(0));
     let end: Arc<OnceLock<bool>> = Arc::default();
     let looks = CancellationToken::new();
     let is_watched = looks.clone().drop_guard();
@@ -134,110 +134,12 @@ pub(super) async fn count(
     .await
 }
 
-/// `Retry all: status failed`.
-fn title(task: &Task) -> String {
-    match task.action {
-        Action::Retry => format!("Retry all: {}", task.narrowed.in_words()),
-        Action::Cancel => format!("Cancel all: {}", task.narrowed.in_words()),
-    }
-}
-
-fn thousands_of(number: u64) -> String {
-    thousands(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
 pub(super) async fn start(
     State(app): State<App>,
     Extension(session): Extension<Session>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let task = read(&app, form::read(&app, request).await?)?;
-    let job = app.console.bulk.begin(&app, session, task)?;
-    Ok(see(&format!("/bulk/{}", job.id)))
-}
-
-pub(super) async fn stop(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let job = app.console.bulk.find(&id)?;
-    job.stop();
-    Ok(see(&format!("/bulk/{}", job.id)))
-}
-
-/// What this server is at, above the list of messages.
-pub(super) fn under_way(app: &App) -> Markup {
-    let jobs = app.console.bulk.under_way();
-    html! {
-        @for job in &jobs {
-            p { "Under way: " a href={ "/bulk/" (job.id) } { (title(&job.task)) } }
-        }
-    }
-}
-
-pub(super) async fn show(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<Response, Trouble> {
-    let job = app.console.bulk.find(&id)?;
-    let main = html! {
-        h1 { (title(&job.task)) }
-        (live::region("job", &format!("/live/bulk/{}", job.id), &progress(&job)))
-        p { a href=(job.task.narrowed.path("/messages", &[])) { "The messages" } }
-    };
-    Ok(layout::page(&app, caller, Section::Messages, "All that match", &main))
-}
-
-pub(super) async fn live(
-    State(app): State<App>,
-    Extension(session): Extension<Session>,
-    Path(id): Path<String>,
-) -> Result<Response, Trouble> {
-    let job = app.console.bulk.find(&id)?;
-    live::stream(app, session, At::Other, move |_| {
-        let markup = progress(&job);
-        async move { Ok(markup) }
-    })
-    .await
-}
-
-fn progress(job: &Arc<Job>) -> Markup {
-    let [counted, changed, missed] =
-        [&job.counted, &job.changed, &job.missed].map(|count| count.load(Ordering::Relaxed));
-    // What has come to fit since it began is done too.
-    let total = counted.max(changed + missed);
-    let done = match job.task.action {
-        Action::Retry => "tried again",
-        Action::Cancel => "canceled",
-    };
-    html! {
-        @match job.end.get() {
-            None => {
-                div .row {
-                    @if job.is_counted.get().is_some() {
-                        progress aria-label=(done) max=(total) value=(changed + missed) {}
-                    } @else {
-                        progress aria-label="Counting" {}
-                    }
-                    form method="post" action={ "/bulk/" (job.id) "/stop" } {
-                        button .plain type="submit" { "Stop" }
-                    }
-                }
-                @if let Some(why) = job.waits_for() { p .waiting { "It waits: " (sentence(&why)) } }
-                p .quiet { "This page may be left." }
-            }
-            Some(Ok(())) => p .good { "Done." },
-            Some(Err(why)) => p .bad role="alert" {
-                "It ended early: " (sentence(why)) " "
-                a href=(job.task.narrowed.path("/bulk", &[("action", Some(job.task.action.word()))])) { "Go on with what is left" }
-            },
-        }
-        p #counts {
-            @if job.is_counted.get().is_some() || job.end.get().is_some() {
-                (thousands_of(changed)) " of " (thousands_of(total)) " " (done)
-                @if missed > 0 { ", " (thousands_of(missed)) " changed in the meantime and left alone" }
-                "."
-            } @else {
-                "Counting them: " (thousands_of(counted)) " so far."
-            }
-        }
-    }
+    let job = app.console.jobs.begin(&app, session, task)?;
+    Ok(see(&job.page()))
 }

@@ -15,7 +15,7 @@ use super::narrowed::{Misread, Narrowed};
 use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::{Tone, ago, as_text, chip, cut, exact, place_of};
-use super::{bulk, filters};
+use super::{filters, jobs};
 use crate::App;
 use crate::authentication::Caller;
 use crate::cursor::{List, Place};
@@ -43,7 +43,7 @@ pub(super) async fn show(
                 h1 { "Messages" }
                 (filters::form(&app, &narrowed.said))
                 (filters::actions(&narrowed))
-                (bulk::under_way(&app))
+                (jobs::under_way(&app, Section::Messages))
                 @if has_walked { (walked(&narrowed)) }
                 @if let Some(next) = onward {
                     (looking_on(&narrowed, next, has_walked || page.cursor.is_none()))

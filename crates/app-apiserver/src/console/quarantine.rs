@@ -1,8 +1,8 @@
 //! Webhooks that were not taken: what came, why it was kept, and taking it in once that is put right.
 
 pub(super) mod all;
-mod job;
 pub(super) mod one;
+mod task;
 mod which;
 
 use app_db::quarantine::{self, Kept, Reason, Which};
@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
 
-pub(super) use self::job::Jobs;
 use self::which::{meaning, path, read};
+use super::jobs;
 use super::layout::{self, Section};
 use super::live::{self, At};
 use super::session::Session;
@@ -32,13 +32,45 @@ const ROWS: usize = 50;
 struct View {
     which: Which,
     before: Option<Uuid>,
+    /// What was done just now, as the form's answer leads here.
+    done: Option<Done>,
+}
+
+/// What became of a webhook, or of all that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Taken,
+    Forgotten,
+}
+
+impl Done {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Forgotten => "forgotten",
+        }
+    }
+
+    fn said(self) -> &'static str {
+        match self {
+            Self::Taken => "Taken in: what it says is stored.",
+            Self::Forgotten => "Forgotten.",
+        }
+    }
+}
+
+/// The list, which says that this was done.
+pub(super) fn path_after(done: Done, which: &Which) -> String {
+    path(which, "/quarantine", &[("done", Some(done.word()))])
 }
 
 impl View {
     fn read(query: Option<&str>) -> Result<Self, Problem> {
         let mut fields = Fields::of_query(query);
         let before = fields.text("before", Text::Line, 64).and_then(|id| Uuid::try_parse(&id).ok());
-        Ok(Self { which: read(fields)?, before })
+        let done = fields.text("done", Text::Line, 20);
+        let done = [Done::Taken, Done::Forgotten].into_iter().find(|is| done.as_deref() == Some(is.word()));
+        Ok(Self { which: read(fields)?, before, done })
     }
 
     fn live_path(&self) -> String {
@@ -55,6 +87,7 @@ pub(super) async fn show(
     let view = View::read(query.as_deref())?;
     let main = html! {
         h1 { "Quarantine" }
+        @if let Some(done) = view.done { p .good role="status" { (done.said()) } }
         p .quiet {
             "Webhooks that could not be verified or understood, and receipts that match no message yet (for 72 hours). "
             "Credentials are never kept."
@@ -90,7 +123,7 @@ async fn region(app: &App, view: &View) -> Result<Markup, Problem> {
     Ok(html! {
         (filters(&view.which, &counts))
         @if !kept.is_empty() { (actions(&view.which)) }
-        (all::under_way(app))
+        (jobs::under_way(app, Section::Quarantine))
         (table(&kept, app.clock.now()))
         @if let Some(last) = last {
             p { a href=(path(&view.which, "/quarantine", &[("before", Some(&last))])) { "Older" } }

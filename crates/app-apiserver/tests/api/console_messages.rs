@@ -25,7 +25,7 @@ async fn a_filtered_set_is_canceled_and_nothing_else() {
         .await;
     submit(&server.client, "/bulk", "action=resend").await.expect(400);
     submit(&server.client, &format!("{all}/stop"), "").await.expect(303);
-    submit(&server.client, "/bulk/019a2f7e-3c41-70a4-8000-3f1c52d0a7b1/stop", "").await.expect(404);
+    submit(&server.client, "/jobs/019a2f7e-3c41-70a4-8000-3f1c52d0a7b1/stop", "").await.expect(404);
 }
 
 #[tokio::test]

@@ -1,24 +1,24 @@
-//! Everything in quarantine that a filter matches: told first, then processed with its progress on a page, or forgotten.
+//! Everything in quarantine that a filter matches: told first, then processed as a job, or
+//! forgotten.
 
 use std::str::FromStr;
-use std::sync::atomic::Ordering;
 
 use app_db::quarantine::{self, Reason, Which};
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use maud::{Markup, html};
+use maud::html;
 use uuid::Uuid;
 
-use super::job::Job;
+use super::task::Task;
 use super::which::{in_words, path, read};
+use super::{Done, path_after};
 use crate::App;
 use crate::authentication::Caller;
 use crate::console::form::{self, see};
 use crate::console::layout::{self, Section};
-use crate::console::live::{self, At};
 use crate::console::session::Session;
-use crate::console::trouble::{Trouble, sentence};
+use crate::console::trouble::Trouble;
 use crate::console::words::thousands;
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
@@ -71,16 +71,21 @@ fn read_action(mut fields: Fields) -> Result<(Action, Which), Problem> {
     Ok((action, which))
 }
 
+/// How many they are, and only they: what comes from now on was not looked at, and is not meant.
+async fn as_of_now(app: &App, which: Which) -> Result<(i64, Which), Problem> {
+    let (count, newest) = quarantine::count(&*app.database().await?, &which).await?;
+    let up_to = which.up_to.or(newest).or(Some(Uuid::nil()));
+    Ok((count, Which { up_to, ..which }))
+}
+
 /// Says what would be done.
 pub(in crate::console) async fn confirm(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Trouble> {
-    let (action, mut which) = read_action(Fields::of_query(query.as_deref()))?;
-    let (count, newest) = quarantine::count(&*app.database().await?, &which).await?;
-    // What comes from now on was not looked at, and is not meant.
-    which.up_to = which.up_to.or(newest).or(Some(Uuid::nil()));
+    let (action, which) = read_action(Fields::of_query(query.as_deref()))?;
+    let (count, which) = as_of_now(&app, which).await?;
     let (title, button) = match action {
         Action::Process => ("Process all again", "Process all again"),
         Action::Trust => ("Trust all", "Trust all, and process"),
@@ -126,85 +131,15 @@ pub(in crate::console) async fn act(
     request: Request,
 ) -> Result<Response, Trouble> {
     let (action, which) = read_action(form::read(&app, request).await?)?;
+    let (_, which) = as_of_now(&app, which).await?;
     let grounds = match action {
         Action::Process => Grounds::Proof,
         Action::Trust => Grounds::Word(caller),
         Action::Forget => {
             quarantine::remove_all(&*app.database().await?, &which).await?;
-            return Ok(see(&path(&which, "/quarantine", &[])));
+            return Ok(see(&path_after(Done::Forgotten, &which)));
         }
     };
-    app.console.quarantine.begin(&app, session, which, grounds).await?;
-    Ok(see("/quarantine/job"))
-}
-
-pub(in crate::console) async fn stop(State(app): State<App>) -> Result<Response, Trouble> {
-    app.console.quarantine.latest()?.stop();
-    Ok(see("/quarantine/job"))
-}
-
-/// What this server is at, above the list.
-pub(super) fn under_way(app: &App) -> Markup {
-    let job = app.console.quarantine.latest().ok().filter(|job| job.end.get().is_none());
-    html! {
-        @if let Some(job) = job { p { "Under way: " a href="/quarantine/job" { (title(&job)) } } }
-    }
-}
-
-fn title(job: &Job) -> String {
-    let what = match job.grounds {
-        Grounds::Proof => "Process all again",
-        Grounds::Word(_) => "Trust all",
-    };
-    format!("{what}: {}", in_words(&job.which))
-}
-
-pub(in crate::console) async fn show(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Response, Trouble> {
-    let job = app.console.quarantine.latest()?;
-    let main = live::region("job", "/live/quarantine/job", &progress(&job));
-    Ok(layout::page(&app, caller, Section::Quarantine, TITLE, &main))
-}
-
-pub(in crate::console) async fn live(
-    State(app): State<App>,
-    Extension(session): Extension<Session>,
-) -> Result<Response, Trouble> {
-    let job = app.console.quarantine.latest()?;
-    live::stream(app, session, At::Other, move |_| {
-        let markup = progress(&job);
-        async move { Ok(markup) }
-    })
-    .await
-}
-
-fn progress(job: &Job) -> Markup {
-    let [taken, left] = [&job.taken, &job.left].map(|count| count.load(Ordering::Relaxed));
-    let total = job.total.max(taken + left);
-    html! {
-        h1 { (title(job)) }
-        @match job.end.get() {
-            None => {
-                div .row {
-                    progress aria-label="Processed" max=(total) value=(taken + left) {}
-                    form method="post" action="/quarantine/job/stop" {
-                        button .plain type="submit" { "Stop" }
-                    }
-                }
-                p .quiet { "This page may be left." }
-            }
-            Some(Ok(())) => p .good { "Done." },
-            Some(Err(why)) => {
-                p .bad role="alert" { "It ended early: " (sentence(why)) " What was not reached is as it was." }
-            }
-        }
-        p #counts {
-            (thousands(taken)) " of " (thousands(total)) " taken in"
-            @if left > 0 { ", " (thousands(left)) " still cannot be: each says why" }
-            "."
-        }
-        p { a href=(path(&job.which, "/quarantine", &[])) { "What is in quarantine now" } }
-    }
+    let job = app.console.jobs.begin(&app, session, Task { which, grounds })?;
+    Ok(see(&job.page()))
 }

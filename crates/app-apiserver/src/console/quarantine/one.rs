@@ -1,6 +1,6 @@
 //! One kept webhook: processing it again, vouching for it, forgetting it. What cannot be taken back is asked first.
 
-use app_db::quarantine::{self, Delivery, Reason};
+use app_db::quarantine::{self, Delivery, Reason, Which};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use uuid::Uuid;
 
 use super::which::meaning;
+use super::{Done, path_after};
 use crate::App;
 use crate::authentication::Caller;
 use crate::console::form::see;
@@ -139,7 +140,7 @@ async fn process(
 ) -> Result<Response, Trouble> {
     let (delivery, received_at) = find(&app, &id).await?;
     match replay::replay(&app, delivery, received_at, grounds).await {
-        Ok(()) => Ok(see("/quarantine")),
+        Ok(()) => Ok(see(&path_after(Done::Taken, &Which::default()))),
         Err(problem) if problem.status().is_client_error() => {
             // As it is now: what is wrong with it may have been noted.
             let (delivery, received_at) = find(&app, &id).await?;
@@ -211,5 +212,5 @@ pub(in crate::console) async fn forget(
 ) -> Result<Response, Trouble> {
     let (delivery, _) = find(&app, &id).await?;
     quarantine::remove(&*app.database().await?, delivery.id).await?;
-    Ok(see("/quarantine"))
+    Ok(see(&path_after(Done::Forgotten, &Which::default())))
 }
