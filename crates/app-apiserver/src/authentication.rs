@@ -180,10 +180,7 @@ impl ApiKeys {
         if valid.operators.contains_key(&found.1) {
             return Ok(found);
         }
-        let detail = "this is an application's key: it sends and reads messages through the API, but does not open the \
-                      console, where keys are made and providers paused; log in with an operator's key, which \
-                      another operator makes under Keys, or `app keys create NAME` where the server runs";
-        Err(Problem::new(StatusCode::FORBIDDEN, "not_an_operators_key", detail))
+        Err(not_an_operators())
     }
 
     /// By which names a server that is open may be called.
@@ -209,19 +206,53 @@ impl ApiKeys {
         Ok(Caller::Key(valid.find(key)?.0))
     }
 
+    /// An operator whom a request comes from: whoever calls a server that is open, or with an operator's key.
+    ///
+    /// # Errors
+    /// As [`caller`](Self::caller), and 403 with an application's key.
+    pub(crate) fn operating_caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let caller = self.caller(headers)?;
+        match caller {
+            Caller::Key(id) if !self.valid()?.operators.values().any(|&other| other == id) => {
+                Err(not_an_operators())
+            }
+            Caller::Key(_) | Caller::Anyone => Ok(caller),
+        }
+    }
+
     /// Whether to show metrics.
     pub(crate) fn may_see_metrics(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if self.on_loopback { Ok(()) } else { self.caller(headers).map(|_| ()) }
     }
 }
 
-/// Lets a request through to these routes with its [`Caller`], or answers it. (`axum::middleware::from_fn` would copy
-/// and box the route for each request.)
+fn not_an_operators() -> Problem {
+    let detail = "this is an application's key: it sends and reads messages through the API, but opens neither the \
+                  console, where keys are made and providers paused, nor what is in quarantine; take an operator's key, \
+                  which another operator makes under Keys, or `app keys create NAME` where the server runs";
+    Problem::new(StatusCode::FORBIDDEN, "not_an_operators_key", detail)
+}
+
+/// Lets a request through to these routes with its [`Caller`], or answers it.
 pub(crate) fn with_key(app: &App, routes: Router<App>) -> Router<App> {
+    guarded(app, routes, ApiKeys::caller)
+}
+
+/// As [`with_key`], for operators only.
+pub(crate) fn with_operators_key(app: &App, routes: Router<App>) -> Router<App> {
+    guarded(app, routes, ApiKeys::operating_caller)
+}
+
+/// (`axum::middleware::from_fn` would copy and box the route for each request.)
+fn guarded(
+    app: &App,
+    routes: Router<App>,
+    check: fn(&ApiKeys, &HeaderMap) -> Result<Caller, Problem>,
+) -> Router<App> {
     let app = app.clone();
     routes.route_layer(layer_fn(move |mut route: Route| {
         let app = app.clone();
-        service_fn(move |mut request: Request| match app.keys.caller(request.headers()) {
+        service_fn(move |mut request: Request| match check(&app.keys, request.headers()) {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Either::Left(route.call(request))

@@ -32,6 +32,7 @@ mod show_metrics;
 mod startup;
 mod state;
 mod times;
+mod webhook_deliveries;
 
 pub use openapi::document;
 pub use run::{Parts, RunError, connections, run};

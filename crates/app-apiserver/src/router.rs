@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::HeaderMap;
 
 use crate::App;
-use crate::authentication::with_key;
+use crate::authentication::{with_key, with_operators_key};
 use crate::console;
 use crate::conversations::list_conversation_messages::list_conversation_messages;
 use crate::conversations::list_conversations::list_conversations;
@@ -29,6 +29,9 @@ use crate::receive_webhook::receive_sms::receive_sms;
 use crate::receive_webhook::{receive_webhook, receive_webhook_by_get};
 use crate::show_media::show_media;
 use crate::show_metrics::show_metrics;
+use crate::webhook_deliveries::list_webhook_deliveries::list_webhook_deliveries;
+use crate::webhook_deliveries::replay_webhook_delivery::replay_webhook_delivery;
+use crate::webhook_deliveries::show_webhook_delivery::show_webhook_delivery;
 
 pub(crate) fn router(app: App) -> Router {
     let for_callers = Router::new()
@@ -45,6 +48,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/conversations/{id}", get(show_conversation))
         .route("/api/conversations/{id}/messages", get(list_conversation_messages).post(reply))
         .route("/api/media/{id}", get(show_media));
+    let for_operators = Router::new()
+        .route("/api/webhook_deliveries", get(list_webhook_deliveries))
+        .route("/api/webhook_deliveries/{id}", get(show_webhook_delivery))
+        .route("/api/webhook_deliveries/{id}/replay", post(replay_webhook_delivery));
     let with_their_own = Router::new()
         .route("/api/webhooks/sms", post(receive_sms))
         .route("/api/webhooks/email", post(receive_email))
@@ -56,6 +63,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.json", get(show_document));
     let all = Router::new()
         .merge(with_key(&app, for_callers))
+        .merge(with_operators_key(&app, for_operators))
         .merge(with_their_own)
         .merge(open)
         .merge(console::routes(&app))

@@ -34,5 +34,7 @@ mod messages;
 mod quarantine;
 #[path = "api/server.rs"]
 mod server;
+#[path = "api/webhook_deliveries.rs"]
+mod webhook_deliveries;
 #[path = "api/webhooks.rs"]
 mod webhooks;

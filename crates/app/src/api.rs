@@ -70,6 +70,18 @@ impl Api {
         json_or_problem(&self.base_url, status, &body)
     }
 
+    /// As [`post`](Self::post) without a body; that the request is refused (4xx) is no error, but the answer's sentence.
+    pub(crate) async fn try_post(&self, path: &str) -> anyhow::Result<Result<Value, String>> {
+        let (status, body) = self.exchange(Method::POST, path, &[], None).await?;
+        let done = json_or_problem(&self.base_url, status, &body);
+        match done {
+            Err(refusal) if status.is_client_error() && status != StatusCode::UNAUTHORIZED => {
+                Ok(Err(refusal.to_string()))
+            }
+            done => done.map(Ok),
+        }
+    }
+
     /// Whatever the answer is; only none is an error.
     pub(crate) async fn get_any(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
         self.exchange(Method::GET, path, &[], None).await

@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::{conversations, init, keys, messages, providers, send};
+use crate::commands::{conversations, init, keys, messages, providers, send, webhooks};
 
 /// A messaging platform on PostgreSQL: one API for SMS, MMS, email and WhatsApp, through any provider.
 #[derive(Debug, Parser)]
@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Check, list, pause and resume providers, and list the kinds that there are
     #[command(subcommand)]
     Providers(providers::Providers),
+    /// Look at webhooks that could not be taken in, and process them again
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Print the completions of a shell
     Completions { shell: Shell },
 }
@@ -118,6 +121,10 @@ mod tests {
             "app keys create billing --role application",
             "app keys list",
             "app keys revoke billing",
+            "app webhooks list --reason unverified --provider twilio-main",
+            &format!("app webhooks show {id}"),
+            &format!("app webhooks replay {id} {id}"),
+            "app webhooks replay --all --provider twilio-main --json",
             &format!("app keys revoke {id}"),
             "app config check",
             "app config show",

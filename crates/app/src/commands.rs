@@ -11,6 +11,7 @@ pub(crate) mod providers;
 pub(crate) mod send;
 mod status;
 mod up;
+pub(crate) mod webhooks;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Status => return status::run(output, &api()?).await,
         Command::Config(command) => return config::run(&command, output),
         Command::Providers(command) => return providers::run(command, output).await,
+        Command::Webhooks(command) => return webhooks::run(command, output, &api()?).await,
         Command::Init(init) => init::run(&init, output)?,
         Command::Migrate => migrate::run(output).await?,
         Command::Send(command) => send::run(command, output, &api()?).await?,

@@ -204,6 +204,22 @@ async fn an_operator_works_from_the_command_line() {
     assert_eq!(conversations[0]["id"], conversation_id);
     assert!(json_lines(&service, &["conversations", "show", conversation_id]).await.len() >= 2);
 
+    let forged = service.client().post("/api/webhooks/sim-twilio", &serde_json::json!({})).await;
+    assert_eq!(forged.status, 403);
+    let kept = json_lines(&service, &["webhooks", "list", "--reason", "unverified"]).await.remove(0);
+    let kept_id = kept["id"].as_str().unwrap();
+    assert_eq!(json_lines(&service, &["webhooks", "show", kept_id]).await[0]["body"], "{}");
+    for which in [kept_id, "--all"] {
+        let still = app(&service, &["webhooks", "replay", which]).await;
+        let said = String::from_utf8_lossy(&still.stdout);
+        assert!(said.contains(kept_id) && said.contains("still is not verified"), "{said}");
+        assert_eq!(still.status.code(), Some(1));
+    }
+    assert_eq!(
+        app(&service, &["webhooks", "replay", "--all", "--reason", "unmatched"]).await.status.code(),
+        Some(0)
+    );
+
     assert_eq!(json_lines(&service, &["status"]).await[0]["ready"], true);
     let refused = app(&service, &["messages", "cancel", id]).await;
     assert_eq!(refused.status.code(), Some(1));

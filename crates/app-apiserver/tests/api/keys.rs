@@ -14,7 +14,7 @@ use crate::authentication::{create_key, create_key_of, with_key};
 use crate::console::submit;
 use crate::server::{Server, server};
 
-async fn counts(server: &Server, key: &str) {
+pub(crate) async fn counts(server: &Server, key: &str) {
     let client = with_key(&server.client, key);
     until("the key counts", async || {
         let refuses_others = server.client.get("/api/messages").await.status == 401;

@@ -17,16 +17,16 @@ use crate::server::{
 const TWILIO: &str = "/api/webhooks/twilio-main";
 
 /// Of [`CONFIG`], before the token was put right.
-fn with_an_old_token() -> String {
+pub(crate) fn with_an_old_token() -> String {
     CONFIG.replace(TWILIO_TOKEN, "an-old-token")
 }
 
-async fn server_of(config: &str) -> Server {
+pub(crate) async fn server_of(config: &str) -> Server {
     server_with(config, "127.0.0.1:0", Clock::System).await
 }
 
 /// An inbound message of Twilio's, signed with the true token.
-async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &str) -> u16 {
+pub(crate) async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &str) -> u16 {
     let form = [("Body", text), ("From", from), ("MessageSid", sid), ("To", "+12025550100")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let signature = twilio_signature(TWILIO_TOKEN, &format!("{PUBLIC_URL}{TWILIO}"), &form);
@@ -36,13 +36,13 @@ async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &str) -> u16 
 }
 
 /// As [`deliver`], by somebody who knows no token.
-async fn forge(client: &HttpClient, text: &str) {
+pub(crate) async fn forge(client: &HttpClient, text: &str) {
     let headers = [("content-type", FORM), ("x-twilio-signature", "AAAA")];
     let body = format!("Body={text}&From=%2B12025550199&MessageSid={text}&To=%2B12025550100");
     client.send(Method::POST, TWILIO, &headers, Bytes::from(body)).await.expect(403);
 }
 
-async fn only_id(server: &Server) -> String {
+pub(crate) async fn only_id(server: &Server) -> String {
     server.value("select id::text from webhook_deliveries").await
 }
 

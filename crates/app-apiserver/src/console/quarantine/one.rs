@@ -6,7 +6,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
-use uuid::Uuid;
 
 use super::which::meaning;
 use super::{Done, path_after};
@@ -16,22 +15,11 @@ use crate::console::form::see;
 use crate::console::layout::{self, Section};
 use crate::console::trouble::{Trouble, sentence};
 use crate::console::words::{exact, thousands};
-use crate::problem::Problem;
 use crate::receive_webhook::replay::{self, Grounds};
+use crate::webhook_deliveries::find;
 
 /// Of a body, what a page shows.
 const BODY_BYTES_MAX: usize = 64 << 10;
-
-async fn find(app: &App, id: &str) -> Result<(Delivery, Timestamp), Problem> {
-    let found = match Uuid::try_parse(id) {
-        Ok(id) => quarantine::find(&*app.database().await?, id).await?,
-        Err(_) => None,
-    };
-    found.ok_or_else(|| {
-        let detail = "this webhook is no longer kept: it was processed, forgotten, or made room";
-        Problem::not_found("webhook_not_found", detail)
-    })
-}
 
 pub(in crate::console) async fn show(
     State(app): State<App>,

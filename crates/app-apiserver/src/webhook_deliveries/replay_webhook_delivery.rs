@@ -1,0 +1,45 @@
+//! `POST /api/webhook_deliveries/{id}/replay`
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+
+use super::WebhookDeliveryJson;
+use crate::App;
+use crate::fields::Fields;
+use crate::problem::Problem;
+use crate::receive_webhook::replay::{Grounds, replay};
+
+/// Process a kept webhook again
+///
+/// Under the configuration of now, and as of when it came: a signature is not too old for having waited here. What it says
+/// is stored, and it is kept no longer. What still cannot be taken in stays, with what is wrong with it now; a person may
+/// trust it in the console. With an operator's key.
+#[utoipa::path(
+    post,
+    path = "/api/webhook_deliveries/{id}/replay",
+    tag = "webhooks",
+    operation_id = "replay_webhook_delivery",
+    params(("id" = String, Path, description = "The kept webhook's id")),
+    responses(
+        (status = 200, description = "It is taken in: as it was kept", body = WebhookDeliveryJson),
+        (status = 403, description = "`not_an_operators_key`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 404, description = "`webhook_delivery_not_found`", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "`not_replayable`: it still cannot be taken in, and why", body = Problem,
+            content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn replay_webhook_delivery(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<WebhookDeliveryJson>, Problem> {
+    let mut fields = Fields::default();
+    fields.refuse_query(query.as_deref());
+    fields.finish()?;
+    let (delivery, received_at) = super::find(&app, &id).await?;
+    let taken = WebhookDeliveryJson::of(&delivery, received_at);
+    replay(&app, delivery, received_at, Grounds::Proof).await?;
+    Ok(Json(taken))
+}
