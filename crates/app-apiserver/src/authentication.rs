@@ -58,7 +58,8 @@ pub(crate) enum Access {
     Keyed(Arc<Hashes>),
 }
 
-/// The keys that are valid: every one calls the API, an operator's also works with the console.
+/// The keys that are valid: every one calls the API of messages, an operator's also works with the console and with what
+/// is in quarantine.
 #[derive(Debug, Default)]
 struct Valid {
     all: HashMap<[u8; 32], Arc<Known>>,

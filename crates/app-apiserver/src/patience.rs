@@ -7,38 +7,63 @@ use std::time::Duration;
 use app_db::Error;
 use tokio::time::{Instant, sleep};
 
-/// How long a database may be away before what it misses is turned away. Providers give up a call after 10 s or more.
+/// How long a database may be away before what comes is turned away; no try begins later. Providers give up a call after
+/// ten seconds or more.
 const AWAY_MAX: Duration = Duration::from_secs(8);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// When the database went away, where it has. Counted for all that is written, so that a long outage is waited for
-/// once and not by each group anew.
+/// What is known of an outage. It is shared by all that a provider brings, so that a long one is waited for once and not
+/// by each webhook anew.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    away_since: Mutex<Option<Instant>>,
+    outage: Mutex<Option<Outage>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    since: Instant,
+    last_met: Instant,
 }
 
 impl Patience {
-    /// Whether a group of these results is to be written again, a moment from now: it found the database away, and not
-    /// for long. Its writing must be fit to be repeated after a commit whose answer was lost.
-    pub(crate) async fn again<R>(&self, results: &[Result<R, Error>]) -> bool {
-        let is_away = results.iter().all(|result| matches!(result, Err(Error::Unavailable(_))));
-        let again = self.lasts(is_away);
-        if again {
+    /// Whether a writing that began then is to be repeated, after a moment that this waits: it found the database away, and
+    /// that not for long. It must be fit to be repeated after a commit whose answer was lost.
+    pub(crate) async fn waits_to_repeat(&self, began: Instant, found_it_away: bool) -> bool {
+        let repeats = self.lasts(began, found_it_away);
+        if repeats {
             sleep(PAUSE).await;
         }
-        again
+        repeats
     }
 
-    /// Whether what was found away is to be tried again.
-    fn lasts(&self, is_away: bool) -> bool {
-        let mut since = self.away_since.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lasts(&self, began: Instant, is_away: bool) -> bool {
+        let now = Instant::now();
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_away {
-            *since = None;
+            *outage = None;
             return false;
         }
-        since.get_or_insert_with(Instant::now).elapsed() < AWAY_MAX
+        // One that nobody has met for so long is another one: nothing came meanwhile.
+        let since = match *outage {
+            Some(known) if now - known.last_met < AWAY_MAX => known.since,
+            _ => began,
+        };
+        *outage = Some(Outage { since, last_met: now });
+        // Others may be answered all the while: a writing has its own end too.
+        let longest = (now - since).max(now - began);
+        longest + PAUSE < AWAY_MAX
     }
+
+    /// Whether somebody has met an outage that lasts.
+    #[cfg(test)]
+    pub(crate) fn knows_an_outage(&self) -> bool {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+}
+
+/// Whether a group met no database. One of which some was answered is not repeated: the others are turned away.
+pub(crate) fn found_it_away<R>(results: &[Result<R, Error>]) -> bool {
+    results.iter().all(|result| matches!(result, Err(Error::Unavailable(_))))
 }
 
 #[cfg(test)]
@@ -47,27 +72,57 @@ mod tests {
 
     use super::*;
 
-    fn away() -> Result<(), Error> {
-        Err(Error::Unavailable(Arc::new(std::io::Error::other("away"))))
+    /// Until it is given up.
+    async fn waited(patience: &Patience, between: impl AsyncFn()) -> Duration {
+        let began = Instant::now();
+        while patience.waits_to_repeat(began, true).await {
+            between().await;
+        }
+        began.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_long_outage_is_waited_for_once() {
-        let (patience, began) = (Patience::default(), Instant::now());
-        while patience.again(&[away(), away()]).await {}
-        assert!((AWAY_MAX..AWAY_MAX + PAUSE).contains(&began.elapsed()), "{:?}", began.elapsed());
-        assert!(!patience.again(&[away()]).await, "the next group finds the same outage");
+        let patience = Patience::default();
+        let first = waited(&patience, async || {}).await;
+        assert!((AWAY_MAX - 2 * PAUSE..AWAY_MAX).contains(&first), "{first:?}");
+        assert_eq!(waited(&patience, async || {}).await, Duration::ZERO, "the next finds the same outage");
         // Back, and away again: that is another one.
-        assert!(!patience.again(&[Ok(())]).await);
-        assert!(patience.again(&[away()]).await);
+        assert!(!patience.waits_to_repeat(Instant::now(), false).await);
+        assert_eq!(waited(&patience, async || {}).await, first);
     }
 
-    #[tokio::test]
-    async fn what_the_database_answered_is_not_written_again() {
-        let refused = || Err::<(), _>(Error::Unreadable("a row".to_owned()));
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_that_nobody_has_met_for_long_is_another_one() {
         let patience = Patience::default();
+        let first = waited(&patience, async || {}).await;
+        sleep(AWAY_MAX).await;
+        assert_eq!(waited(&patience, async || {}).await, first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_alone_is_not_answered_ends_although_others_are() {
+        let patience = Patience::default();
+        let others_are_answered = async || {
+            patience.waits_to_repeat(Instant::now(), false).await;
+        };
+        assert!(waited(&patience, others_are_answered).await < AWAY_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_takes_long_is_the_last() {
+        let patience = Patience::default();
+        let slowly = async || sleep(Duration::from_secs(5)).await;
+        assert!(waited(&patience, slowly).await < AWAY_MAX + Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_group_of_which_some_was_answered_did_not_find_it_away() {
+        let away = || Err::<(), _>(Error::Unavailable(Arc::new(std::io::Error::other("away"))));
+        let refused = || Err::<(), _>(Error::Unreadable("a row".to_owned()));
+        assert!(found_it_away(&[away(), away()]));
         for results in [[Ok(()), Ok(())], [refused(), refused()], [Ok(()), away()], [refused(), away()]] {
-            assert!(!patience.again(&results).await);
+            assert!(!found_it_away(&results));
         }
     }
 }

@@ -8,8 +8,11 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
+use service::telemetry::chain;
 use utoipa::ToSchema;
 
+const DATABASE_UNAVAILABLE: &str = "database_unavailable";
+const OVERLOADED: &str = "overloaded";
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What is wrong with one field of a request.
@@ -121,12 +124,12 @@ impl Problem {
     /// More waits than can be served soon.
     pub(crate) fn overloaded() -> Self {
         let detail = "more requests wait than can be served soon; try again, a little slower";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED, detail);
         Self { hint: Hint::RetryAfter(1), ..problem }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, DATABASE_UNAVAILABLE, detail);
         Self { hint: Hint::RetryAfter(1), ..problem }
     }
 
@@ -148,9 +151,19 @@ impl Problem {
         if messages.is_empty() { self.detail.clone() } else { messages.join("; ") }
     }
 
+    /// Whether the database is away.
+    pub(crate) fn is_databases(&self) -> bool {
+        self.code == DATABASE_UNAVAILABLE
+    }
+
     /// Whether it is this server's just now, whatever it is asked: then asking again may help.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self.code, "database_unavailable" | "overloaded")
+        self.is_databases() || self.code == OVERLOADED
+    }
+
+    /// What went wrong inside, for the log.
+    pub(crate) fn cause(&self) -> String {
+        self.cause.as_ref().map_or_else(|| self.code.to_owned(), |cause| chain(&*cause.0))
     }
 
     pub(crate) fn status(&self) -> StatusCode {

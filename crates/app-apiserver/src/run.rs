@@ -135,8 +135,12 @@ fn start(
         after_commit: Arc::clone(&after_commit),
         patience: Arc::clone(&patience),
     };
-    let receipts =
-        WriteReceipts { pool: pool.clone(), ids: Arc::clone(&ids), clock: clock.clone(), patience };
+    let receipts = WriteReceipts {
+        pool: pool.clone(),
+        ids: Arc::clone(&ids),
+        clock: clock.clone(),
+        patience: Arc::clone(&patience),
+    };
     let on_loopback = address.ip().is_loopback();
     let console = crate::console::Console::new(simulator_url, config.server.read_connections);
     Ok(App::new(Inner {
@@ -165,6 +169,7 @@ fn start(
         shutdown,
         kept: std::sync::atomic::AtomicUsize::new(0),
         no_route_warning: crate::rarely::Rarely::default(),
+        patience,
         documents: crate::receive_webhook::documents::Documents::default(),
         console,
     }))

@@ -21,6 +21,7 @@ use crate::body::Budget;
 use crate::console::Console;
 use crate::group_commit::Queue;
 use crate::health::LastCheck;
+use crate::patience::Patience;
 use crate::problem::Problem;
 use crate::rarely::Rarely;
 use crate::receive_webhook::documents::Documents;
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     /// Webhooks kept since the last look at their bounds.
     pub kept: std::sync::atomic::AtomicUsize,
     pub no_route_warning: Rarely,
+    /// Of what providers bring.
+    pub patience: Arc<Patience>,
     pub documents: Documents,
     pub console: Console,
 }

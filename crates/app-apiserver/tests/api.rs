@@ -24,6 +24,8 @@ mod explain;
 mod health;
 #[path = "api/idempotency.rs"]
 mod idempotency;
+#[path = "api/jobs.rs"]
+mod jobs;
 #[path = "api/keys.rs"]
 mod keys;
 #[path = "api/lists.rs"]

@@ -4,17 +4,18 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::quarantine::{self, Delivery, Reason};
+use crate::quarantine::{Delivery, Reason};
 use crate::receipts::NewReceipt;
 use crate::{Client, Error, receive};
 
-/// Parks one. The caller should look for its message once more afterwards: it may have been settled in between.
+/// In the form in which one is parked (`quarantine::keep`). The caller should look for its message once more afterwards:
+/// it may have been settled in between.
 ///
 /// # Errors
-/// As the database gives them.
-pub async fn park(client: &Client, id: Uuid, receipt: &NewReceipt) -> Result<(), Error> {
+/// Where it cannot be written as JSON.
+pub fn delivery(id: Uuid, receipt: &NewReceipt) -> Result<Delivery, Error> {
     let key_hash = receipt.provider_message_id.as_ref().map(|id| receive::key_hash(&receipt.provider_id, id));
-    let delivery = Delivery {
+    Ok(Delivery {
         id,
         provider_id: receipt.provider_id.clone(),
         reason: Reason::Unmatched,
@@ -25,8 +26,7 @@ pub async fn park(client: &Client, id: Uuid, receipt: &NewReceipt) -> Result<(),
         body: serde_json::to_vec(receipt).map_err(|error| Error::Unreadable(error.to_string()))?,
         is_cut: false,
         key_hash,
-    };
-    quarantine::keep(client, &delivery).await
+    })
 }
 
 /// Forgets one that found its message after all.

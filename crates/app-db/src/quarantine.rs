@@ -65,7 +65,7 @@ const BYTES_MAX: i64 = 256 << 20;
 /// An unmatched receipt is tried again for so long.
 const UNMATCHED_HOURS: f64 = 72.0;
 
-/// Keeps one.
+/// Keeps one; once, however often it is called.
 ///
 /// # Errors
 /// As the database gives them.
@@ -74,7 +74,7 @@ pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
         .prepare_cached(
             "insert into webhook_deliveries
                  (id, provider_id, reason, detail, method, target, headers, body, is_cut, key_hash)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing",
         )
         .await?;
     let key_hash = delivery.key_hash.as_ref().map(<[u8; 32]>::as_slice);

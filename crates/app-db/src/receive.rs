@@ -1,11 +1,12 @@
 //! Receiving: inbound messages that arrive together share a transaction. The same provider message, any number of
 //! times and concurrently, is one message. Lock order as in `accept`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 use model::{IdGenerator, NewMessage};
 use sha2::{Digest, Sha256};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::group::{self, Surroundings};
@@ -42,7 +43,8 @@ pub fn key_hash(provider_id: &str, provider_message_id: &str) -> [u8; 32] {
     sha.finalize().into()
 }
 
-/// Stores a group of inbound messages; the results are in its order. One that the database refuses fails alone.
+/// Stores a group of inbound messages; the results are in its order. One that the database refuses fails alone. The same
+/// group again, after a commit whose answer was lost, is answered as that would have been.
 pub async fn receive(
     pool: &Pool,
     ids: &IdGenerator,
@@ -73,21 +75,24 @@ async fn store(
     let by_participants = |inbound: &'_ Inbound| inbound.message.participants.hash();
     let wanted =
         group.iter().map(|inbound| (by_participants(inbound), &inbound.message.participants)).collect();
-    let (begun, known, owners) =
+    let (begun, known, keys) =
         tokio::join!(open.begin(), conversations::select(open, &wanted), take_keys(open, group, &hashes));
     begun?;
-    let (mut known, owners) = (known?, owners?);
-    let owner = |position: usize| owners.get(&hashes[position]).copied();
+    let (mut known, keys) = (known?, keys?);
+    let owner = |position: usize| keys.owners.get(&hashes[position]).copied();
     let is_new = |position: usize| owner(position) == Some(group[position].message.id);
 
-    let mut fresh: Vec<&Inbound> = group
-        .iter()
-        .enumerate()
-        .filter(|(position, _)| is_new(*position))
-        .map(|(_, inbound)| inbound)
-        .collect();
+    let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(group.len());
+    let mut fresh: Vec<&Inbound> = Vec::with_capacity(group.len());
+    for (position, inbound) in group.iter().enumerate().filter(|(position, _)| is_new(*position)) {
+        if keys.taken.contains(&hashes[position]) {
+            fresh.push(inbound);
+        } else if let Ok(home) = conversations::of(&known, &inbound.message.participants) {
+            // Ours, and not of this try: an earlier one of the same group was committed, and its answer lost.
+            conversation_ids.insert(inbound.message.id, home.id);
+        }
+    }
     fresh.sort_by_key(|inbound| inbound.message.id);
-    let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(fresh.len());
     if fresh.is_empty() {
         open.commit().await?;
     } else {
@@ -127,12 +132,15 @@ fn insert_of<'a>(inbound: &'a Inbound, known: &conversations::Known) -> Result<I
     })
 }
 
-/// Which message each key stands for: this group's, or the one that was there before.
-async fn take_keys(
-    client: &Client,
-    group: &[Inbound],
-    hashes: &[[u8; 32]],
-) -> Result<BTreeMap<[u8; 32], Uuid>, Error> {
+/// What is known of the keys of a group.
+struct Keys {
+    /// Which message each stands for: this group's, or the one that was there before.
+    owners: BTreeMap<[u8; 32], Uuid>,
+    /// Those that were not there before.
+    taken: HashSet<[u8; 32]>,
+}
+
+async fn take_keys(client: &Client, group: &[Inbound], hashes: &[[u8; 32]]) -> Result<Keys, Error> {
     let mut owners: BTreeMap<[u8; 32], Uuid> = BTreeMap::new();
     for (inbound, hash) in group.iter().zip(hashes) {
         owners.entry(*hash).or_insert(inbound.message.id);
@@ -147,9 +155,11 @@ async fn take_keys(
              on conflict (bucket, key_hash) do nothing returning key_hash",
         )
         .await?;
-    let taken = client.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
+    let inserted = client.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
+    let hash_of = |row: &Row| <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok();
+    let taken: HashSet<[u8; 32]> = inserted.iter().filter_map(hash_of).collect();
     if taken.len() == owners.len() {
-        return Ok(owners);
+        return Ok(Keys { owners, taken });
     }
     let statement = client
         .prepare_cached(
@@ -157,11 +167,10 @@ async fn take_keys(
              join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
         )
         .await?;
-    let existing = client.query(&statement, &[&buckets, &hashes]).await?;
-    for row in existing {
-        if let Ok(hash) = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)) {
+    for row in client.query(&statement, &[&buckets, &hashes]).await? {
+        if let Some(hash) = hash_of(&row) {
             owners.insert(hash, row.get(1));
         }
     }
-    Ok(owners)
+    Ok(Keys { owners, taken })
 }

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use app_db::accept::{Accept, Accepted, Idempotency, accept};
+use app_db::media::NewFile;
 use app_db::receive::{Inbound, Received, receive};
 use app_db::{Error, Pool, conversations};
 use jiff::Timestamp;
@@ -223,6 +224,34 @@ async fn the_same_provider_message_fifty_times_at_once_is_one_message() {
     assert_eq!(received.iter().map(|r| r.message_id).collect::<HashSet<_>>().len(), 1);
     assert_eq!(received.iter().filter(|r| r.new).count(), 1);
     assert_eq!(count(&database.pool, "messages").await, 1);
+}
+
+#[tokio::test]
+async fn a_group_that_is_written_again_because_its_answer_was_lost_is_answered_as_the_first_time() {
+    let database = testkit::database().await;
+    let f = Fixtures::new();
+    let file = |id| NewFile {
+        id,
+        filename: "a.txt".to_owned(),
+        content_type: "text/plain".to_owned(),
+        bytes: b"a".to_vec(),
+    };
+    let mut with_a_file = inbound(f.inbound_sms(2, 1), "SM1");
+    with_a_file.files = vec![file(f.inbound_sms(2, 1).id)];
+    let first = [with_a_file, inbound(f.inbound_sms(3, 1), "SM2")];
+    let said = async |group: &[Inbound]| -> Vec<Received> {
+        receive(&database.pool, &f.ids, f.now, group).await.into_iter().map(Result::unwrap).collect()
+    };
+    let told = said(&first).await;
+    assert!(told.iter().all(|received| received.new && received.conversation_id.is_some()), "{told:?}");
+    assert_eq!(said(&first).await, told);
+    // With what has come to the group since, and beside another delivery of the same.
+    let again = [inbound(f.inbound_sms(2, 1), "SM1"), inbound(f.inbound_sms(4, 1), "SM3")];
+    let together = said(&[&first[..], &again[..]].concat()).await;
+    assert_eq!(together[..2], told);
+    assert_eq!((together[2].message_id, together[2].new), (told[0].message_id, false));
+    assert!(together[3].new);
+    assert_eq!((count(&database.pool, "messages").await, count(&database.pool, "media").await), (3, 1));
 }
 
 #[tokio::test]

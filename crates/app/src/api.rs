@@ -70,15 +70,19 @@ impl Api {
         json_or_problem(&self.base_url, status, &body)
     }
 
-    /// As [`post`](Self::post) without a body; that the request is refused (4xx) is no error, but the answer's sentence.
-    pub(crate) async fn try_post(&self, path: &str) -> anyhow::Result<Result<Value, String>> {
+    /// As [`post`](Self::post) without a body. A refusal by one of these codes is no error, but the code and the answer's
+    /// sentence.
+    pub(crate) async fn post_unless<'a>(
+        &self,
+        path: &str,
+        codes: &[&'a str],
+    ) -> anyhow::Result<Result<Value, (&'a str, String)>> {
         let (status, body) = self.exchange(Method::POST, path, &[], None).await?;
-        let done = json_or_problem(&self.base_url, status, &body);
-        match done {
-            Err(refusal) if status.is_client_error() && status != StatusCode::UNAUTHORIZED => {
-                Ok(Err(refusal.to_string()))
-            }
-            done => done.map(Ok),
+        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let code = codes.iter().find(|&&code| problem.get("code").is_some_and(|given| given == code));
+        match (json_or_problem(&self.base_url, status, &body), code) {
+            (Err(refusal), Some(code)) => Ok(Err((code, refusal.to_string()))),
+            (done, _) => done.map(Ok),
         }
     }
 

@@ -33,6 +33,7 @@ impl TestDatabase {
         let name = &self.name;
         self.as_admin(&format!(
             "alter database {name} allow_connections false;
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}';
              select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '{name}'"
         ))
         .await;
@@ -47,7 +48,8 @@ impl TestDatabase {
     async fn as_admin(&self, sql: &str) {
         let admin = connect(&self.admin_url, 1);
         let client = admin.get().await.expect("a connection to the test server");
-        // One by one: ALTER DATABASE must be committed before sessions are ended, or new ones slip in.
+        // One by one: ALTER DATABASE must be committed before sessions are ended, or new ones slip in; and all are told to
+        // end before one is waited for, or what it held lets others go on.
         for statement in sql.split(';') {
             client.batch_execute(statement).await.expect("the server does what it is asked");
         }

@@ -40,10 +40,9 @@ pub(super) trait Work: Send + Sync + 'static {
     fn outcomes(&self) -> [&'static str; 2];
     /// The list that it goes through: its name and its path.
     fn list(&self) -> (&'static str, String);
-    /// Where just this is asked for: what was there then, and nothing that came later.
+    /// Where just this is asked for, what was there then and nothing that came later: so also what is left of it. Two with
+    /// the same one are the same.
     fn path(&self) -> String;
-    /// Where what is left of it by now is asked for.
-    fn path_for_the_rest(&self) -> String;
     /// Does it, and tells `job` of each.
     ///
     /// # Errors
@@ -56,14 +55,16 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
 impl Jobs {
-    /// Begins one, unless just this is under way already.
+    /// Begins one, unless this caller has just this under way already.
     ///
     /// # Errors
     /// 409 where so many are under way that others would wait for them.
     pub(super) fn begin(&self, app: &App, session: Session, work: impl Work) -> Result<Arc<Job>, Problem> {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = || jobs.iter().filter(|job| job.end.get().is_none());
-        if let Some(same) = under_way().find(|job| job.work.path() == work.path()) {
+        let is_same =
+            |job: &&Arc<Job>| job.session.is_of_the_same_caller(session) && job.work.path() == work.path();
+        if let Some(same) = under_way().find(is_same) {
             return Ok(Arc::clone(same));
         }
         if under_way().count() >= UNDER_WAY_MAX {
@@ -161,7 +162,7 @@ fn progress(job: &Job) -> Markup {
             Some(Ok(())) => p .good { "Done." },
             Some(Err(why)) => p .bad role="alert" {
                 "It ended early: " (sentence(why)) " What was not reached is as it was. "
-                a href=(job.work.path_for_the_rest()) { "Go on with what is left" }
+                a href=(job.work.path()) { "Go on with what is left" }
             },
         }
         p #counts {

@@ -43,6 +43,10 @@ pub(super) struct Session {
 }
 
 impl Session {
+    pub(super) fn is_of_the_same_caller(self, other: Self) -> bool {
+        self.caller == other.caller
+    }
+
     /// Whether what began under it may go on.
     pub(super) fn still_stands(self, app: &App) -> bool {
         if self.ends_at.is_some_and(|ends_at| ends_at <= app.clock.now()) {

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use model::Bucket;
 use serde_json::{Map, Value};
 use service::metrics::ProviderResult;
+use tokio::time::Instant;
 
 use crate::App;
 use crate::body::Share;
@@ -53,8 +54,7 @@ impl Arrived {
             is_cut,
             key_hash: None,
         };
-        let database = app.database().await?;
-        quarantine::keep(&database, &delivery).await?;
+        write_down(app, &delivery).await?;
         tracing::warn!(
             provider.id = label,
             webhook.delivery_id = %delivery.id,
@@ -62,9 +62,25 @@ impl Arrived {
             "a webhook was not taken; it is kept in webhook_deliveries"
         );
         if app.kept.fetch_add(1, Ordering::Relaxed) % TRIM_EVERY == TRIM_EVERY - 1 {
-            quarantine::trim(&database).await?;
+            quarantine::trim(&*app.database().await?).await?;
         }
         Ok(())
+    }
+}
+
+/// Keeps one, also where the database comes back only in a moment.
+pub(super) async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Problem> {
+    let began = Instant::now();
+    loop {
+        let kept = async {
+            let database = app.database().await?;
+            Ok::<_, Problem>(quarantine::keep(&database, delivery).await?)
+        };
+        let kept = kept.await;
+        let found_it_away = kept.as_ref().is_err_and(Problem::is_databases);
+        if !app.patience.waits_to_repeat(began, found_it_away).await {
+            return kept;
+        }
     }
 }
 

@@ -11,12 +11,13 @@ use model::{Bucket, Direction, Endpoint, EndpointError, IdGenerator, NewMessage,
 use providers::{InboundMessage, Receipt};
 use service::Clock;
 use service::metrics::{Metrics, ProviderDelivery};
+use tokio::time::Instant;
 
-use super::keep::Arrived;
+use super::keep::{Arrived, write_down};
 use crate::App;
 use crate::after_commit::AfterCommit;
 use crate::body::Share;
-use crate::patience::Patience;
+use crate::patience::{Patience, found_it_away};
 use crate::problem::Problem;
 use crate::send::count_accepted;
 use crate::times;
@@ -125,7 +126,7 @@ fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
 /// for, and then nobody would look at what is parked: so it is tried once more.
 async fn park(app: &App, receipt: &NewReceipt) -> Result<(), Problem> {
     let id = app.ids.next(app.clock.now(), Bucket(0));
-    parked::park(&*app.database().await?, id, receipt).await?;
+    write_down(app, &parked::delivery(id, receipt)?).await?;
     if app.receipts.commit(receipt.clone(), Share::default()).await? != Applied::Unmatched {
         parked::forget(&*app.database().await?, id).await?;
     }
@@ -145,9 +146,10 @@ pub(crate) struct WriteInbound {
 
 impl WriteInbound {
     pub(crate) async fn write(self, group: Vec<Inbound>) -> Vec<Result<Received, Error>> {
+        let began = Instant::now();
         let results = loop {
             let results = receive::receive(&self.pool, &self.ids, self.clock.now(), &group).await;
-            if !self.patience.again(&results).await {
+            if !self.patience.waits_to_repeat(began, found_it_away(&results)).await {
                 break results;
             }
         };
@@ -177,11 +179,67 @@ pub(crate) struct WriteReceipts {
 
 impl WriteReceipts {
     pub(crate) async fn write(self, group: Vec<NewReceipt>) -> Vec<Result<Applied, Error>> {
+        let began = Instant::now();
         loop {
             let results = receipts::apply(&self.pool, &self.ids, self.clock.now(), &group).await;
-            if !self.patience.again(&results).await {
+            if !self.patience.waits_to_repeat(began, found_it_away(&results)).await {
                 break results;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::Delivery;
+    use testkit::fixtures::Fixtures;
+    use testkit::until;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_while_the_database_is_away_for_a_moment_is_written_when_it_is_back() {
+        let database = testkit::database().await;
+        let (pool, f) = (database.pool.clone(), Fixtures::new());
+        let [of_inbound, of_receipts] = [(); 2].map(|()| Arc::new(Patience::default()));
+        let inbound = Inbound {
+            message: f.inbound_sms(2, 1),
+            provider_id: "p".to_owned(),
+            provider_message_id: "SM1".to_owned(),
+            files: Vec::new(),
+        };
+        let receipt = NewReceipt {
+            message_id: None,
+            attempt: None,
+            provider_id: "p".to_owned(),
+            provider_message_id: Some("SM2".to_owned()),
+            delivery: Delivery::Delivered,
+            provider_code: None,
+            detail: None,
+            temporary: false,
+        };
+        let (ids, clock) = (Arc::new(IdGenerator::seeded(1)), Clock::System);
+        let write_inbound = WriteInbound {
+            pool: pool.clone(),
+            ids: Arc::clone(&ids),
+            clock: clock.clone(),
+            metrics: Metrics::default(),
+            after_commit: Arc::new(AfterCommit::new(Arc::new(Notify::new()))),
+            patience: Arc::clone(&of_inbound),
+        };
+        let write_receipts = WriteReceipts { pool, ids, clock, patience: Arc::clone(&of_receipts) };
+        database.go_away().await;
+        let back = async {
+            until("both have met it", async || {
+                (of_inbound.knows_an_outage() && of_receipts.knows_an_outage()).then_some(())
+            })
+            .await;
+            database.come_back().await;
+        };
+        let (received, applied, ()) =
+            tokio::join!(write_inbound.write(vec![inbound]), write_receipts.write(vec![receipt]), back);
+        assert!(received[0].as_ref().unwrap().new);
+        assert_eq!(*applied[0].as_ref().unwrap(), Applied::Unmatched);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct WebhookDeliveryListJson {
 /// List kept webhooks
 ///
 /// What was delivered and could not be verified or understood, and receipts that match no message yet; the newest first.
-/// At most 10,000 of each reason are kept, receipts for 72 hours. With an operator's key.
+/// Of each reason about 10,000 are kept, and 256 MiB; receipts for 72 hours. With an operator's key.
 #[utoipa::path(
     get,
     path = "/api/webhook_deliveries",

@@ -1,10 +1,11 @@
 //! `POST /api/webhook_deliveries/{id}/replay`
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
 
 use super::WebhookDeliveryJson;
 use crate::App;
+use crate::authentication::Caller;
 use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::receive_webhook::replay::{Grounds, replay};
@@ -12,8 +13,8 @@ use crate::receive_webhook::replay::{Grounds, replay};
 /// Process a kept webhook again
 ///
 /// Under the configuration of now, and as of when it came: a signature is not too old for having waited here. What it says
-/// is stored, and it is kept no longer. What still cannot be taken in stays, with what is wrong with it now; a person may
-/// trust it in the console. With an operator's key.
+/// is stored, and it is kept no longer. What still cannot be taken in stays, and the answer says why; a person may trust in
+/// the console what proves nothing. With an operator's key.
 #[utoipa::path(
     post,
     path = "/api/webhook_deliveries/{id}/replay",
@@ -28,10 +29,13 @@ use crate::receive_webhook::replay::{Grounds, replay};
             content_type = "application/problem+json"),
         (status = 409, description = "`not_replayable`: it still cannot be taken in, and why", body = Problem,
             content_type = "application/problem+json"),
+        (status = 503, description = "`webhook_not_confirmed`: its provider does not take the confirmation now",
+            body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn replay_webhook_delivery(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<WebhookDeliveryJson>, Problem> {
@@ -41,5 +45,10 @@ pub(crate) async fn replay_webhook_delivery(
     let (delivery, received_at) = super::find(&app, &id).await?;
     let taken = WebhookDeliveryJson::of(&delivery, received_at);
     replay(&app, delivery, received_at, Grounds::Proof).await?;
+    tracing::info!(
+        webhook.delivery_id = %taken.id,
+        api_key.id = caller.scope(),
+        "a kept webhook was processed again, and is kept no longer"
+    );
     Ok(Json(taken))
 }

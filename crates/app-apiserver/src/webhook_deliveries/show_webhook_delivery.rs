@@ -35,7 +35,7 @@ pub(crate) struct WholeWebhookDeliveryJson {
 
 /// Show a kept webhook
 ///
-/// As it came, without credentials. With an operator's key.
+/// As it came, without credentials; a receipt that matches no message, as it was understood. With an operator's key.
 #[utoipa::path(
     get,
     path = "/api/webhook_deliveries/{id}",

@@ -5,6 +5,9 @@ use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, interval};
 
 use super::EmbeddedError;
 use super::account::Account;
@@ -13,6 +16,8 @@ use super::account::Account;
 const ELSEWHERE: &str = "/var/lib/app-db";
 /// A socket's whole path has 103 bytes on the strictest system; `/.s.PGSQL.5432` is 14 of them.
 const SOCKET_DIR_BYTES_MAX: usize = 89;
+
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// An opened home. While it exists, no other process opens the same one.
 #[derive(Debug)]
@@ -29,7 +34,7 @@ pub(super) struct Home {
 impl Home {
     /// `data_dir` is absolute and there.
     pub(super) async fn open(data_dir: &Path, account: Account) -> Result<Self, EmbeddedError> {
-        let lock = lock(data_dir)?;
+        let lock = lock(data_dir).await?;
         let mut notes = Vec::new();
         let entry = data_dir.join("postgres");
         if let Ok(target) = fs::read_link(&entry)
@@ -109,25 +114,33 @@ pub(super) fn socket_dir_in_use(data_dir: &Path) -> Option<PathBuf> {
     fs::read_link(home.join("socket-elsewhere")).ok().or(Some(home.join("socket")))
 }
 
-/// Held until this process ends, however it ends.
-fn lock(data_dir: &Path) -> Result<File, EmbeddedError> {
+/// Held until this process ends, however it ends. Others hold it for a moment: who looks whether it is held, and what
+/// a process that held it was starting when it ended.
+async fn lock(data_dir: &Path) -> Result<File, EmbeddedError> {
     let path = data_dir.join("postgres.lock");
     let opened = File::options().create(true).truncate(false).read(true).write(true).open(&path);
     let mut file = opened.map_err(EmbeddedError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {
-            let pid = std::process::id().to_string();
-            file.set_len(0).map_err(EmbeddedError::io("write", &path))?;
-            file.write_all(pid.as_bytes()).map_err(EmbeddedError::io("write", &path))?;
-            Ok(file)
+    let patient_until = Instant::now() + LOCK_TIMEOUT;
+    let mut tick = interval(Duration::from_millis(20));
+    loop {
+        tick.tick().await;
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < patient_until => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                file.read_to_string(&mut pid).map_err(EmbeddedError::io("read", &path))?;
+                return Err(EmbeddedError::InUse { dir: data_dir.to_owned(), pid });
+            }
+            Err(TryLockError::Error(source)) => {
+                return Err(EmbeddedError::Io { action: "lock", path, source });
+            }
         }
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).map_err(EmbeddedError::io("read", &path))?;
-            Err(EmbeddedError::InUse { dir: data_dir.to_owned(), pid })
-        }
-        Err(TryLockError::Error(source)) => Err(EmbeddedError::Io { action: "lock", path, source }),
     }
+    let pid = std::process::id().to_string();
+    file.set_len(0).map_err(EmbeddedError::io("write", &path))?;
+    file.write_all(pid.as_bytes()).map_err(EmbeddedError::io("write", &path))?;
+    Ok(file)
 }
 
 fn create_private(path: &Path, account: Account) -> Result<(), EmbeddedError> {

@@ -11,6 +11,8 @@ use crate::commands::messages::{self, second, text};
 use crate::output::{self, Output};
 
 const PATH: &str = "/api/webhook_deliveries";
+const NOT_REPLAYABLE: &str = "not_replayable";
+const GONE: &str = "webhook_delivery_not_found";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Webhooks {
@@ -86,13 +88,17 @@ async fn all_ids(api: &Api, filter: &Filter) -> anyhow::Result<Vec<Uuid>> {
 async fn replay(ids: &[Uuid], output: Output, api: &Api) -> anyhow::Result<ExitCode> {
     let mut left = 0;
     for id in ids {
-        let done = api.try_post(&format!("{PATH}/{id}/replay")).await?;
-        let why = done.err();
-        left += usize::from(why.is_some());
-        output.record(&json!({ "id": id, "taken": why.is_none(), "detail": why }), |_| match &why {
-            None => format!("{id}  taken in"),
-            Some(why) => format!("{id}  {}", output::visible(why)),
-        })?;
+        let path = format!("{PATH}/{id}/replay");
+        let (is_taken, said) = match api.post_unless(&path, &[NOT_REPLAYABLE, GONE]).await? {
+            Ok(_) => (true, "taken in".to_owned()),
+            Err((code, why)) => {
+                // Somebody else was faster, or it made room.
+                left += usize::from(code != GONE);
+                (false, why)
+            }
+        };
+        output
+            .record(&json!({ "id": id, "taken": is_taken, "detail": said }), |_| format!("{id}  {said}"))?;
     }
     if left > 0 {
         output::note(&format!("{left} of {} still cannot be taken in.", ids.len()));
@@ -109,24 +115,23 @@ fn line(kept: &Value) -> String {
         text(kept, "id"),
         second(text(kept, "received_at")),
         text(kept, "reason"),
-        output::visible(text(kept, "provider_id")),
+        text(kept, "provider_id"),
         kept["body_bytes"],
-        output::visible(text(kept, "detail")),
+        text(kept, "detail"),
     )
 }
 
 fn whole(kept: &Value) -> String {
-    let mut lines =
-        vec![line(kept), format!("  {} {}", text(kept, "method"), output::visible(text(kept, "target")))];
+    let mut lines = vec![line(kept), format!("  {} {}", text(kept, "method"), text(kept, "target"))];
     for (name, values) in kept["headers"].as_object().into_iter().flatten() {
         for value in values.as_array().into_iter().flatten().filter_map(Value::as_str) {
-            lines.push(format!("  {name}: {}", output::visible(value)));
+            lines.push(format!("  {name}: {value}"));
         }
     }
-    let body = match &kept["body"] {
-        Value::String(body) => body.lines().map(output::visible).collect::<Vec<_>>().join("\n  "),
-        _ => format!("(in base64) {}", text(kept, "body_base64")),
-    };
-    lines.push(format!("\n  {body}"));
+    lines.push(String::new());
+    match &kept["body"] {
+        Value::String(body) => lines.extend(body.lines().map(|line| format!("  {line}"))),
+        _ => lines.push(format!("  (in base64) {}", text(kept, "body_base64"))),
+    }
     lines.join("\n")
 }

@@ -140,6 +140,9 @@ impl Task {
     }
 
     /// Whether it could still be done: it was meant when it was looked at.
+    ///
+    /// # Errors
+    /// Where the server cannot just now. Anything else is one message's own trouble, and keeps no other from its turn.
     async fn act(&self, app: &App, message: &Message) -> Result<bool, Problem> {
         let mut database = app.database().await?;
         let done = match self.action {
@@ -148,8 +151,13 @@ impl Task {
         };
         match done {
             Ok(()) => Ok(true),
-            Err(problem) if problem.status().is_client_error() => Ok(false),
-            Err(problem) => Err(problem),
+            Err(problem) if problem.may_pass() => Err(problem),
+            Err(problem) => {
+                if problem.status().is_server_error() {
+                    tracing::error!(message.id = %message.id, error = problem.cause(), "a job passed a message over");
+                }
+                Ok(false)
+            }
         }
     }
 }
@@ -172,7 +180,7 @@ impl Work for Task {
             Action::Retry => "tried again",
             Action::Cancel => "canceled",
         };
-        [done, "changed in the meantime and left alone"]
+        [done, "left alone, as they changed in the meantime or could not be changed"]
     }
 
     fn list(&self) -> (&'static str, String) {
@@ -182,10 +190,6 @@ impl Work for Task {
     fn path(&self) -> String {
         let as_of = times::format(self.as_of);
         self.narrowed.path("/bulk", &[("action", Some(self.action.word())), ("as_of", Some(&as_of))])
-    }
-
-    fn path_for_the_rest(&self) -> String {
-        self.narrowed.path("/bulk", &[("action", Some(self.action.word()))])
     }
 
     fn run<'a>(&'a self, app: &'a App, job: &'a Job) -> BoxFuture<'a, Result<(), Problem>> {

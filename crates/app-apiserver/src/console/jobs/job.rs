@@ -14,12 +14,12 @@ use crate::console::session::Session;
 use crate::problem::Problem;
 
 /// Between two tries, while the database is away or there is no turn.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A job under way, or done.
 pub(in crate::console) struct Job {
     pub(super) id: Uuid,
-    session: Session,
+    pub(super) session: Session,
     pub(super) work: Box<dyn Work>,
     /// How many were meant when it began, as far as they are counted: all, once `is_counted`.
     pub(super) counted: AtomicI64,
@@ -52,15 +52,19 @@ impl Job {
         let running = tokio::spawn(async move { working.work.run(&app, &working).await });
         tokio::spawn(async move {
             let done = running.await.unwrap_or_else(|panic| Err(Problem::internal().because(panic)));
-            if let Err(problem) = &done
-                && problem.status().is_server_error()
-            {
-                tracing::error!(job.title = watched.work.title(), error = ?problem, "a job ended early");
-            }
             // Nobody else ends it.
-            let _ = watched.end.set(done.map_err(|problem| problem.summary()));
+            let _ = watched.end.set(done.map_err(|problem| watched.why_it_ended(&problem)));
         });
         job
+    }
+
+    /// As its page tells it; what went wrong inside is the log's.
+    fn why_it_ended(&self, problem: &Problem) -> String {
+        if !problem.status().is_server_error() {
+            return problem.summary();
+        }
+        tracing::error!(job.id = %self.id, error = problem.cause(), "a job ended early");
+        format!("something went wrong here; the server's log says what, under the job's id {}", self.id)
     }
 
     /// Its path.
@@ -111,7 +115,7 @@ impl Job {
             let waits_for = |what| *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = what;
             waits_for(Some(problem));
             tokio::select! {
-                () = tokio::time::sleep(PATIENCE) => {}
+                () = tokio::time::sleep(PAUSE) => {}
                 () = app.shutdown.cancelled() => {}
                 () = self.stop.cancelled() => {}
             }

@@ -131,7 +131,8 @@ pub(in crate::console) async fn act(
     request: Request,
 ) -> Result<Response, Trouble> {
     let (action, which) = read_action(form::read(&app, request).await?)?;
-    let (_, which) = as_of_now(&app, which).await?;
+    // A form that comes from the page says how far.
+    let which = if which.up_to.is_some() { which } else { as_of_now(&app, which).await?.1 };
     let grounds = match action {
         Action::Process => Grounds::Proof,
         Action::Trust => Grounds::Word(caller),

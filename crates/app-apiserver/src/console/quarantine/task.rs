@@ -22,15 +22,6 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn path_up_to(&self, up_to: Option<Uuid>) -> String {
-        let action = match self.grounds {
-            Grounds::Proof => "process",
-            Grounds::Word(_) => "trust",
-        };
-        let up_to = up_to.map(|id| id.to_string());
-        path(&self.which, "/quarantine/all", &[("action", Some(action)), ("up_to", up_to.as_deref())])
-    }
-
     async fn do_all(&self, app: &App, job: &Job) -> Result<(), Problem> {
         let count = async || Ok(quarantine::count(&*app.database().await?, &self.which).await?);
         let (total, _) = job.patiently(app, count).await?;
@@ -62,7 +53,7 @@ impl Task {
             Err(problem) if problem.may_pass() => Err(problem),
             Err(problem) => {
                 if problem.status().is_server_error() {
-                    tracing::error!(webhook.delivery_id = %id, error = ?problem, "a kept webhook was not processed");
+                    tracing::error!(webhook.delivery_id = %id, error = problem.cause(), "a job passed a kept webhook over");
                 }
                 Ok(Some(false))
             }
@@ -92,11 +83,12 @@ impl Work for Task {
     }
 
     fn path(&self) -> String {
-        self.path_up_to(self.which.up_to)
-    }
-
-    fn path_for_the_rest(&self) -> String {
-        self.path_up_to(None)
+        let action = match self.grounds {
+            Grounds::Proof => "process",
+            Grounds::Word(_) => "trust",
+        };
+        let up_to = self.which.up_to.map(|id| id.to_string());
+        path(&self.which, "/quarantine/all", &[("action", Some(action)), ("up_to", up_to.as_deref())])
     }
 
     fn run<'a>(&'a self, app: &'a App, job: &'a Job) -> BoxFuture<'a, Result<(), Problem>> {

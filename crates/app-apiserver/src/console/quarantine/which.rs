@@ -35,7 +35,7 @@ pub(super) fn read(mut fields: Fields) -> Result<Which, Problem> {
     Ok(Which { reason, provider_id, up_to: up_to.and_then(Result::ok) })
 }
 
-/// `path` for these, with more parameters. How far they go is said only by a form.
+/// `path` for these, with more parameters; how far they go is one of those.
 pub(super) fn path(which: &Which, path: &str, more: &[(&str, Option<&str>)]) -> String {
     let said = [("reason", which.reason.map(Reason::as_str)), ("provider", which.provider_id.as_deref())];
     path_with(path, &said.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())

@@ -23,11 +23,16 @@ use super::welcome::Welcome;
 use crate::api::Api;
 use crate::output;
 
+/// How often an ended database is started, and how long apart, before it is given up.
+const STARTS_MAX: usize = 5;
+const BETWEEN_STARTS: Duration = Duration::from_secs(1);
+
 /// A part that runs until its token is canceled.
 #[derive(Debug)]
 struct Part {
     name: &'static str,
-    task: JoinHandle<anyhow::Result<()>>,
+    /// Nothing once its end was told.
+    task: Option<JoinHandle<anyhow::Result<()>>>,
     shutdown: CancellationToken,
 }
 
@@ -37,13 +42,16 @@ impl Part {
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         let shutdown = CancellationToken::new();
-        Self { name, task: tokio::spawn(run(shutdown.clone())), shutdown }
+        Self { name, task: Some(tokio::spawn(run(shutdown.clone()))), shutdown }
     }
 
     /// Resolves when the part ends although nobody asked it to.
     async fn ended(&mut self) -> anyhow::Error {
         let name = self.name;
-        match (&mut self.task).await {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let ended = task.await;
+        self.task = None;
+        match ended {
             Ok(Ok(())) => anyhow!("{name} ended"),
             Ok(Err(error)) => error.context(format!("{name} ended")),
             Err(panic) => anyhow!("{name} ended: {panic}"),
@@ -52,12 +60,9 @@ impl Part {
 
     async fn stop(self) -> anyhow::Result<()> {
         self.shutdown.cancel();
-        if self.task.is_finished() {
-            // It ended by itself, which was told.
-            return Ok(());
-        }
+        let Some(task) = self.task else { return Ok(()) };
         let name = self.name;
-        self.task.await.with_context(|| name)?.with_context(|| name)
+        task.await.with_context(|| name)?.with_context(|| name)
     }
 }
 
@@ -235,17 +240,33 @@ async fn ended(part: &mut Option<Part>) -> anyhow::Error {
     }
 }
 
-/// Starts a database of ours again when it ends, until it is to stop. A task of its own: a start that is dropped
-/// half way leaves a server that the next start meets.
+/// Starts a database of ours again when it ends, until it is to stop. A task of its own: a start that is dropped half way
+/// leaves a server that the next start meets.
 async fn keep_running(mut embedded: Embedded, shutdown: CancellationToken) -> Result<(), EmbeddedError> {
     loop {
         let status = tokio::select! {
+            biased;
             () = shutdown.cancelled() => return embedded.stop().await,
             status = embedded.ended() => status,
         };
         output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
-        embedded.restart().await?;
+        tokio::select! {
+            biased;
+            // It may be busy with its recovery for minutes; its supervisor stops it when this process is gone.
+            () = shutdown.cancelled() => return Ok(()),
+            started = start_again(&mut embedded) => started?,
+        }
     }
+}
+
+/// Whoever killed it may do so again before it answers.
+async fn start_again(embedded: &mut Embedded) -> Result<(), EmbeddedError> {
+    for _ in 1..STARTS_MAX {
+        let Err(error) = embedded.restart().await else { return Ok(()) };
+        output::warning(&format!("PostgreSQL did not start: {error}"));
+        tokio::time::sleep(BETWEEN_STARTS).await;
+    }
+    embedded.restart().await
 }
 
 async fn open_database(config: &Config, data_dir: &Path) -> anyhow::Result<(SecretString, Option<Embedded>)> {
