@@ -70,6 +70,8 @@ pub(crate) fn found_it_away<R>(results: &[Result<R, Error>]) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use tokio::time::advance;
+
     use super::*;
 
     /// Until it is given up.
@@ -96,7 +98,7 @@ mod tests {
     async fn an_outage_that_nobody_has_met_for_long_is_another_one() {
         let patience = Patience::default();
         let first = waited(&patience, async || {}).await;
-        sleep(AWAY_MAX).await;
+        advance(AWAY_MAX).await;
         assert_eq!(waited(&patience, async || {}).await, first);
     }
 
@@ -112,7 +114,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_try_that_takes_long_is_the_last() {
         let patience = Patience::default();
-        let slowly = async || sleep(Duration::from_secs(5)).await;
+        let slowly = async || advance(Duration::from_secs(5)).await;
         assert!(waited(&patience, slowly).await < AWAY_MAX + Duration::from_secs(5));
     }
 
