@@ -11,7 +11,6 @@ use serde::Serialize;
 use service::telemetry::chain;
 use utoipa::ToSchema;
 
-const DATABASE_UNAVAILABLE: &str = "database_unavailable";
 const OVERLOADED: &str = "overloaded";
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -129,7 +128,7 @@ impl Problem {
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, DATABASE_UNAVAILABLE, detail);
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail);
         Self { hint: Hint::RetryAfter(1), ..problem }
     }
 
@@ -151,14 +150,19 @@ impl Problem {
         if messages.is_empty() { self.detail.clone() } else { messages.join("; ") }
     }
 
-    /// Whether the database is away.
-    pub(crate) fn is_databases(&self) -> bool {
-        self.code == DATABASE_UNAVAILABLE
+    /// Whether the database did not answer.
+    pub(crate) fn is_of_no_database(&self) -> bool {
+        let cause = self.cause.as_ref().and_then(|cause| cause.0.downcast_ref());
+        matches!(cause, Some(app_db::Error::Unavailable(_)))
+    }
+
+    pub(crate) fn is_overload(&self) -> bool {
+        self.code == OVERLOADED
     }
 
     /// Whether it is this server's just now, whatever it is asked: then asking again may help.
     pub(crate) fn may_pass(&self) -> bool {
-        self.is_databases() || self.code == OVERLOADED
+        self.is_of_no_database() || self.is_overload()
     }
 
     /// What went wrong inside, for the log.

@@ -32,6 +32,8 @@ mod keys;
 mod lists;
 #[path = "api/messages.rs"]
 mod messages;
+#[path = "api/outages.rs"]
+mod outages;
 #[path = "api/quarantine.rs"]
 mod quarantine;
 #[path = "api/server.rs"]

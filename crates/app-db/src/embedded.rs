@@ -119,7 +119,9 @@ impl Embedded {
     /// # Errors
     /// When it cannot be stopped.
     pub async fn stop(self) -> Result<(), EmbeddedError> {
-        self.server.stop(&self.place).await
+        self.server.stop(&self.place).await?;
+        // What a restart that was dropped half way had started.
+        cluster::stop_orphan(&self.place).await
     }
 }
 

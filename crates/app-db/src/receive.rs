@@ -82,13 +82,17 @@ async fn store(
     let owner = |position: usize| keys.owners.get(&hashes[position]).copied();
     let is_new = |position: usize| owner(position) == Some(group[position].message.id);
 
+    let ours = group.iter().enumerate().filter(|(position, _)| is_new(*position));
+    let (fresh, earlier): (Vec<_>, Vec<_>) =
+        ours.partition(|(position, _)| keys.taken.contains(&hashes[*position]));
+    let mut fresh: Vec<&Inbound> = fresh.into_iter().map(|(_, inbound)| inbound).collect();
     let mut conversation_ids: HashMap<Uuid, Uuid> = HashMap::with_capacity(group.len());
-    let mut fresh: Vec<&Inbound> = Vec::with_capacity(group.len());
-    for (position, inbound) in group.iter().enumerate().filter(|(position, _)| is_new(*position)) {
-        if keys.taken.contains(&hashes[position]) {
-            fresh.push(inbound);
-        } else if let Ok(home) = conversations::of(&known, &inbound.message.participants) {
-            // Ours, and not of this try: an earlier one of the same group was committed, and its answer lost.
+    if !earlier.is_empty() {
+        // Ours, and not of this try: an earlier one of the same group was committed, and its answer lost. That may have
+        // been while conversations were looked up.
+        known = conversations::select(open, &wanted).await?;
+        for (_, inbound) in earlier {
+            let home = conversations::of(&known, &inbound.message.participants)?;
             conversation_ids.insert(inbound.message.id, home.id);
         }
     }
@@ -167,7 +171,14 @@ async fn take_keys(client: &Client, group: &[Inbound], hashes: &[[u8; 32]]) -> R
              join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
         )
         .await?;
-    for row in client.query(&statement, &[&buckets, &hashes]).await? {
+    let owned = client.query(&statement, &[&buckets, &hashes]).await?;
+    // What no row says is not taken for stored.
+    if owned.len() < owners.len() {
+        return Err(Error::Unreadable(
+            "an inbound key was deleted for its age while it came again".to_owned(),
+        ));
+    }
+    for row in owned {
         if let Some(hash) = hash_of(&row) {
             owners.insert(hash, row.get(1));
         }

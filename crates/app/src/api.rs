@@ -70,7 +70,7 @@ impl Api {
         json_or_problem(&self.base_url, status, &body)
     }
 
-    /// As [`post`](Self::post) without a body. A refusal by one of these codes is no error, but the code and the answer's
+    /// As [`post`](Self::post) without a body. An answer of one of these codes is no error, but the code and the answer's
     /// sentence.
     pub(crate) async fn post_unless<'a>(
         &self,

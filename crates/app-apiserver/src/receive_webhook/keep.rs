@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::App;
 use crate::body::Share;
+use crate::patience::Met;
 use crate::problem::Problem;
 
 /// Of what is not verified, only the beginning.
@@ -62,9 +63,20 @@ impl Arrived {
             "a webhook was not taken; it is kept in webhook_deliveries"
         );
         if app.kept.fetch_add(1, Ordering::Relaxed) % TRIM_EVERY == TRIM_EVERY - 1 {
-            quarantine::trim(&*app.database().await?).await?;
+            trim(app).await;
         }
         Ok(())
+    }
+}
+
+/// It is kept, whether or not others make room now: that is tried again later.
+async fn trim(app: &App) {
+    let trimmed = async {
+        let database = app.database().await?;
+        Ok::<_, Problem>(quarantine::trim(&database).await?)
+    };
+    if let Err(problem) = trimmed.await {
+        tracing::warn!(error = problem.cause(), "what is kept of webhooks was not trimmed");
     }
 }
 
@@ -77,8 +89,12 @@ pub(super) async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Pro
             Ok::<_, Problem>(quarantine::keep(&database, delivery).await?)
         };
         let kept = kept.await;
-        let found_it_away = kept.as_ref().is_err_and(Problem::is_databases);
-        if !app.patience.waits_to_repeat(began, found_it_away).await {
+        let met = match &kept {
+            Err(problem) if problem.is_of_no_database() => Met::NoDatabase,
+            Err(problem) if problem.is_overload() => Met::NoTurn,
+            Ok(()) | Err(_) => Met::Answer,
+        };
+        if !app.patience.waits_to_repeat(began, met).await {
             return kept;
         }
     }

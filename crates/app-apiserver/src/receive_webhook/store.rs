@@ -17,7 +17,7 @@ use super::keep::{Arrived, write_down};
 use crate::App;
 use crate::after_commit::AfterCommit;
 use crate::body::Share;
-use crate::patience::{Patience, found_it_away};
+use crate::patience::{Met, Patience};
 use crate::problem::Problem;
 use crate::send::count_accepted;
 use crate::times;
@@ -149,7 +149,7 @@ impl WriteInbound {
         let began = Instant::now();
         let results = loop {
             let results = receive::receive(&self.pool, &self.ids, self.clock.now(), &group).await;
-            if !self.patience.waits_to_repeat(began, found_it_away(&results)).await {
+            if !self.patience.waits_to_repeat(began, Met::by_group(&results)).await {
                 break results;
             }
         };
@@ -182,7 +182,7 @@ impl WriteReceipts {
         let began = Instant::now();
         loop {
             let results = receipts::apply(&self.pool, &self.ids, self.clock.now(), &group).await;
-            if !self.patience.waits_to_repeat(began, found_it_away(&results)).await {
+            if !self.patience.waits_to_repeat(began, Met::by_group(&results)).await {
                 break results;
             }
         }

@@ -11,13 +11,18 @@ use tokio::net::TcpStream;
 
 use crate::server::{CONFIG, PUBLIC_URL, Server, TWILIO_SID, TWILIO_TOKEN, code, server, server_with};
 
-const TWILIO: &str = "/api/webhooks/twilio-main";
+pub(crate) const TWILIO: &str = "/api/webhooks/twilio-main";
 
 fn form(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-async fn post_twilio(server: &Server, target: &str, signed_for: &str, form: &[(String, String)]) -> Answer {
+pub(crate) async fn post_twilio(
+    server: &Server,
+    target: &str,
+    signed_for: &str,
+    form: &[(String, String)],
+) -> Answer {
     let signature = twilio_signature(TWILIO_TOKEN, signed_for, form);
     let headers =
         [("content-type", "application/x-www-form-urlencoded"), ("x-twilio-signature", signature.as_str())];
@@ -25,7 +30,7 @@ async fn post_twilio(server: &Server, target: &str, signed_for: &str, form: &[(S
     server.client.send(Method::POST, target, &headers, Bytes::from(body)).await
 }
 
-fn inbound_sms(sid: &str) -> Vec<(String, String)> {
+pub(crate) fn inbound_sms(sid: &str) -> Vec<(String, String)> {
     form(&[
         ("AccountSid", TWILIO_SID),
         ("MessageSid", sid),
@@ -38,7 +43,7 @@ fn inbound_sms(sid: &str) -> Vec<(String, String)> {
     ])
 }
 
-const SID: &str = "SM00000000000000000000000000000001";
+pub(crate) const SID: &str = "SM00000000000000000000000000000001";
 
 #[tokio::test]
 async fn a_signed_inbound_sms_joins_the_conversation_and_is_stored_once() {
@@ -65,24 +70,6 @@ async fn a_signed_inbound_sms_joins_the_conversation_and_is_stored_once() {
             format!("app_webhooks_received_total{{provider_id=\"twilio-main\",result=\"{result}\"}} {count}");
         assert!(metrics.contains(&line), "{line}");
     }
-}
-
-/// Twilio delivers once: a 503 would lose it.
-#[tokio::test]
-async fn what_comes_while_the_database_is_away_for_a_moment_is_stored_when_it_is_back() {
-    let server = server().await;
-    server.database.go_away().await;
-    let url = format!("{PUBLIC_URL}{TWILIO}");
-    let message = inbound_sms(SID);
-    let back = async {
-        // Asked after the webhook was sent, and answered at once.
-        assert_eq!(code(&server.client.get("/api/messages").await.expect(503)), "database_unavailable");
-        server.database.come_back().await;
-    };
-    let (answer, ()) = tokio::join!(post_twilio(&server, TWILIO, &url, &message), back);
-    answer.expect(200);
-    let listed = server.client.get("/api/messages").await.expect(200).json();
-    assert_eq!(listed["messages"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -107,7 +107,8 @@ fn real(path: &Path) -> Result<PathBuf, EmbeddedError> {
 /// Where the process that holds the lock has its socket; nothing where none does.
 pub(super) fn socket_dir_in_use(data_dir: &Path) -> Option<PathBuf> {
     let lock = File::open(data_dir.join("postgres.lock")).ok()?;
-    if !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)) {
+    // Shared: two that look do not find each other.
+    if !matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return None;
     }
     let home = fs::canonicalize(data_dir.join("postgres")).ok()?;

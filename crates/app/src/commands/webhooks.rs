@@ -11,8 +11,9 @@ use crate::commands::messages::{self, second, text};
 use crate::output::{self, Output};
 
 const PATH: &str = "/api/webhook_deliveries";
-const NOT_REPLAYABLE: &str = "not_replayable";
 const GONE: &str = "webhook_delivery_not_found";
+/// What is wrong with one webhook, and keeps no other from its turn.
+const LEFT: [&str; 4] = ["not_replayable", GONE, "webhook_not_confirmed", "internal"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Webhooks {
@@ -67,7 +68,8 @@ pub(crate) async fn run(command: Webhooks, output: Output, api: &Api) -> anyhow:
         }
         Webhooks::Replay { ids, all, filter } => {
             let ids = if all { all_ids(api, &filter).await? } else { ids };
-            return replay(&ids, output, api).await;
+            // Of those that were listed a moment ago, somebody else was faster, or one made room.
+            return replay(&ids, all, output, api).await;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -85,20 +87,18 @@ async fn all_ids(api: &Api, filter: &Filter) -> anyhow::Result<Vec<Uuid>> {
     Ok(ids)
 }
 
-async fn replay(ids: &[Uuid], output: Output, api: &Api) -> anyhow::Result<ExitCode> {
+async fn replay(ids: &[Uuid], may_be_gone: bool, output: Output, api: &Api) -> anyhow::Result<ExitCode> {
     let mut left = 0;
     for id in ids {
-        let path = format!("{PATH}/{id}/replay");
-        let (is_taken, said) = match api.post_unless(&path, &[NOT_REPLAYABLE, GONE]).await? {
+        let (is_taken, said) = match api.post_unless(&format!("{PATH}/{id}/replay"), &LEFT).await? {
             Ok(_) => (true, "taken in".to_owned()),
             Err((code, why)) => {
-                // Somebody else was faster, or it made room.
-                left += usize::from(code != GONE);
+                left += usize::from(code != GONE || !may_be_gone);
                 (false, why)
             }
         };
-        output
-            .record(&json!({ "id": id, "taken": is_taken, "detail": said }), |_| format!("{id}  {said}"))?;
+        let value = json!({ "id": id, "taken": is_taken, "detail": said });
+        output.record(&value, |shown| format!("{}  {}", text(shown, "id"), text(shown, "detail")))?;
     }
     if left > 0 {
         output::note(&format!("{left} of {} still cannot be taken in.", ids.len()));

@@ -252,8 +252,8 @@ async fn keep_running(mut embedded: Embedded, shutdown: CancellationToken) -> Re
         output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
         tokio::select! {
             biased;
-            // It may be busy with its recovery for minutes; its supervisor stops it when this process is gone.
-            () = shutdown.cancelled() => return Ok(()),
+            // It may be busy with its recovery for minutes.
+            () = shutdown.cancelled() => return embedded.stop().await,
             started = start_again(&mut embedded) => started?,
         }
     }
