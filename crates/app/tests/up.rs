@@ -129,13 +129,13 @@ async fn a_killed_database_comes_back() {
     let mut service = up().await;
     let pid_file = service.dir().join("data/postgres/cluster/postmaster.pid");
     let hello = serde_json::json!({ "from": "+12025550100", "to": "+12025550199", "body": "Hello" });
-    kill_database(&pid_file).await;
+    kill(&pid_file).await;
     let sent = until("a message is accepted again", async || {
         let answer = service.client().post("/api/messages/sms", &hello).await;
         (answer.status == 202).then(|| answer.json())
     })
     .await;
-    kill_database(&pid_file).await;
+    kill(&pid_file).await;
     // Each connection of before is found broken by who uses it first, and answered 503.
     let path = format!("/api/messages/{}", sent["id"].as_str().unwrap());
     until("it is delivered", async || {
@@ -146,13 +146,25 @@ async fn a_killed_database_comes_back() {
     assert!(service.terminate().await.success());
 }
 
-/// Until another one runs.
-async fn kill_database(pid_file: &Path) {
-    let pid_of = || std::fs::read_to_string(pid_file).ok()?.lines().next()?.parse::<i32>().ok();
-    let pid = pid_of().unwrap();
-    let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().await.unwrap();
-    assert!(killed.success());
-    until("another PostgreSQL runs", async || pid_of().filter(|new| *new != pid)).await;
+#[tokio::test]
+async fn it_ends_while_its_database_is_started_again() {
+    let mut service = up().await;
+    kill(&service.dir().join("data/postgres/cluster/postmaster.pid")).await;
+    until("its end is noticed", async || service.said().contains("starting it again").then_some(())).await;
+    assert!(service.terminate().await.success());
+    service.start_again().await;
+    service.client().get("/api/messages").await.expect(200);
+    assert!(service.terminate().await.success());
+}
+
+/// The process of this file.
+async fn kill(pid_file: &Path) {
+    let pid = until("it has written its id", async || {
+        std::fs::read_to_string(pid_file).ok()?.lines().next()?.parse::<i32>().ok()
+    })
+    .await;
+    // Gone already, where it was killed before and has not come back yet.
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).output().await.unwrap();
 }
 
 #[tokio::test]
