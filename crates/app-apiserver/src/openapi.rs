@@ -104,6 +104,12 @@ fn add_problems(operation: &mut Operation, is_api: bool, has_key: bool, is_post:
     if has_key {
         add("401", "`unauthorized`: without a valid API key, where there are keys");
     }
+    if has_key {
+        add(
+            "403",
+            "`forbidden_host`, `cross_site`: a server without keys is called by another name, or by another site",
+        );
+    }
     if is_api && (takes_body || !is_post) {
         let validation = "`validation_failed` with `errors`; `malformed_json`, `invalid_cursor`, \
                           `invalid_idempotency_key`";

@@ -169,6 +169,9 @@ fn progress(job: &Job) -> Markup {
             @if is_counted || job.end.get().is_some() {
                 (thousands(done)) " of " (thousands(total)) " " (done_word)
                 @if missed > 0 { ", " (thousands(missed)) " " (missed_word) }
+                @if matches!(job.end.get(), Some(Ok(()))) && total > done + missed {
+                    ", " (thousands(total - done - missed)) " were no longer what is meant when it came to them"
+                }
                 "."
             } @else {
                 "Counting them: " (thousands(counted)) " so far."

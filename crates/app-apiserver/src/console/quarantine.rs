@@ -40,37 +40,46 @@ struct View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Done {
     Taken,
-    Forgotten,
+    /// So many.
+    Forgotten(u64),
 }
 
 impl Done {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Forgotten => "forgotten",
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let count = fields.text("count", Text::Line, 20).and_then(|text| text.parse().ok());
+        match fields.text("done", Text::Line, 20)?.as_str() {
+            "taken" => Some(Self::Taken),
+            "forgotten" => Some(Self::Forgotten(count?)),
+            _ => None,
         }
     }
 
-    fn said(self) -> &'static str {
+    fn said(self) -> String {
         match self {
-            Self::Taken => "Taken in: what it says is stored.",
-            Self::Forgotten => "Forgotten.",
+            Self::Taken => "Taken in: what it says is stored.".to_owned(),
+            Self::Forgotten(1) => "Forgotten: 1 webhook.".to_owned(),
+            Self::Forgotten(count) => {
+                format!("Forgotten: {} webhooks.", thousands(i64::try_from(count).unwrap_or(i64::MAX)))
+            }
         }
     }
-}
 
-/// The list, which says that this was done.
-pub(super) fn path_after(done: Done, which: &Which) -> String {
-    path(which, "/quarantine", &[("done", Some(done.word()))])
+    /// The list, which says that this was done.
+    fn path(self, which: &Which) -> String {
+        let (word, count) = match self {
+            Self::Taken => ("taken", None),
+            Self::Forgotten(count) => ("forgotten", Some(count.to_string())),
+        };
+        path(which, "/quarantine", &[("done", Some(word)), ("count", count.as_deref())])
+    }
 }
 
 impl View {
     fn read(query: Option<&str>) -> Result<Self, Problem> {
         let mut fields = Fields::of_query(query);
         let before = fields.text("before", Text::Line, 64).and_then(|id| Uuid::try_parse(&id).ok());
-        let done = fields.text("done", Text::Line, 20);
-        let done = [Done::Taken, Done::Forgotten].into_iter().find(|is| done.as_deref() == Some(is.word()));
-        Ok(Self { which: read(fields)?, before, done })
+        let done = Done::read(&mut fields);
+        Ok(Self { which: read(fields, &["before", "done", "count"])?, before, done })
     }
 
     fn live_path(&self) -> String {
@@ -175,6 +184,9 @@ fn actions(which: &Which) -> Markup {
             a href=(link("process")) { "Process again…" }
             @if all::may_be_trusted(which) { a href=(link("trust")) { "Trust…" } }
             a href=(link("forget")) { "Forget…" }
+            @if !all::may_be_trusted(which) {
+                span .quiet { "What is not verified can be trusted for one provider at a time." }
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ pub(crate) async fn replay(
         apply_receipt(app, &delivery).await?;
         Ok(())
     } else if delivery.provider_id == GENERIC {
-        take_generic(app, delivery, is_proven).await?
+        take_generic(app, delivery, received_at, is_proven).await?
     } else {
         take(app, delivery, received_at, is_proven).await?
     };
@@ -106,6 +106,7 @@ async fn apply_receipt(app: &App, delivery: &Delivery) -> Result<(), Problem> {
 async fn take_generic(
     app: &App,
     delivery: Delivery,
+    received_at: Timestamp,
     is_proven: bool,
 ) -> Result<Result<(), WebhookError>, Problem> {
     let medium =
@@ -117,7 +118,10 @@ async fn take_generic(
         return Ok(Err(WebhookError::Unverified(why.to_owned())));
     }
     match generic::inbound(app, &arrived, medium) {
-        Ok(inbound) => generic::take(app, &arrived, inbound).await.map(|_| Ok(())),
+        Ok(mut inbound) => {
+            inbound.message.timestamp.get_or_insert(received_at);
+            generic::take(app, &arrived, inbound).await.map(|_| Ok(()))
+        }
         Err(problem) => Ok(Err(WebhookError::Unparsable(problem.summary()))),
     }
 }
@@ -134,7 +138,13 @@ async fn take(
     let adapter = if is_proven { &provider.trusting } else { &provider.adapter };
     let (arrived, understood) = super::read(app, provider, adapter, arrived(delivery), received_at).await?;
     match understood {
-        Ok(webhook) => Ok(super::store(app, &arrived, &provider.base_url, webhook).await?.map(|_reply| ())),
+        Ok(mut webhook) => {
+            for message in &mut webhook.inbound {
+                // It came then, not now.
+                message.timestamp.get_or_insert(received_at);
+            }
+            Ok(super::store(app, &arrived, &provider.base_url, webhook).await?.map(|_reply| ()))
+        }
         Err(error) => Ok(Err(error)),
     }
 }

@@ -23,13 +23,16 @@ use crate::receive_webhook::replay::{Grounds, replay};
     params(("id" = String, Path, description = "The kept webhook's id")),
     responses(
         (status = 200, description = "It is taken in: as it was kept", body = WebhookDeliveryJson),
+        (status = 400, description = "`validation_failed`: it takes no parameters", body = Problem,
+            content_type = "application/problem+json"),
         (status = 403, description = "`not_an_operators_key`", body = Problem,
             content_type = "application/problem+json"),
         (status = 404, description = "`webhook_delivery_not_found`", body = Problem,
             content_type = "application/problem+json"),
         (status = 409, description = "`not_replayable`: it still cannot be taken in, and why", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "`webhook_not_confirmed`: its provider does not take the confirmation now",
+        (status = 503, description = "`database_unavailable` or `overloaded`: try again after `Retry-After` seconds; \
+            `webhook_not_confirmed`: its provider does not take the confirmation now",
             body = Problem, content_type = "application/problem+json"),
     )
 )]

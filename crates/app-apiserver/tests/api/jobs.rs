@@ -15,10 +15,12 @@ async fn says(server: &Server, job: &str, words: &str) -> String {
     .await
 }
 
-/// Until a session waits for what another one holds.
-async fn somebody_waits(server: &Server) {
-    until("it is its turn", async || (server.count("pg_locks where not granted").await > 0).then_some(()))
-        .await;
+const OWN_PID: &str = "select pg_backend_pid()";
+
+/// Until a session waits for what this one holds.
+async fn somebody_waits_for(server: &Server, pid: i32) {
+    let waiting = format!("pg_stat_activity where {pid} = any(pg_blocking_pids(pid))");
+    until("it is its turn", async || (server.count(&waiting).await > 0).then_some(())).await;
 }
 
 async fn begin(server: &Server, path: &str, form: &str) -> String {
@@ -35,7 +37,7 @@ async fn a_job_waits_while_the_database_is_away_and_goes_on_when_it_is_back() {
     let hold = holder.transaction().await.unwrap();
     hold.batch_execute("select from webhook_deliveries for update").await.unwrap();
     let job = begin(&server, "/quarantine/all", "action=trust&reason=unverified&provider=twilio-main").await;
-    somebody_waits(&server).await;
+    somebody_waits_for(&server, hold.query_one(OWN_PID, &[]).await.unwrap().get(0)).await;
     server.database.go_away().await;
     says(&server, &job, "It waits: The database cannot be reached").await;
     server.database.come_back().await;
@@ -55,7 +57,7 @@ async fn a_stopped_job_leads_to_what_is_left_and_to_nothing_that_came_later() {
     let hold = holder.transaction().await.unwrap();
     hold.batch_execute("select from outbox for update").await.unwrap();
     let job = begin(&server, "/bulk", "action=cancel").await;
-    somebody_waits(&server).await;
+    somebody_waits_for(&server, hold.query_one(OWN_PID, &[]).await.unwrap().get(0)).await;
     submit(&server.client, &format!("{job}/stop"), "").await.expect(303);
     hold.rollback().await.unwrap();
     let ended = says(&server, &job, "It ended early: Somebody stopped it.").await;

@@ -59,8 +59,14 @@ async fn a_webhook_is_taken_in_once_what_was_wrong_is_put_right() {
     assert!(still.contains("It still is not verified"), "{still}");
 
     let right = another_on(&server).await;
+    server.execute("update webhook_deliveries set received_at = to_timestamp(1700000002)").await;
     process(&right, &id).await.expect(303);
     assert_eq!(server.value("select body from messages").await, "Hello");
+    let listed = right.get("/api/messages").await.expect(200).json();
+    assert_eq!(
+        listed["messages"][0]["timestamp"], "2023-11-14T22:13:22.000000Z",
+        "it came then, and not now"
+    );
     assert_eq!(server.count("webhook_deliveries").await, 0);
     process(&right, &id).await.expect(404);
 }
@@ -337,8 +343,8 @@ async fn all_that_a_filter_matches_is_forgotten_and_not_what_came_since() {
     assert!(confirm.contains("2 webhooks.") && confirm.contains("lost for good"), "{confirm}");
     forge(&server.client, "3").await;
     let answer = submit(&server.client, "/quarantine/all", &asked(&confirm)).await.expect(303);
-    assert_eq!(answer.header("location"), "/quarantine?reason=unverified&done=forgotten");
-    assert!(page(&server, answer.header("location")).await.contains("Forgotten."));
+    assert_eq!(answer.header("location"), "/quarantine?reason=unverified&done=forgotten&count=2");
+    assert!(page(&server, answer.header("location")).await.contains("Forgotten: 2 webhooks."));
     let left = "select string_agg(provider_id || ' ' || reason, ', ' order by id) from webhook_deliveries";
     assert_eq!(server.value(left).await, "generic unparsable, twilio-main unverified");
 }
@@ -350,6 +356,7 @@ async fn a_filter_that_is_misspelt_means_nothing_rather_than_all() {
     for form in [
         "action=forget&reason=unverifed",
         "action=forget&up_to=now",
+        "action=forget&reson=unparsable&up_to=019a2f7e-3c41-70a4-8000-3f1c52d0a7b1",
         "action=destroy",
         "action=trust&reason=unverified",
         "action=trust&provider=twilio-main",
@@ -357,6 +364,10 @@ async fn a_filter_that_is_misspelt_means_nothing_rather_than_all() {
         submit(&server.client, "/quarantine/all", form).await.expect(400);
         server.client.get(&format!("/quarantine/all?{form}")).await.expect(400);
     }
-    server.client.get("/quarantine?reason=unverifed").await.expect(400);
+    for list in ["/quarantine?reason=unverifed", "/quarantine?reson=unverified"] {
+        server.client.get(list).await.expect(400);
+    }
+    // What is lost for good is what somebody has looked at.
+    submit(&server.client, "/quarantine/all", "action=forget&reason=unverified").await.expect(400);
     assert_eq!(server.count("webhook_deliveries").await, 1);
 }

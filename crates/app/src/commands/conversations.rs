@@ -36,14 +36,14 @@ pub(crate) async fn run(command: Conversations, output: Output, api: &Api) -> an
     match command {
         Conversations::List { limit } => {
             let path = "/api/conversations";
-            messages::list(api, path, "conversations", Vec::new(), limit, |conversation| {
+            messages::list_up_to(api, path, "conversations", Vec::new(), limit, |conversation| {
                 output.record(conversation, line)
             })
             .await
         }
         Conversations::Show { id, limit } => {
             let path = format!("/api/conversations/{id}/messages");
-            messages::list(api, &path, "messages", Vec::new(), limit, |message| {
+            messages::list_up_to(api, &path, "messages", Vec::new(), limit, |message| {
                 output.record(message, |message| {
                     format!(
                         "{}\n    {}",

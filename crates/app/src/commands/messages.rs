@@ -118,7 +118,7 @@ impl Filter {
 pub(crate) async fn run(command: Messages, output: Output, api: &Api) -> anyhow::Result<()> {
     match command {
         Messages::List { filter, limit } => {
-            list(api, "/api/messages", "messages", filter.query(), limit, |message| {
+            list_up_to(api, "/api/messages", "messages", filter.query(), limit, |message| {
                 output.record(message, line)
             })
             .await
@@ -148,7 +148,7 @@ pub(crate) fn limit(given: &str) -> Result<usize, String> {
 /// The API's largest page.
 const PAGE: usize = 200;
 
-/// Follows the cursors of a list until `limit` items were met.
+/// Follows the cursors of a list until `limit` items were met. Whether there may be more.
 pub(crate) async fn list(
     api: &Api,
     path: &str,
@@ -156,7 +156,7 @@ pub(crate) async fn list(
     query: Vec<(&'static str, String)>,
     limit: usize,
     mut each: impl FnMut(&Value) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
     let mut missing = limit;
     let mut cursor: Option<String> = None;
     while missing > 0 {
@@ -173,6 +173,21 @@ pub(crate) async fn list(
         if cursor.is_none() {
             break;
         }
+    }
+    Ok(cursor.is_some())
+}
+
+/// As [`list`], and says on stderr where the limit left some out.
+pub(crate) async fn list_up_to(
+    api: &Api,
+    path: &str,
+    key: &str,
+    query: Vec<(&'static str, String)>,
+    limit: usize,
+    each: impl FnMut(&Value) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if list(api, path, key, query, limit, each).await? {
+        output::note(&format!("There may be more than these {limit}: --limit takes another number."));
     }
     Ok(())
 }

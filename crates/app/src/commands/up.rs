@@ -43,6 +43,9 @@ pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };
     let ended = serve(&mut running, &shutdown, output, began).await;
+    if let Err(why) = &ended {
+        output::note(&format!("\n{why:#}"));
+    }
     output::note("\nStopping: what is in hand is finished first. Ctrl-C again does not wait.");
     let stopped = running.stop().await;
     // Why it had to end counts for more than how it did.

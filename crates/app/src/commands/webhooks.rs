@@ -60,8 +60,15 @@ impl Filter {
 pub(crate) async fn run(command: Webhooks, output: Output, api: &Api) -> anyhow::Result<ExitCode> {
     match command {
         Webhooks::List { filter, limit } => {
-            let each = |kept: &Value| output.record(kept, line);
-            messages::list(api, PATH, "webhook_deliveries", filter.query(), limit, each).await?;
+            let mut count = 0;
+            messages::list_up_to(api, PATH, "webhook_deliveries", filter.query(), limit, |kept| {
+                count += 1;
+                output.record(kept, line)
+            })
+            .await?;
+            if count == 0 {
+                output::note("Nothing is kept that matches.");
+            }
         }
         Webhooks::Show { id } => {
             output.record(&api.get(&format!("{PATH}/{id}"), &[]).await?, whole)?;
@@ -88,17 +95,22 @@ async fn all_ids(api: &Api, filter: &Filter) -> anyhow::Result<Vec<Uuid>> {
 }
 
 async fn replay(ids: &[Uuid], may_be_gone: bool, output: Output, api: &Api) -> anyhow::Result<ExitCode> {
+    if ids.is_empty() {
+        output::note("Nothing is kept that matches.");
+    }
     let mut left = 0;
     for id in ids {
-        let (is_taken, said) = match api.post_unless(&format!("{PATH}/{id}/replay"), &LEFT).await? {
-            Ok(_) => (true, "taken in".to_owned()),
+        let (code, why) = match api.post_unless(&format!("{PATH}/{id}/replay"), &LEFT).await? {
+            Ok(_) => (None, None),
             Err((code, why)) => {
                 left += usize::from(code != GONE || !may_be_gone);
-                (false, why)
+                (Some(code), Some(why))
             }
         };
-        let value = json!({ "id": id, "taken": is_taken, "detail": said });
-        output.record(&value, |shown| format!("{}  {}", text(shown, "id"), text(shown, "detail")))?;
+        let value = json!({ "id": id, "taken": code.is_none(), "code": code, "detail": why });
+        output.record(&value, |shown| {
+            format!("{}  {}", text(shown, "id"), shown["detail"].as_str().unwrap_or("taken in"))
+        })?;
     }
     if left > 0 {
         output::note(&format!("{left} of {} still cannot be taken in.", ids.len()));

@@ -10,9 +10,9 @@ use axum::response::Response;
 use maud::html;
 use uuid::Uuid;
 
+use super::Done;
 use super::task::Task;
 use super::which::{in_words, path, read};
-use super::{Done, path_after};
 use crate::App;
 use crate::authentication::Caller;
 use crate::console::form::{self, see};
@@ -63,7 +63,7 @@ pub(super) fn may_be_trusted(which: &Which) -> bool {
 
 fn read_action(mut fields: Fields) -> Result<(Action, Which), Problem> {
     let action = fields.text("action", Text::Line, 20).unwrap_or_default().parse()?;
-    let which = read(fields)?;
+    let which = read(fields, &["action"])?;
     if action == Action::Trust && !may_be_trusted(&which) {
         let detail = "only what is not verified, of one provider, can be trusted together";
         return Err(Problem::bad_request("not_to_be_trusted", detail));
@@ -132,13 +132,28 @@ pub(in crate::console) async fn act(
 ) -> Result<Response, Trouble> {
     let (action, which) = read_action(form::read(&app, request).await?)?;
     // A form that comes from the page says how far.
-    let which = if which.up_to.is_some() { which } else { as_of_now(&app, which).await?.1 };
+    let which = match (which.up_to, action) {
+        (Some(_), _) => which,
+        (None, Action::Process | Action::Trust) => as_of_now(&app, which).await?.1,
+        (None, Action::Forget) => {
+            let detail = "up_to is missing: what is to be forgotten is what somebody has looked at";
+            return Err(Problem::bad_request("up_to_missing", detail).into());
+        }
+    };
     let grounds = match action {
         Action::Process => Grounds::Proof,
         Action::Trust => Grounds::Word(caller),
         Action::Forget => {
-            quarantine::remove_all(&*app.database().await?, &which).await?;
-            return Ok(see(&path_after(Done::Forgotten, &which)));
+            let count = quarantine::remove_all(&*app.database().await?, &which).await?;
+            tracing::warn!(
+                api_key.id = caller.scope(),
+                count,
+                webhook.reason = which.reason.map(Reason::as_str),
+                provider.id = which.provider_id,
+                webhook.delivery_id_max = which.up_to.map(|id| id.to_string()),
+                "kept webhooks were forgotten"
+            );
+            return Ok(see(&Done::Forgotten(count).path(&which)));
         }
     };
     let job = app.console.jobs.begin(&app, session, Task { which, grounds })?;

@@ -7,8 +7,8 @@ use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::Done;
 use super::which::meaning;
-use super::{Done, path_after};
 use crate::App;
 use crate::authentication::Caller;
 use crate::console::form::see;
@@ -128,7 +128,7 @@ async fn process(
 ) -> Result<Response, Trouble> {
     let (delivery, received_at) = find(&app, &id).await?;
     match replay::replay(&app, delivery, received_at, grounds).await {
-        Ok(()) => Ok(see(&path_after(Done::Taken, &Which::default()))),
+        Ok(()) => Ok(see(&Done::Taken.path(&Which::default()))),
         Err(problem) if problem.status().is_client_error() => {
             // As it is now: what is wrong with it may have been noted.
             let (delivery, received_at) = find(&app, &id).await?;
@@ -199,6 +199,6 @@ pub(in crate::console) async fn forget(
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let (delivery, _) = find(&app, &id).await?;
-    quarantine::remove(&*app.database().await?, delivery.id).await?;
-    Ok(see(&path_after(Done::Forgotten, &Which::default())))
+    let is_gone = quarantine::remove(&*app.database().await?, delivery.id).await?;
+    Ok(see(&Done::Forgotten(is_gone.into()).path(&Which::default())))
 }

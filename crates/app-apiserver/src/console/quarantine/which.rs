@@ -15,12 +15,14 @@ pub(super) fn meaning(reason: Reason) -> &'static str {
     }
 }
 
-/// An empty field is none. One that is wrong must not mean all of them.
+/// An empty field is none. One that is wrong, or misspelt, must not mean all of them. `more` are the page's own, which are
+/// read already.
 ///
 /// # Errors
 /// What is wrong.
-pub(super) fn read(mut fields: Fields) -> Result<Which, Problem> {
-    for name in ["reason", "provider", "up_to"] {
+pub(super) fn read(mut fields: Fields, more: &[&str]) -> Result<Which, Problem> {
+    const NAMES: [&str; 3] = ["reason", "provider", "up_to"];
+    for name in NAMES {
         if fields.peek(name).and_then(serde_json::Value::as_str) == Some("") {
             fields.forget(name);
         }
@@ -31,6 +33,7 @@ pub(super) fn read(mut fields: Fields) -> Result<Which, Problem> {
     if matches!(up_to, Some(Err(_))) {
         fields.wrong("up_to", "invalid", "must be the id of a kept webhook");
     }
+    fields.refuse_the_rest(&[&NAMES, more]);
     fields.finish()?;
     Ok(Which { reason, provider_id, up_to: up_to.and_then(Result::ok) })
 }

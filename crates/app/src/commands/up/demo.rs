@@ -12,6 +12,8 @@ use provider_simulator::{
 use service::{Config, ConfigError};
 use url::Url;
 
+use crate::output;
+
 /// Long enough for a person to see that message and reply are two things.
 const REPLY_AFTER_MS: u64 = 400;
 
@@ -21,9 +23,17 @@ pub(super) fn config(listen: SocketAddr, simulator: SocketAddr) -> Result<Config
     let path = path.as_deref().unwrap_or("app.toml");
     // Config::load read this file before: it is there and good, or not there and not asked for.
     let text = std::fs::read_to_string(path).unwrap_or_default();
+    let reported_to = format!("http://{}", reachable(listen));
+    if env::var("APP_PUBLIC_URL").is_ok_and(|url| !url.is_empty() && url.trim_end_matches('/') != reported_to)
+    {
+        output::warning(&format!(
+            "APP_PUBLIC_URL is not used with simulated providers: they report to {reported_to}, and webhooks that are \
+             signed for another address are not verified"
+        ));
+    }
     Config::parse(&format!("{text}\n{}", providers(simulator)), path, &|name| match name {
         // The simulator calls back on this machine, wherever the world finds us.
-        "APP_PUBLIC_URL" => Some(format!("http://{}", reachable(listen))),
+        "APP_PUBLIC_URL" => Some(reported_to.clone()),
         "APP_LISTEN" => Some(listen.to_string()),
         name => env::var(name).ok().filter(|value| !value.is_empty()),
     })

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use app_db::messages::list::{self, Filter, Order, Wanted};
-use app_db::{Pool, messages};
+use app_db::{Client, Pool, messages};
 use model::{Delivery, Direction, Message, Status};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,6 +20,8 @@ const LOOKED_UP_MAX: usize = 50;
 const LINES_MAX: usize = 20;
 const WAITED_FOR_MAX: usize = 1000;
 const PAGE: usize = 200;
+/// Pages read in a tick. What they do not hold is left out.
+const PAGES_MAX: usize = 5;
 /// A message is given its id before its transaction commits, so a later id may be seen before it.
 const OVERLAP: Duration = Duration::from_secs(2);
 
@@ -64,9 +66,7 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
     let client = app_db::pool::get(pool).await?;
     let Some(feed) = feed else {
         // What was there before is not told.
-        let newest =
-            list::list(&client, &Filter::default(), Wanted::new(Order::NewestFirst, None, 1)).await?.messages;
-        let newest = newest.first().map_or(Uuid::nil(), |message| message.id);
+        let newest = newest(&client).await?;
         *feed = Some(Feed { newest, seen: HashSet::from([newest]), waited_for: VecDeque::new() });
         return Ok(Vec::new());
     };
@@ -79,23 +79,48 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
             None => {}
         }
     }
-    let overlap = model::id::time_of(feed.newest).checked_sub(OVERLAP).map(model::id::first_id_at);
-    let after = overlap.unwrap_or(Uuid::nil());
-    let page =
-        list::list(&client, &Filter::default(), Wanted::new(Order::OldestFirst, Some(after), PAGE)).await?;
-    for message in page.messages {
-        if !feed.seen.insert(message.id) {
-            continue;
-        }
-        feed.newest = feed.newest.max(message.id);
-        if is_finished(&message) {
-            finished.push(message);
-        } else if feed.waited_for.len() < WAITED_FOR_MAX {
-            feed.waited_for.push_back(message.id);
+    let mut after = Some(feed.overlap());
+    for _ in 0..PAGES_MAX {
+        let Some(from) = after else { break };
+        let wanted = Wanted::new(Order::OldestFirst, Some(from), PAGE);
+        let page = list::list(&client, &Filter::default(), wanted).await?;
+        after = page.next;
+        for message in page.messages {
+            if !feed.seen.insert(message.id) {
+                continue;
+            }
+            feed.newest = feed.newest.max(message.id);
+            if is_finished(&message) {
+                finished.push(message);
+            } else {
+                // The oldest make room: what is scheduled may wait for days.
+                if feed.waited_for.len() >= WAITED_FOR_MAX {
+                    feed.waited_for.pop_front();
+                }
+                feed.waited_for.push_back(message.id);
+            }
         }
     }
-    feed.seen.retain(|id| *id >= after);
+    if after.is_some() {
+        // More came than is told: the next look begins at the newest.
+        feed.newest = newest(&client).await?;
+    }
+    let overlap = feed.overlap();
+    feed.seen.retain(|id| *id >= overlap);
     Ok(finished)
+}
+
+impl Feed {
+    /// Where the next look begins.
+    fn overlap(&self) -> Uuid {
+        let overlap = model::id::time_of(self.newest).checked_sub(OVERLAP).map(model::id::first_id_at);
+        overlap.unwrap_or(Uuid::nil())
+    }
+}
+
+async fn newest(client: &Client) -> Result<Uuid, app_db::Error> {
+    let page = list::list(client, &Filter::default(), Wanted::new(Order::NewestFirst, None, 1)).await?;
+    Ok(page.messages.first().map_or(Uuid::nil(), |message| message.id))
 }
 
 fn is_finished(message: &Message) -> bool {
@@ -142,4 +167,49 @@ fn line(message: &Message, is_demo: bool) -> String {
 /// From its acceptance to its last change.
 fn elapsed_ms(message: &Message) -> i64 {
     message.updated_at.duration_since(message.created_at).as_millis().try_into().unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use app_db::receive::{Inbound, receive};
+    use jiff::{SignedDuration, Timestamp};
+    use testkit::fixtures::Fixtures;
+
+    use super::*;
+
+    /// So many messages that all came in one moment.
+    async fn come_in(pool: &Pool, f: &Fixtures, at: Timestamp, count: usize) {
+        let inbound = |number: usize| {
+            let mut message = f.inbound_sms(u16::try_from(number % 1000).unwrap() + 2, 1);
+            message.id = f.ids.next(at, message.participants.bucket());
+            let provider_message_id = format!("{at} {number}");
+            Inbound { message, provider_id: "p".to_owned(), provider_message_id, files: Vec::new() }
+        };
+        let group: Vec<Inbound> = (0..count).map(inbound).collect();
+        for part in group.chunks(500) {
+            assert!(receive(pool, &f.ids, at, part).await.iter().all(Result::is_ok));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_told_and_what_comes_after_it_too() {
+        let database = testkit::database().await;
+        let (f, mut feed) = (Fixtures::new(), None);
+        come_in(&database.pool, &f, f.now, 1).await;
+        assert!(step(&database.pool, &mut feed).await.unwrap().is_empty());
+        let later = |ms| f.now.checked_add(SignedDuration::from_millis(ms)).unwrap();
+        come_in(&database.pool, &f, later(1), 700).await;
+        assert_eq!(step(&database.pool, &mut feed).await.unwrap().len(), 700);
+        come_in(&database.pool, &f, later(2), 1).await;
+        assert_eq!(step(&database.pool, &mut feed).await.unwrap().len(), 1);
+        // More than is read in a tick, all within the overlap.
+        come_in(&database.pool, &f, later(3), 2 * PAGE * PAGES_MAX).await;
+        while !step(&database.pool, &mut feed).await.unwrap().is_empty() {}
+        come_in(&database.pool, &f, later(3_000), 1).await;
+        let mut told = 0;
+        for _ in 0..2 {
+            told += step(&database.pool, &mut feed).await.unwrap().len();
+        }
+        assert_eq!(told, 1);
+    }
 }

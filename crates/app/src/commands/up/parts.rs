@@ -23,9 +23,8 @@ use super::welcome::Welcome;
 use crate::api::Api;
 use crate::output;
 
-/// How often an ended database is started, and how long apart, before it is given up.
-const STARTS_MAX: usize = 5;
-const BETWEEN_STARTS: Duration = Duration::from_secs(1);
+/// The longest pause between two tries to start a database that ended.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// A part that runs until its token is canceled.
 #[derive(Debug)]
@@ -249,24 +248,33 @@ async fn keep_running(mut embedded: Embedded, shutdown: CancellationToken) -> Re
             () = shutdown.cancelled() => return embedded.stop().await,
             status = embedded.ended() => status,
         };
-        output::warning(&format!("PostgreSQL ended ({status}): starting it again"));
+        warn(&format!("PostgreSQL ended ({status}): starting it again"));
         tokio::select! {
             biased;
             // It may be busy with its recovery for minutes.
             () = shutdown.cancelled() => return embedded.stop().await,
-            started = start_again(&mut embedded) => started?,
+            () = start_again(&mut embedded) => {}
         }
+        output::note("PostgreSQL is back");
+        tracing::info!("PostgreSQL is back");
     }
 }
 
-/// Whoever killed it may do so again before it answers.
-async fn start_again(embedded: &mut Embedded) -> Result<(), EmbeddedError> {
-    for _ in 1..STARTS_MAX {
-        let Err(error) = embedded.restart().await else { return Ok(()) };
-        output::warning(&format!("PostgreSQL did not start: {error}"));
-        tokio::time::sleep(BETWEEN_STARTS).await;
+/// However long that takes: who killed it may do so again, a disk may be full for a while, and nothing is better off when
+/// the other parts end too.
+async fn start_again(embedded: &mut Embedded) {
+    let mut pause = Duration::from_secs(1);
+    while let Err(error) = embedded.restart().await {
+        warn(&format!("PostgreSQL did not start, the next try is in {} s: {error}", pause.as_secs()));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MAX);
     }
-    embedded.restart().await
+}
+
+/// On the terminal and in the log.
+fn warn(text: &str) {
+    output::warning(text);
+    tracing::warn!("{text}");
 }
 
 async fn open_database(config: &Config, data_dir: &Path) -> anyhow::Result<(SecretString, Option<Embedded>)> {
