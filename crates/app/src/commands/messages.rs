@@ -231,7 +231,8 @@ pub(crate) fn line(message: &Value) -> String {
     let (status, delivery) = (text(message, "status"), text(message, "delivery"));
     let code = message.get("status_payload").map(|payload| text(payload, "code")).unwrap_or_default();
     let mut state = if delivery == "none" { status.to_owned() } else { format!("{status}, {delivery}") };
-    if !code.is_empty() {
+    // What a receipt said stands there already.
+    if !code.is_empty() && code != delivery {
         state.push_str(&format!(" ({code})"));
     }
     let state = output::paint_state(&format!("{state:<20}"), status, delivery);

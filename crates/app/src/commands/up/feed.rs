@@ -140,6 +140,8 @@ fn line(message: &Message, is_demo: bool) -> String {
     let code = message
         .status_payload
         .as_ref()
+        // What a receipt said, twice over.
+        .filter(|payload| payload.code != delivery)
         .map(|payload| format!(" ({})", output::visible(&payload.code)))
         .unwrap_or_default();
     let state = match message.delivery {
