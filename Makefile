@@ -6,7 +6,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e bench guard chaos lint clean
+.PHONY: help setup run test e2e bench guard chaos lint audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ chaos: setup ## Kill and hinder everything, and check what must hold; ARGS="--li
 lint: setup ## Check format and warnings
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+audit: setup ## Check dependencies: licences, sources, duplicates; vulnerabilities where ADVISORY_DB names a database
+	@scripts/setup-audit
+	@scripts/audit
 
 clean: ## Back to a fresh clone: build and data are removed
 	@scripts/remove-data
