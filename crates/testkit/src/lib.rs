@@ -2,6 +2,7 @@
 //! dependency of anything but tests.
 
 pub mod database;
+pub mod fault_proxy;
 pub mod fixtures;
 pub mod http;
 pub mod outbox;
@@ -10,6 +11,7 @@ pub mod service;
 pub mod until;
 
 pub use database::{TestDatabase, database};
+pub use fault_proxy::{Fault, FaultProxy};
 pub use http::{Answer, HttpClient};
 pub use port::free_port;
 pub use service::{Service, service};
