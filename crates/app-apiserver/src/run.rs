@@ -88,7 +88,8 @@ pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToke
     let router = router::router(app.clone());
 
     let connections_max = parts.config.server.max_connections;
-    let serving = server::serve(listener, router, connections_max, &stop);
+    let trusted_proxies = server::TrustedProxies::new(&parts.config.server.trusted_proxies);
+    let serving = server::serve(listener, router, connections_max, &trusted_proxies, &stop);
     let preparing = async {
         tokio::select! {
             prepared = startup::prepare(&app) => prepared.inspect_err(|_| stop.cancel()),

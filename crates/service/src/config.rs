@@ -3,9 +3,11 @@
 //! a line of the file: it may hold a secret.
 
 mod attachments;
+mod networks;
 mod providers;
 mod public_url;
 mod routes;
+mod server;
 mod value;
 
 use std::fmt;
@@ -21,7 +23,9 @@ use serde::Deserialize;
 use url::Url;
 
 pub use self::attachments::{Attachments, OnFailure};
+pub use self::networks::Network;
 pub use self::providers::check_id as check_provider_id;
+pub use self::server::Server;
 use self::value::{Environment, Problems};
 
 /// Everything that an operator decides.
@@ -43,33 +47,6 @@ pub struct Config {
     pub routes: Routes,
     /// What is odd but not wrong.
     pub warnings: Vec<String>,
-}
-
-/// Section `[server]`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Server {
-    pub max_connections: usize,
-    /// Largest request body of our own endpoints, in bytes.
-    pub body_bytes_max: usize,
-    /// Largest webhook body, in bytes: inbound email carries its attachments.
-    pub webhook_bytes_max: usize,
-    /// Connections that write groups of messages.
-    pub accept_connections: usize,
-    /// Connections that read.
-    pub read_connections: usize,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            max_connections: 4096,
-            body_bytes_max: 2 << 20,
-            webhook_bytes_max: 32 << 20,
-            accept_connections: 2,
-            read_connections: 8,
-        }
-    }
 }
 
 /// Section `[processor]`.
@@ -235,17 +212,7 @@ impl Config {
             resolved.map_err(|error| problems.add("webhooks.secret", error)).ok()
         });
         let server = file.server;
-        for (key, value) in [
-            ("server.max_connections", server.max_connections),
-            ("server.accept_connections", server.accept_connections),
-            ("server.read_connections", server.read_connections),
-            ("server.body_bytes_max", server.body_bytes_max),
-            ("server.webhook_bytes_max", server.webhook_bytes_max),
-        ] {
-            if value == 0 {
-                problems.add(key, "must be at least 1");
-            }
-        }
+        server.check(&mut problems);
         let retention = file.retention.messages_days.map(|days| {
             if days < 7 {
                 problems

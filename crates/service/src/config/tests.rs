@@ -248,3 +248,12 @@ fn a_base_url_has_a_scheme_that_its_kind_speaks() {
     let found = problems(&twilio, &[("TOKEN", "t")]);
     assert!(found.contains("base_url: must begin with http:// or https://"), "{found}");
 }
+
+#[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let config = parse("[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n", &[]).unwrap();
+    let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+    let found = problems("[server]\ntrusted_proxies = [\"proxy.example.com\"]\n", &[]);
+    assert!(found.contains("line 2") && found.contains("is not an IP address or a network"), "{found}");
+}

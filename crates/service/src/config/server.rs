@@ -1,0 +1,52 @@
+//! Section `[server]`: the limits of the API server and the proxies in front of it.
+
+use serde::Deserialize;
+
+use super::networks::Network;
+use super::value::Problems;
+
+/// Section `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    pub max_connections: usize,
+    /// Proxies whose X-Forwarded-For and PROXY protocol headers name the client.
+    pub trusted_proxies: Vec<Network>,
+    /// Largest request body of our own endpoints, in bytes.
+    pub body_bytes_max: usize,
+    /// Largest webhook body, in bytes: inbound email carries its attachments.
+    pub webhook_bytes_max: usize,
+    /// Connections that write groups of messages.
+    pub accept_connections: usize,
+    /// Connections that read.
+    pub read_connections: usize,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            max_connections: 4096,
+            trusted_proxies: Vec::new(),
+            body_bytes_max: 2 << 20,
+            webhook_bytes_max: 32 << 20,
+            accept_connections: 2,
+            read_connections: 8,
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn check(&self, problems: &mut Problems<'_>) {
+        for (key, value) in [
+            ("server.max_connections", self.max_connections),
+            ("server.accept_connections", self.accept_connections),
+            ("server.read_connections", self.read_connections),
+            ("server.body_bytes_max", self.body_bytes_max),
+            ("server.webhook_bytes_max", self.webhook_bytes_max),
+        ] {
+            if value == 0 {
+                problems.add(key, "must be at least 1");
+            }
+        }
+    }
+}
