@@ -45,4 +45,16 @@ impl Figure {
     pub fn told(what: impl Into<String>, value: impl Display) -> Self {
         Self::new(what, value.to_string(), String::new(), true)
     }
+
+    /// The same of one of several runs.
+    #[must_use]
+    pub fn of(self, run: &str) -> Self {
+        Self { what: format!("{run}: {}", self.what), ..self }
+    }
+
+    /// Told only, where it is the figure of this name.
+    #[must_use]
+    pub fn without_bar_for(self, what: &str) -> Self {
+        if self.what == what { Self { bar: String::new(), passed: true, ..self } } else { self }
+    }
 }

@@ -3,6 +3,10 @@
 
 mod accept_together;
 mod backlog_of_the_down;
+mod black_hole;
+mod clock_ahead;
+mod clock_leap;
+mod disk_full;
 mod eight_calls;
 mod failover;
 mod first_messages;
@@ -14,9 +18,14 @@ mod kill_between;
 mod kill_postgres;
 mod kill_processor;
 mod outcomes;
+mod pgbouncer;
+mod promotion;
+mod random_faults;
 mod rate_limit;
+mod read_only_flip;
 mod several_processors;
 mod shuffled_receipts;
+mod sync_standby_away;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -82,8 +91,32 @@ pub const SCENARIOS: &[Scenario] = &[
         shuffled_receipts,
         "receipts shuffled, repeated and before the answer: each delivery right, none seen to go back"
     ),
+    scenario!("black-hole", black_hole, "silent and half-open connections to the database: back within 30 s"),
+    scenario!("read-only-flip", read_only_flip, "the database becomes read-only, and writable again"),
+    scenario!(
+        "promotion",
+        promotion,
+        "the database is killed, its standby promoted: asynchronous, synchronous"
+    ),
+    scenario!("sync-standby-away", sync_standby_away, "commits wait for a synchronous standby that is away"),
+    scenario!("disk-full", disk_full, "the database's disk runs full, and has room again"),
+    scenario!("clock-ahead", clock_ahead, "a processor and a server 60 days ahead destroy and send nothing"),
+    scenario!(
+        "clock-leap",
+        clock_leap,
+        "all clocks leap by 36 days: the weeks are made, nothing waits for them"
+    ),
+    scenario!("pgbouncer", pgbouncer, "through PgBouncer: it works, or is refused by name"),
+    scenario!(
+        "random-faults",
+        random_faults,
+        "faults of every link and part, chosen by --seed: nothing lost, each duplicate explained"
+    ),
     scenario!("idle-latency", idle_latency, "202 sent to provider called, idle, with and without NOTIFY"),
 ];
+
+/// The scenario whose faults a seed chooses.
+pub const SEEDED: &str = "random-faults";
 
 /// The scenarios of these names, in the order of the list; all without names.
 ///

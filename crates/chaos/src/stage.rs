@@ -10,7 +10,10 @@ use app_db::embedded::Embedded;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::figure::Figure;
 use crate::installation::Installation;
+use crate::invariants;
+use crate::server::{Programs, Server};
 
 const BINARIES: [&str; 3] = ["app-apiserver", "app-processor", "provider-simulator"];
 const END_LIMIT: Duration = Duration::from_secs(30);
@@ -21,7 +24,11 @@ pub struct Stage {
     binaries: PathBuf,
     dir: TempDir,
     scale: f64,
+    /// Chooses the faults of scenarios that choose.
+    pub seed: u64,
     installations: u32,
+    /// The installations before this number were checked, or are gone.
+    checked: u32,
 }
 
 impl Stage {
@@ -37,7 +44,7 @@ impl Stage {
         let open = std::fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().prefix("app-chaos-").permissions(open).tempdir()?;
         let postgres = Embedded::start(&dir.path().join("data")).await?;
-        Ok(Self { postgres, binaries, dir, scale, installations: 0 })
+        Ok(Self { postgres, binaries, dir, scale, seed: 1, installations: 0, checked: 0 })
     }
 
     /// A number of messages at this scale, but at least so many.
@@ -50,12 +57,71 @@ impl Stage {
     /// # Errors
     /// When the database cannot be made.
     pub async fn installation(&mut self) -> anyhow::Result<Installation> {
-        self.installations += 1;
-        let name = format!("chaos_{}", self.installations);
+        let name = self.next_name();
         self.admin(&format!("create database {name}")).await?;
         let dir = self.dir.path().join(&name);
         std::fs::create_dir(&dir)?;
         Installation::new(dir, self.binaries.clone(), with_database(&self.postgres.url(), &name)?).await
+    }
+
+    /// A fresh database on a server of the scenario's own. Its processes reach it by `url`, which may lead through
+    /// something that hinders; where there is none they reach it as we do.
+    ///
+    /// # Errors
+    /// When the database cannot be made.
+    pub async fn installation_on(
+        &mut self,
+        server: &Server,
+        url: Option<String>,
+    ) -> anyhow::Result<Installation> {
+        let name = self.next_name();
+        server.run("postgres", &format!("create database {name}")).await?;
+        let dir = self.dir.path().join(&name);
+        std::fs::create_dir(&dir)?;
+        let mut installation = Installation::new(dir, self.binaries.clone(), server.url(&name)?).await?;
+        if let Some(url) = url {
+            installation.reach_database_at(format!("{url}/{name}"));
+        }
+        Ok(installation)
+    }
+
+    fn next_name(&mut self) -> String {
+        self.installations += 1;
+        format!("chaos_{}", self.installations)
+    }
+
+    /// Whose programs a server of a scenario's own uses.
+    ///
+    /// # Errors
+    /// When they are not found.
+    pub async fn programs(&self) -> anyhow::Result<Programs> {
+        let home = self.dir.path().join("data").join("postgres");
+        Programs::of_running(self.postgres.pid().context("postmaster.pid")?, &home).await
+    }
+
+    /// A folder for a server of a scenario's own; another one at each call.
+    pub fn server_dir(&mut self, name: &str) -> PathBuf {
+        self.installations += 1;
+        self.dir.path().join(format!("{name}-{}", self.installations))
+    }
+
+    /// Whether what must hold of every database holds of those of the scenarios since the last call.
+    ///
+    /// # Errors
+    /// When a database does not answer.
+    pub async fn check_invariants(&mut self) -> anyhow::Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for number in self.checked + 1..=self.installations {
+            let name = format!("chaos_{number}");
+            let exists = format!("select from pg_database where datname = '{name}'");
+            let pool = app_db::connect(&with_database(&self.postgres.url(), "postgres")?, 1)?;
+            if pool.get().await?.query_opt(&exists, &[]).await?.is_some() {
+                let pool = app_db::connect(&with_database(&self.postgres.url(), &name)?, 1)?;
+                figures.extend(invariants::check(&pool).await?);
+            }
+        }
+        self.checked = self.installations;
+        Ok(figures)
     }
 
     /// Removes the databases of the scenarios so far.
@@ -124,7 +190,7 @@ fn with_database(url: &str, name: &str) -> anyhow::Result<String> {
 }
 
 /// From /proc, or from `ps` where there is none.
-fn children_of(parent: i32) -> anyhow::Result<Vec<i32>> {
+pub(crate) fn children_of(parent: i32) -> anyhow::Result<Vec<i32>> {
     let pairs = match std::fs::read_dir("/proc/self").and_then(|_| std::fs::read_dir("/proc")) {
         Ok(entries) => {
             let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());

@@ -3,7 +3,7 @@
 use crate::figure::Figure;
 
 /// A scenario's name, and its figures or why there are none.
-pub type Row = (&'static str, Result<Vec<Figure>, String>);
+pub type Row = (String, Result<Vec<Figure>, String>);
 
 /// Whether every figure of every scenario passed.
 pub fn all_passed(rows: &[Row]) -> bool {
@@ -13,12 +13,32 @@ pub fn all_passed(rows: &[Row]) -> bool {
     })
 }
 
+/// Many runs of the same scenarios: those that failed in full, and of the others the sums of what they counted.
+pub fn summary(rows: Vec<Row>) -> Vec<Row> {
+    let (passed, failed): (Vec<Row>, Vec<Row>) =
+        rows.into_iter().partition(|row| all_passed(std::slice::from_ref(row)));
+    let mut sums: Vec<(String, f64)> = Vec::new();
+    for figure in passed.iter().filter_map(|(_, result)| result.as_ref().ok()).flatten() {
+        let Ok(value) = figure.value.parse::<f64>() else { continue };
+        match sums.iter_mut().find(|(what, _)| *what == figure.what) {
+            Some((_, sum)) => *sum += value,
+            None => sums.push((figure.what.clone(), value)),
+        }
+    }
+    let mut figures = vec![
+        Figure::told("runs that passed", passed.len()),
+        Figure::exactly("runs that failed", failed.len(), 0),
+    ];
+    figures.extend(sums.into_iter().map(|(what, sum)| Figure::told(format!("in all: {what}"), sum)));
+    failed.into_iter().chain([("all runs".to_owned(), Ok(figures))]).collect()
+}
+
 pub fn render(rows: &[Row]) -> String {
     let mut cells = vec![["scenario", "figure", "value", "bar", ""].map(str::to_owned)];
     for (name, result) in rows {
         match result {
             Ok(figures) => cells.extend(figures.iter().enumerate().map(|(index, figure)| {
-                let name = if index == 0 { *name } else { "" };
+                let name = if index == 0 { name.as_str() } else { "" };
                 let verdict = match (figure.bar.is_empty(), figure.passed) {
                     (true, _) => "",
                     (false, true) => "pass",
@@ -29,7 +49,7 @@ pub fn render(rows: &[Row]) -> String {
             Err(problem) => {
                 // In full it was said when it happened.
                 let first = problem.lines().next().unwrap_or_default().chars().take(80).collect();
-                cells.push([(*name).to_owned(), first, String::new(), String::new(), "FAIL".to_owned()]);
+                cells.push([name.clone(), first, String::new(), String::new(), "FAIL".to_owned()]);
             }
         }
     }
@@ -55,8 +75,8 @@ mod tests {
 
     #[test]
     fn one_figure_below_its_bar_fails_the_run_and_is_marked() {
-        let good = ("a", Ok(vec![Figure::exactly("lost", 0, 0), Figure::told("rate", "7/s")]));
-        let bad = ("b", Ok(vec![Figure::at_most("duplicates", 3, 2)]));
+        let good = ("a".to_owned(), Ok(vec![Figure::exactly("lost", 0, 0), Figure::told("rate", "7/s")]));
+        let bad = ("b".to_owned(), Ok(vec![Figure::at_most("duplicates", 3, 2)]));
         assert!(all_passed(std::slice::from_ref(&good)));
         assert!(!all_passed(&[good.clone(), bad.clone()]));
         let text = render(&[good, bad]);
@@ -65,8 +85,20 @@ mod tests {
 
     #[test]
     fn a_scenario_that_broke_off_fails_the_run() {
-        let broken = ("c", Err("waited in vain".to_owned()));
+        let broken = ("c".to_owned(), Err("waited in vain".to_owned()));
         assert!(!all_passed(std::slice::from_ref(&broken)));
         assert!(render(&[broken]).contains("waited in vain"));
+    }
+
+    #[test]
+    fn a_summary_keeps_failed_runs_in_full_and_sums_what_the_others_counted() {
+        let run = |seed: u64, lost: usize| {
+            (format!("seed {seed}"), Ok(vec![Figure::exactly("lost", lost, 0), Figure::told("accepted", 40)]))
+        };
+        let rows = summary(vec![run(1, 0), run(2, 1), run(3, 0)]);
+        assert!(!all_passed(&rows));
+        let text = render(&rows);
+        assert!(text.contains("seed 2") && !text.contains("seed 3"), "{text}");
+        assert!(text.contains("in all: accepted  80"), "{text}");
     }
 }

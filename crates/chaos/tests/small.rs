@@ -15,7 +15,9 @@ async fn play(names: &[&str]) {
     let mut rows: Vec<Row> = Vec::new();
     for scenario in scenarios::named(&names).unwrap() {
         let result = (scenario.run)(&mut stage).await.map_err(|error| format!("{error:#}"));
-        rows.push((scenario.name, result));
+        rows.push((scenario.name.to_owned(), result));
+        let invariants = stage.check_invariants().await.map_err(|error| format!("{error:#}"));
+        rows.push((format!("{}, afterwards", scenario.name), invariants));
     }
     stage.close(false).await.unwrap();
     let text = table::render(&rows);

@@ -44,6 +44,8 @@ pub struct FaultProxy {
     fault: watch::Sender<Fault>,
     /// Raised to reset what is open.
     resets: watch::Sender<u64>,
+    /// Raised to forget what is open.
+    abandonments: watch::Sender<u64>,
     accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
@@ -56,10 +58,16 @@ impl FaultProxy {
         let address = listener.local_addr().expect("its address");
         let (fault, _) = watch::channel(Fault::None);
         let (resets, _) = watch::channel(0);
+        let (abandonments, _) = watch::channel(0);
         let accepted = Arc::new(AtomicUsize::new(0));
-        let link = Link { target, fault: fault.subscribe(), resets: resets.subscribe() };
+        let link = Link {
+            target,
+            fault: fault.subscribe(),
+            resets: resets.subscribe(),
+            abandoned: abandonments.subscribe(),
+        };
         let accepting = tokio::spawn(accept(listener, link, Arc::clone(&accepted)));
-        Self { address, fault, resets, accepted, accepting }
+        Self { address, fault, resets, abandonments, accepted, accepting }
     }
 
     /// In front of the PostgreSQL server of this URL.
@@ -99,6 +107,12 @@ impl FaultProxy {
         self.resets.send_modify(|number| *number += 1);
     }
 
+    /// Every open connection is silent for ever, in both directions, and stays open. New ones are not affected. A
+    /// firewall that lost its state does this.
+    pub fn abandon_all(&self) {
+        self.abandonments.send_modify(|number| *number += 1);
+    }
+
     /// How many connections were accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
@@ -129,6 +143,7 @@ struct Link {
     target: Target,
     fault: watch::Receiver<Fault>,
     resets: watch::Receiver<u64>,
+    abandoned: watch::Receiver<u64>,
 }
 
 async fn accept(listener: TcpListener, link: Link, accepted: Arc<AtomicUsize>) {
@@ -146,6 +161,7 @@ async fn accept(listener: TcpListener, link: Link, accepted: Arc<AtomicUsize>) {
 
 async fn forward(client: TcpStream, mut link: Link) {
     link.resets.mark_unchanged();
+    link.abandoned.mark_unchanged();
     let mut resets = link.resets.clone();
     let kept = rustix::io::dup(&client).ok();
     tokio::select! {
@@ -163,48 +179,46 @@ async fn connect_and_copy(client: TcpStream, link: &Link) {
     let _ = client.set_nodelay(true);
     // In a black hole the client's connection stands and the server knows nothing of it.
     wait_while(&mut link.fault.clone(), |fault| fault == Fault::BlackHole).await;
+    wait_if_abandoned(&link.abandoned).await;
     match &link.target {
         Target::Tcp(address) => {
             if let Ok(server) = TcpStream::connect(address).await {
                 let _ = server.set_nodelay(true);
-                copy_both(client, server, &link.fault).await;
+                copy_both(client, server, link).await;
             }
         }
         Target::Unix(path) => {
             if let Ok(server) = UnixStream::connect(path).await {
-                copy_both(client, server, &link.fault).await;
+                copy_both(client, server, link).await;
             }
         }
     }
 }
 
-async fn copy_both(
-    client: TcpStream,
-    server: impl AsyncRead + AsyncWrite + Unpin,
-    fault: &watch::Receiver<Fault>,
-) {
+async fn copy_both(client: TcpStream, server: impl AsyncRead + AsyncWrite + Unpin, link: &Link) {
     // Not `into_split`: its halves end the connection in order when they are dropped, also before a reset.
     let (from_client, to_client) = tokio::io::split(client);
     let (from_server, to_server) = tokio::io::split(server);
     let client_is_silent = |fault| matches!(fault, Fault::BlackHole | Fault::SilentClient);
     let server_is_silent = |fault| matches!(fault, Fault::BlackHole | Fault::SilentServer);
     tokio::join!(
-        copy(from_client, to_server, fault.clone(), client_is_silent),
-        copy(from_server, to_client, fault.clone(), server_is_silent),
+        copy(from_client, to_server, link.clone(), client_is_silent),
+        copy(from_server, to_client, link.clone(), server_is_silent),
     );
 }
 
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut fault: watch::Receiver<Fault>,
+    mut link: Link,
     is_silent: impl Fn(Fault) -> bool,
 ) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let read = from.read(&mut buffer).await.unwrap_or(0);
-        wait_while(&mut fault, &is_silent).await;
-        let now = *fault.borrow();
+        wait_while(&mut link.fault, &is_silent).await;
+        wait_if_abandoned(&link.abandoned).await;
+        let now = *link.fault.borrow();
         if let Fault::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
@@ -218,6 +232,13 @@ async fn copy(
 async fn wait_while(fault: &mut watch::Receiver<Fault>, is_silent: impl Fn(Fault) -> bool) {
     if fault.wait_for(|fault| !is_silent(*fault)).await.is_err() {
         // The proxy is gone: the task ends with it.
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn wait_if_abandoned(abandoned: &watch::Receiver<u64>) {
+    // An error means that the proxy is gone.
+    if abandoned.has_changed().unwrap_or(true) {
         std::future::pending::<()>().await;
     }
 }
@@ -276,6 +297,24 @@ mod tests {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         let mut new = TcpStream::connect(proxy.address()).await.unwrap();
         assert_eq!(answer(&mut new).await.unwrap(), b'x');
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_connection_stays_open_and_silent_and_new_ones_work() {
+        let proxy = FaultProxy::start(echo().await).await;
+        let mut open = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(answer(&mut open).await.unwrap(), b'x');
+        proxy.set(Fault::BlackHole);
+        let mut waiting = TcpStream::connect(proxy.address()).await.unwrap();
+        open.write_all(b"x").await.unwrap();
+        proxy.abandon_all();
+        proxy.set(Fault::None);
+        let mut new = TcpStream::connect(proxy.address()).await.unwrap();
+        assert_eq!(answer(&mut new).await.unwrap(), b'x');
+        for stream in [&mut open, &mut waiting] {
+            let silence = timeout(Duration::from_millis(50), answer(stream)).await;
+            assert!(silence.is_err(), "{silence:?}");
+        }
     }
 
     #[tokio::test]

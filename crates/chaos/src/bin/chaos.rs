@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use chaos::figure::Figure;
 use chaos::scenarios::{self, SCENARIOS, Scenario};
 use chaos::stage::{self, Stage};
 use chaos::table::{self, Row};
@@ -21,6 +22,12 @@ struct Arguments {
     /// Multiplies the numbers of messages, for a quick look. Each scenario keeps a least number.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
+    /// Chooses the faults of `random-faults`; it alone is played unless scenarios are named.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Plays with each seed from 1 to this number.
+    #[arg(long, value_name = "NUMBER")]
+    seeds: Option<u64>,
     /// Where app-apiserver, app-processor and provider-simulator are [default: beside this program].
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
@@ -50,17 +57,34 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn play(arguments: Arguments) -> anyhow::Result<bool> {
     anyhow::ensure!(arguments.scale > 0.0 && arguments.scale <= 1.0, "--scale is more than 0, and 1 at most");
-    let chosen = scenarios::named(&arguments.scenarios)?;
+    let is_seeded = arguments.seed.is_some() || arguments.seeds.is_some();
+    let names = match arguments.scenarios.as_slice() {
+        [] if is_seeded => vec![scenarios::SEEDED.to_owned()],
+        names => names.to_vec(),
+    };
+    let chosen = scenarios::named(&names)?;
+    let seeds: Vec<u64> = match (arguments.seed, arguments.seeds) {
+        (Some(seed), _) => vec![seed],
+        (None, Some(count)) => (1..=count).collect(),
+        (None, None) => vec![1],
+    };
     let binaries = arguments.binaries.map_or_else(stage::binaries_beside_us, Ok)?;
     let mut stage = Stage::open(binaries, arguments.scale).await?;
     eprintln!("{}, scale {}", stage.postgres_version(), arguments.scale);
     let mut rows: Vec<Row> = Vec::new();
-    for scenario in chosen {
-        eprintln!("{}: {}", scenario.name, scenario.shows);
+    for (seed, scenario) in
+        seeds.iter().flat_map(|&seed| chosen.iter().map(move |scenario| (seed, *scenario)))
+    {
+        stage.seed = seed;
+        let name = match seeds.len() {
+            1 => scenario.name.to_owned(),
+            _ => format!("{}, seed {seed}", scenario.name),
+        };
+        eprintln!("{name}: {}", scenario.shows);
         let began = Instant::now();
-        let row = play_one(&mut stage, scenario).await;
+        let result = play_one(&mut stage, scenario).await;
         eprintln!("  {:.1} s", began.elapsed().as_secs_f64());
-        rows.push(row);
+        rows.push((name, result));
         if !arguments.keep {
             stage.clear().await?;
         }
@@ -68,12 +92,21 @@ async fn play(arguments: Arguments) -> anyhow::Result<bool> {
     if let Some(folder) = stage.close(arguments.keep).await? {
         eprintln!("kept: {}", folder.display());
     }
+    if seeds.len() > 1 {
+        rows = table::summary(rows);
+    }
     print!("{}", table::render(&rows));
     Ok(table::all_passed(&rows))
 }
 
-async fn play_one(stage: &mut Stage, scenario: &Scenario) -> Row {
-    let played = tokio::time::timeout(LIMIT, (scenario.run)(stage)).await;
+/// The scenario's figures, and whether the database is as it must be afterwards.
+async fn play_one(stage: &mut Stage, scenario: &Scenario) -> Result<Vec<Figure>, String> {
+    let played = tokio::time::timeout(LIMIT, async {
+        let mut figures = (scenario.run)(stage).await?;
+        figures.extend(stage.check_invariants().await?);
+        anyhow::Ok(figures)
+    })
+    .await;
     let result = match played {
         Ok(Ok(figures)) => Ok(figures),
         Ok(Err(error)) => Err(format!("{error:#}")),
@@ -82,5 +115,5 @@ async fn play_one(stage: &mut Stage, scenario: &Scenario) -> Row {
     if let Err(problem) = &result {
         eprintln!("  {problem}");
     }
-    (scenario.name, result)
+    result
 }

@@ -1,0 +1,43 @@
+//! The clocks of the database and of both binaries leap ahead by 36 days: beyond the weeks that were made. Messages are
+//! accepted and sent within seconds all the same, and none is lost.
+
+use std::os::unix::fs::PermissionsExt;
+
+use tokio::time::Instant;
+
+use crate::faketime::FakeClock;
+use crate::figure::Figure;
+use crate::rig::Rig;
+use crate::server::Server;
+use crate::stage::Stage;
+
+const LEAP: &str = "+36d";
+
+pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
+    let dir = stage.server_dir("clock");
+    std::fs::create_dir(&dir)?;
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
+    let clock = match FakeClock::new(&dir) {
+        Ok(clock) => clock,
+        Err(error) => return Ok(vec![Figure::told("SKIPPED", error)]),
+    };
+    let mut server = Server::create(&stage.programs().await?, &stage.server_dir("leaping")).await?;
+    server.environment = clock.environment();
+    server.start().await?;
+    let mut installation = stage.installation_on(&server, None).await?;
+    installation.environment = clock.environment();
+    let rig = Rig::start(installation).await?;
+
+    let began = Instant::now();
+    clock.set(LEAP)?;
+    let mut figures: Vec<Figure> = rig
+        .recover(began)
+        .await?
+        .into_iter()
+        // Whether they are unready for a moment is theirs: they may make the week before anybody asks.
+        .filter(|figure| !figure.what.ends_with("not ready meanwhile"))
+        .collect();
+    figures.extend(rig.finish(false).await?);
+    server.stop().await?;
+    Ok(figures)
+}
