@@ -36,6 +36,7 @@ guard: setup ## A minute of ratios that tell a regression of speed on a noisy ma
 	@$(TARGET_DIR)/release/bench --guard
 
 chaos: setup ## Kill and hinder everything, and check what must hold; ARGS="--list" lists the scenarios
+	@scripts/setup-chaos
 	@$(CARGO) build --locked --release --workspace --bins
 	@$(TARGET_DIR)/release/chaos $(ARGS)
 
