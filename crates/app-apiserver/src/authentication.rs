@@ -1,7 +1,12 @@
 //! Who may call: API keys for our own endpoints, the shared secret for the generic webhooks. Keys are held in
 //! memory as hashes and read again every few seconds, so that a request costs no look-up.
 
+mod credentials;
+pub(crate) mod sessions;
+mod webhook_secret;
+
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -10,23 +15,24 @@ use app_db::keys::{self, Role, ValidKey};
 use app_db::{Client, Error};
 use axum::Router;
 use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::Route;
 use futures_util::future::{Either, ready};
-use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
-use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq;
+use service::{Clock, Config, NamedHosts};
 use tower::layer::layer_fn;
 use tower::{Service, service_fn};
 use uuid::Uuid;
 
+use self::credentials::Credential;
+use self::sessions::Sessions;
+pub(crate) use self::webhook_secret::{Refusal, check_webhook_secret};
 use crate::App;
-use crate::named_host::NamedHosts;
 use crate::problem::Problem;
 
-/// How soon a key that was made or revoked elsewhere counts here.
-const REFRESH: Duration = Duration::from_secs(2);
+/// Between two looks at keys and sessions: what was made or ended elsewhere counts here within two seconds.
+const REFRESH: Duration = Duration::from_millis(1_500);
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +70,8 @@ pub(crate) enum Access {
 struct Valid {
     all: HashMap<[u8; 32], Arc<Known>>,
     operators: Arc<Hashes>,
+    /// Whether a key was ever made. An installation that had one never opens again.
+    had_a_key: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +83,7 @@ struct Known {
 
 impl Valid {
     /// `before` knows which were used.
-    fn of(keys: &[ValidKey], before: Option<&Self>) -> Self {
+    fn of(keys: &[ValidKey], had_a_key: bool, before: Option<&Self>) -> Self {
         let known = |key: &ValidKey| match before.and_then(|before| before.all.get(&key.hash)) {
             Some(known) => Arc::clone(known),
             None => Arc::new(Known { id: key.id, was_used: AtomicBool::new(false) }),
@@ -84,6 +92,15 @@ impl Valid {
         Self {
             all: keys.iter().map(|key| (key.hash, known(key))).collect(),
             operators: Arc::new(operators.map(|key| (key.hash, key.id)).collect()),
+            had_a_key: had_a_key || !keys.is_empty(),
+        }
+    }
+
+    /// The key that a credential brings, and its hash.
+    fn find_in(&self, credential: &Credential<'_>) -> Result<(Uuid, [u8; 32]), Problem> {
+        match credential {
+            Credential::Bearer(key) => self.find(key),
+            Credential::Basic { user, password } => self.find(user).or_else(|_| self.find(password)),
         }
     }
 
@@ -103,24 +120,48 @@ impl Valid {
 /// The valid keys, once they have been read.
 #[derive(Debug)]
 pub(crate) struct ApiKeys {
-    /// Without keys, anyone on this machine may call; from elsewhere, nobody.
-    on_loopback: bool,
-    /// By which names, then.
+    /// Why the server asks for a key even where none was ever made.
+    why_closed: Option<String>,
+    is_on_loopback: bool,
+    /// The names by which it may be called without a credential.
     hosts: NamedHosts,
     valid: RwLock<Option<Arc<Valid>>>,
+    pub(crate) sessions: Sessions,
 }
 
 impl ApiKeys {
-    pub(crate) fn new(on_loopback: bool, public_url: &str) -> Self {
-        Self { on_loopback, hosts: NamedHosts::of(public_url), valid: RwLock::default() }
+    pub(crate) fn new(listener: SocketAddr, config: &Config) -> Self {
+        let is_on_loopback = listener.ip().is_loopback();
+        let why_closed = if is_on_loopback {
+            config.why_keys_are_needed.clone()
+        } else {
+            Some(format!("the server listens on {listener}, which is not a loopback address"))
+        };
+        let hosts = config.named_hosts(listener.ip());
+        let sessions = Sessions::default();
+        Self { why_closed, is_on_loopback, hosts, valid: RwLock::default(), sessions }
     }
 
-    /// Reads them; says how many there are.
-    pub(crate) async fn read(&self, client: &Client) -> Result<usize, Error> {
+    /// Reads them.
+    pub(crate) async fn read(&self, client: &Client) -> Result<(), Error> {
         let valid = keys::valid(client).await?;
+        let had_a_key = !valid.is_empty() || keys::was_any_made(client).await?;
         let mut known = self.valid.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Some(Arc::new(Valid::of(&valid, known.as_deref())));
-        Ok(valid.len())
+        *known = Some(Arc::new(Valid::of(&valid, had_a_key, known.as_deref())));
+        Ok(())
+    }
+
+    /// Why the server has to have a key and has none.
+    ///
+    /// # Errors
+    /// 503 while the keys are not known.
+    pub(crate) fn why_unusable(&self) -> Result<Option<String>, Problem> {
+        let valid = self.valid()?;
+        if !valid.all.is_empty() {
+            return Ok(None);
+        }
+        let revoked = || valid.had_a_key.then(|| "every key of this installation was revoked".to_owned());
+        Ok(self.why_closed.clone().or_else(revoked))
     }
 
     /// Writes down which were used.
@@ -139,16 +180,17 @@ impl ApiKeys {
     }
 
     /// Reads them again and again, and writes down which were used. Runs until it is dropped.
-    pub(crate) async fn keep_reading(&self, pool: &app_db::Pool) {
+    pub(crate) async fn keep_reading(&self, pool: &app_db::Pool, clock: &Clock) {
         loop {
             tokio::time::sleep(REFRESH).await;
             let read = async {
                 let client = app_db::pool::get(pool).await?;
                 self.read(&client).await?;
+                self.sessions.refresh(&client, clock.now()).await?;
                 self.note_use(&client).await
             };
             if let Err(error) = read.await {
-                tracing::debug!(error = %error, "API keys were not read again; the ones known go on");
+                tracing::debug!(error = %error, "API keys and sessions were not read again; the known ones stay valid");
             }
         }
     }
@@ -158,8 +200,16 @@ impl ApiKeys {
         valid.ok_or_else(|| Problem::unavailable("the server is starting and waits for its database"))
     }
 
-    fn is_open(&self, valid: &Valid) -> bool {
-        self.on_loopback && valid.all.is_empty()
+    fn is_open_with(&self, valid: &Valid) -> bool {
+        self.why_closed.is_none() && !valid.had_a_key
+    }
+
+    /// Whether requests need no credential.
+    ///
+    /// # Errors
+    /// 503 while the keys are not known.
+    pub(crate) fn is_open(&self) -> Result<bool, Problem> {
+        Ok(self.is_open_with(&*self.valid()?))
     }
 
     /// Who may look into the console.
@@ -168,23 +218,23 @@ impl ApiKeys {
     /// 503 while the keys are not known.
     pub(crate) fn access(&self) -> Result<Access, Problem> {
         let valid = self.valid()?;
-        Ok(if self.is_open(&valid) { Access::Open } else { Access::Keyed(Arc::clone(&valid.operators)) })
+        Ok(if self.is_open_with(&valid) { Access::Open } else { Access::Keyed(Arc::clone(&valid.operators)) })
     }
 
-    /// The operator's key that this is, and its hash.
+    /// The operator's key that this is.
     ///
     /// # Errors
     /// 401 if it is no valid key, 403 if it is an application's; 503 while the keys are not known.
-    pub(crate) fn operator(&self, key: &str) -> Result<(Uuid, [u8; 32]), Problem> {
+    pub(crate) fn operator(&self, key: &str) -> Result<Uuid, Problem> {
         let valid = self.valid()?;
-        let found = valid.find(key)?;
-        if valid.operators.contains_key(&found.1) {
-            return Ok(found);
+        let (id, hash) = valid.find(key)?;
+        if valid.operators.contains_key(&hash) {
+            return Ok(id);
         }
         Err(not_an_operators())
     }
 
-    /// By which names a server that is open may be called.
+    /// The names by which the server may be called without a credential.
     pub(crate) fn hosts(&self) -> &NamedHosts {
         &self.hosts
     }
@@ -196,15 +246,28 @@ impl ApiKeys {
     /// another site; 503 while the keys are not known.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let valid = self.valid()?;
-        if self.is_open(&valid) {
+        if self.is_open_with(&valid) {
             // Browsers send other sites' requests to this machine too.
             self.hosts.check(headers)?;
             return Ok(Caller::Anyone);
         }
-        let Some(key) = bearer(headers) else {
+        let Some(credential) = Credential::of(headers) else {
             return Err(Problem::unauthorized("an API key is needed: send Authorization: Bearer app_..."));
         };
-        Ok(Caller::Key(valid.find(key)?.0))
+        Ok(Caller::Key(valid.find_in(&credential)?.0))
+    }
+
+    /// Whether to answer a request that needs no credential: where the Host header names this server, or a key comes
+    /// with it.
+    ///
+    /// # Errors
+    /// 403 `forbidden_host`.
+    pub(crate) fn check_unauthenticated(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Err(foreign) = self.hosts.check_host(headers) else { return Ok(()) };
+        let credential = Credential::of(headers);
+        let has_key =
+            credential.is_some_and(|credential| self.valid().is_ok_and(|v| v.find_in(&credential).is_ok()));
+        if has_key { Ok(()) } else { Err(foreign.into()) }
     }
 
     /// An operator whom a request comes from: whoever calls a server that is open, or with an operator's key.
@@ -223,7 +286,10 @@ impl ApiKeys {
 
     /// Whether to show metrics.
     pub(crate) fn may_see_metrics(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.on_loopback { Ok(()) } else { self.caller(headers).map(|_| ()) }
+        match self.is_on_loopback {
+            true => self.check_unauthenticated(headers),
+            false => self.caller(headers).map(|_| ()),
+        }
     }
 }
 
@@ -263,106 +329,19 @@ fn guarded(
     }))
 }
 
-/// Why a generic webhook is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    WrongSecret,
-    NoSecretConfigured,
-}
-
-/// Whether a generic webhook comes from who knows the secret. Without one, only on this machine.
-pub(crate) fn check_webhook_secret(
-    secret: Option<&SecretString>,
-    on_loopback: bool,
-    headers: &HeaderMap,
-) -> Result<(), Refusal> {
-    match secret {
-        None if on_loopback => Ok(()),
-        None => Err(Refusal::NoSecretConfigured),
-        Some(secret) => {
-            let given = bearer(headers).unwrap_or_default();
-            let same = given.as_bytes().ct_eq(secret.expose_secret().as_bytes());
-            if bool::from(same) { Ok(()) } else { Err(Refusal::WrongSecret) }
+/// Lets a request through to these routes, which need no credential, where it names this server.
+pub(crate) fn with_named_host(app: &App, routes: Router<App>) -> Router<App> {
+    let app = app.clone();
+    routes.route_layer(from_fn(move |request: Request, next: Next| {
+        let app = app.clone();
+        async move {
+            match app.keys.check_unauthenticated(request.headers()) {
+                Ok(()) => next.run(request).await,
+                Err(problem) => crate::console::as_page(request.headers(), problem),
+            }
         }
-    }
-}
-
-/// RFC 6750 section 2.1; the scheme's case does not matter (RFC 9110 section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    }))
 }
 
 #[cfg(test)]
-mod tests {
-    use http::header::HOST;
-    use http::{HeaderValue, StatusCode};
-
-    use super::*;
-
-    fn with(authorization: &str) -> HeaderMap {
-        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(authorization).unwrap())])
-    }
-
-    fn keys(on_loopback: bool, valid: &[ValidKey]) -> ApiKeys {
-        ApiKeys {
-            valid: RwLock::new(Some(Arc::new(Valid::of(valid, None)))),
-            ..ApiKeys::new(on_loopback, "")
-        }
-    }
-
-    #[test]
-    fn without_keys_anyone_on_this_machine_is_let_in_and_nobody_from_elsewhere() {
-        let here = keys(true, &[]);
-        let mut by_name = with("Bearer whatever");
-        by_name.insert(HOST, HeaderValue::from_static("localhost:8080"));
-        assert_eq!(here.caller(&by_name).ok(), Some(Caller::Anyone));
-        let elsewhere = keys(false, &[]);
-        assert_eq!(elsewhere.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
-        by_name.insert(HOST, HeaderValue::from_static("evil.example"));
-        assert_eq!(here.caller(&by_name).unwrap_err().status(), StatusCode::FORBIDDEN);
-    }
-
-    #[test]
-    fn an_applications_key_closes_the_server_and_opens_the_api_alone() {
-        let application = ValidKey { hash: [7; 32], id: Uuid::from_u128(7), role: Role::Application };
-        let here = keys(true, &[application]);
-        assert_eq!(here.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::UNAUTHORIZED);
-        assert!(matches!(here.access().unwrap(), Access::Keyed(operators) if operators.is_empty()));
-        let operator = ValidKey { hash: [8; 32], id: Uuid::from_u128(8), role: Role::Operator };
-        let Access::Keyed(operators) = keys(true, &[application, operator]).access().unwrap() else {
-            panic!("open although there are keys");
-        };
-        assert_eq!(*operators, Hashes::from([(operator.hash, operator.id)]));
-    }
-
-    #[test]
-    fn a_use_is_remembered_when_keys_are_read_again() {
-        let key = ValidKey { hash: [7; 32], id: Uuid::from_u128(7), role: Role::Application };
-        let before = Valid::of(&[key], None);
-        let was_used = |valid: &Valid| valid.all[&key.hash].was_used.load(Ordering::Relaxed);
-        assert!(!was_used(&before));
-        before.all[&key.hash].was_used.store(true, Ordering::Relaxed);
-        assert!(was_used(&Valid::of(&[key], Some(&before))));
-    }
-
-    #[test]
-    fn before_the_keys_are_known_nobody_is_let_in() {
-        let starting = ApiKeys::new(true, "");
-        assert_eq!(starting.caller(&HeaderMap::new()).unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
-    }
-
-    #[test]
-    fn a_secret_is_compared_whole_and_needed_off_loopback() {
-        let secret = SecretString::from("hush");
-        let check = |headers| check_webhook_secret(Some(&secret), true, &headers);
-        assert_eq!(check(with("Bearer hush")), Ok(()));
-        assert_eq!(check(with("bearer hush")), Ok(()));
-        for wrong in ["Bearer hus", "Bearer hushh", "Basic hush", "hush"] {
-            assert_eq!(check(with(wrong)), Err(Refusal::WrongSecret), "{wrong}");
-        }
-        assert_eq!(check(HeaderMap::new()), Err(Refusal::WrongSecret));
-        assert_eq!(check_webhook_secret(None, true, &HeaderMap::new()), Ok(()));
-        assert_eq!(check_webhook_secret(None, false, &HeaderMap::new()), Err(Refusal::NoSecretConfigured));
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ use tower_http::compression::CompressionLayer;
 
 use self::trouble::Trouble;
 use crate::App;
+use crate::authentication::with_named_host;
 use crate::problem::Problem;
 
 /// Pages that are kept up to date at once.
@@ -140,7 +141,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/assets/{name}", get(assets::show));
     Router::new()
         .merge(pages)
-        .merge(open)
+        .merge(with_named_host(app, open))
         .layer(from_fn(layout::contain))
         // Streams of events are not compressed; nor is what is small.
         .layer(CompressionLayer::new())

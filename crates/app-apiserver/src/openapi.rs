@@ -76,8 +76,8 @@ impl Modify for Common {
             scheme.description = Some(description.to_owned());
             SecurityScheme::Http(scheme)
         };
-        let api_key =
-            "An API key from `app keys create`. Without any key, a server on this machine only is open.";
+        let api_key = "An API key from `app keys create`; also as user or password of Basic authentication. A demonstration needs \
+             none until the first key is made.";
         components.add_security_scheme("api_key", bearer(api_key));
         components.add_security_scheme("webhook_secret", bearer("The `secret` of `[webhooks]`."));
         for (path, item) in &mut openapi.paths.paths {
@@ -188,9 +188,8 @@ mod tests {
     /// `(path, method)` of every route, from the one file that lists them.
     fn routes() -> BTreeSet<(String, String)> {
         let mut routes = BTreeSet::new();
-        for line in include_str!("router.rs").lines() {
-            let Some(rest) = line.trim().strip_prefix(".route(\"") else { continue };
-            let (path, handlers) = rest.split_once("\", ").unwrap();
+        for rest in include_str!("router.rs").split(".route(\"").skip(1) {
+            let (path, handlers) = rest.lines().next().unwrap().split_once("\", ").unwrap();
             for method in METHODS.into_iter().filter(|method| handlers.contains(&format!("{method}("))) {
                 routes.insert((path.to_owned(), method.to_owned()));
             }

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use http::HeaderMap;
 
 use crate::App;
-use crate::authentication::{with_key, with_operators_key};
+use crate::authentication::{with_key, with_named_host, with_operators_key};
 use crate::console;
 use crate::conversations::list_conversation_messages::list_conversation_messages;
 use crate::conversations::list_conversations::list_conversations;
@@ -57,17 +57,17 @@ pub(crate) fn router(app: App) -> Router {
         .route("/api/webhooks/email", post(receive_email))
         .route("/api/webhooks/{provider_id}", post(receive_webhook).get(receive_webhook_by_get))
         .route("/metrics", get(show_metrics));
-    let open = Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/openapi.json", get(show_document));
+    let open = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
+    let documents = Router::new()
+        .route("/openapi.json", get(show_document))
+        .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)));
     let all = Router::new()
         .merge(with_key(&app, for_callers))
         .merge(with_operators_key(&app, for_operators))
         .merge(with_their_own)
         .merge(open)
         .merge(console::routes(&app))
-        .merge(Router::from(docs()).layer(from_fn(crate::openapi::contain)))
+        .merge(with_named_host(&app, documents))
         .fallback(async |headers: HeaderMap| console::as_page(&headers, not_found()));
     observed(&app, all).with_state(app)
 }

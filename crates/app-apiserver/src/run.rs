@@ -52,10 +52,10 @@ pub struct Parts {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     #[error(
-        "there is no API key, and the server listens on more than this machine: make one with \
-         `app keys create NAME`, or set APP_LISTEN to an address such as 127.0.0.1:8080"
+        "there is no API key, and {0}: make one with `app keys create NAME`. Without a key the server starts only on a \
+         loopback address, with simulated providers and before any key was made"
     )]
-    NoApiKeys,
+    NoApiKeys(String),
     #[error(transparent)]
     Schema(#[from] MigrateError),
     #[error("the system has no randomness to give: {0}")]
@@ -142,7 +142,6 @@ fn start(
         clock: clock.clone(),
         patience: Arc::clone(&patience),
     };
-    let on_loopback = address.ip().is_loopback();
     let console = crate::console::Console::new(simulator_url, config.server.read_connections);
     Ok(App::new(Inner {
         sends: Queue::start(config.server.accept_connections, QUEUE_CAPACITY, writers, move |group| {
@@ -155,7 +154,7 @@ fn start(
             receipts.clone().write(group)
         }),
         turns: Semaphore::new(config.server.read_connections),
-        keys: Arc::new(ApiKeys::new(on_loopback, &config.public_url)),
+        keys: Arc::new(ApiKeys::new(address, &config)),
         config,
         metrics,
         clock,
@@ -166,7 +165,6 @@ fn start(
         webhook_bodies: crate::body::Budget::default(),
         startup: startup::Startup::default(),
         last_check: crate::health::LastCheck::default(),
-        on_loopback,
         shutdown,
         kept: std::sync::atomic::AtomicUsize::new(0),
         no_route_warning: crate::rarely::Rarely::default(),
@@ -183,8 +181,8 @@ fn start_background(parts: &Parts, app: &App) -> JoinSet<()> {
     background.spawn(async move { after_commit.notify_processors(&pool).await });
     let (pool, after_commit) = (parts.pool.clone(), Arc::clone(&app.after_commit));
     background.spawn(async move { after_commit.touch_conversations(&pool).await });
-    let (pool, keys) = (parts.pool.clone(), Arc::clone(&app.keys));
-    background.spawn(async move { keys.keep_reading(&pool).await });
+    let (pool, keys, clock) = (parts.pool.clone(), Arc::clone(&app.keys), parts.clock.clone());
+    background.spawn(async move { keys.keep_reading(&pool, &clock).await });
     let (pool, clock) = (parts.pool.clone(), parts.clock.clone());
     background.spawn(async move { startup::keep_partitions(&pool, &clock).await });
     background

@@ -62,11 +62,12 @@ async fn try_to_prepare(app: &App) -> Result<(), RunError> {
         tracing::warn!("{warning}");
     }
     partitions::ensure(&mut client, app.clock.now()).await.map_err(database)?;
-    let keys = app.keys.read(&client).await.map_err(database)?;
-    if keys == 0 && !app.on_loopback {
-        return Err(RunError::NoApiKeys);
+    app.keys.read(&client).await.map_err(database)?;
+    match app.keys.why_unusable() {
+        Ok(Some(why)) => Err(RunError::NoApiKeys(why)),
+        // They were read just now.
+        Ok(None) | Err(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes partitions ahead of need. Runs until it is dropped.

@@ -53,7 +53,6 @@ pub(crate) struct Inner {
     pub webhook_bodies: Budget,
     pub startup: Startup,
     pub last_check: LastCheck,
-    pub on_loopback: bool,
     pub shutdown: CancellationToken,
     /// Webhooks kept since the last look at their bounds.
     pub kept: std::sync::atomic::AtomicUsize,

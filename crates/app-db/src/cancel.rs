@@ -1,16 +1,17 @@
 //! Canceling: only what nobody holds and nobody sent can be stopped. It is failed then, and listed with what failed.
 
+use deadpool_postgres::GenericClient;
 use model::{Bucket, Reason, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::{Client, Error};
+use crate::Error;
 
 /// Whether the message was still ours to stop. It is not once it is leased or settled.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn cancel(client: &Client, message_id: Uuid, event_id: Uuid) -> Result<bool, Error> {
+pub async fn cancel(client: &impl GenericClient, message_id: Uuid, event_id: Uuid) -> Result<bool, Error> {
     let payload = StatusPayload::new(Reason::Canceled);
     let statement = client
         .prepare_cached(

@@ -4,6 +4,7 @@
 
 mod role;
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use model::{Bucket, IdGenerator};
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::role::{Role, UnknownRole};
-use crate::{Client, Error};
+use crate::{Client, Error, Transaction};
 
 /// A stored key, without its secret.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -66,7 +67,13 @@ fn generate(random: &mut dyn FnMut() -> u8) -> String {
             secret.push(char::from(ALPHABET[usize::from(byte) % 62]));
         }
     }
-    format!("{PREFIX}{secret}{}", checksum(&secret))
+    of_secret(&secret)
+}
+
+/// The key of these random characters.
+#[doc(hidden)]
+pub fn of_secret(secret: &str) -> String {
+    format!("{PREFIX}{secret}{}", checksum(secret))
 }
 
 /// One that requests may come with.
@@ -88,7 +95,7 @@ pub fn new_id(ids: &IdGenerator, now: Timestamp) -> Uuid {
 /// # Errors
 /// As the database gives them.
 pub async fn create(
-    client: &Client,
+    client: &impl GenericClient,
     ids: &IdGenerator,
     now: Timestamp,
     name: &str,
@@ -107,7 +114,7 @@ pub async fn create(
 /// # Errors
 /// As the database gives them.
 pub async fn create_once(
-    client: &Client,
+    client: &impl GenericClient,
     id: Uuid,
     name: &str,
     role: Role,
@@ -136,12 +143,13 @@ pub async fn list(client: &Client) -> Result<Vec<ApiKey>, Error> {
     client.query(sql, &[]).await?.iter().map(from_row).collect()
 }
 
-/// Whether there was such a key that was not revoked yet.
+/// Ends its sessions with it. Whether there was such a key that was not revoked yet.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn revoke(client: &Client, id: Uuid) -> Result<bool, Error> {
-    let sql = "update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
+pub async fn revoke(client: &impl GenericClient, id: Uuid) -> Result<bool, Error> {
+    let sql = "with ended as (delete from console_sessions where api_key_id = $1)
+               update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
     Ok(client.execute(sql, &[&id]).await? > 0)
 }
 
@@ -161,24 +169,31 @@ pub enum Revocation {
 /// As the database gives them.
 pub async fn revoke_unless_last(client: &mut Client, id: Uuid) -> Result<Revocation, Error> {
     let transaction = client.transaction().await?;
-    // Whoever revokes one of these waits here for whoever revokes another, and then does not find that one any more.
-    // The order keeps the two from waiting for each other.
-    let operators =
-        "select id from api_keys where role = 'operator' and revoked_at is null order by id for update";
-    let operators = transaction.query(operators, &[]).await?;
-    let is_left = operators.iter().any(|row| row.get::<_, Uuid>(0) != id);
-    let sql = "update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
-    let outcome = match transaction.execute(sql, &[&id]).await? {
-        0 => Revocation::NoSuchKey,
-        _ if is_left => Revocation::Revoked,
-        _ => Revocation::WouldLeaveNoOperator,
-    };
+    let outcome = revoke_unless_last_within(&transaction, id).await?;
     if outcome == Revocation::Revoked {
         transaction.commit().await?;
     } else {
         transaction.rollback().await?;
     }
     Ok(outcome)
+}
+
+/// As [`revoke_unless_last`], in a transaction of the caller's, which must roll it back unless the key is revoked.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn revoke_unless_last_within(transaction: &Transaction<'_>, id: Uuid) -> Result<Revocation, Error> {
+    // Whoever revokes one of these waits here for whoever revokes another, and then does not find that one any more.
+    // The order keeps the two from waiting for each other.
+    let operators =
+        "select id from api_keys where role = 'operator' and revoked_at is null order by id for update";
+    let operators = transaction.query(operators, &[]).await?;
+    let is_left = operators.iter().any(|row| row.get::<_, Uuid>(0) != id);
+    Ok(match revoke(transaction, id).await? {
+        false => Revocation::NoSuchKey,
+        true if is_left => Revocation::Revoked,
+        true => Revocation::WouldLeaveNoOperator,
+    })
 }
 
 /// The keys that are valid. A server keeps them in memory and reads them again now and then.
@@ -191,10 +206,17 @@ pub async fn valid(client: &Client) -> Result<Vec<ValidKey>, Error> {
         .map(|row| {
             let hash = row.get::<_, &[u8]>(0).try_into();
             let hash = hash.map_err(|_| Error::Unreadable("the hash of an API key".to_owned()))?;
-            // One that is left out could be the only one, and without any a server is open.
             Ok(ValidKey { hash, id: row.get(1), role: role_of(row, 2)? })
         })
         .collect()
+}
+
+/// Whether a key was ever made here, revoked ones included.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn was_any_made(client: &Client) -> Result<bool, Error> {
+    Ok(client.query_one("select exists (select 1 from api_keys)", &[]).await?.get(0))
 }
 
 /// Notes that these keys were used just now, each at most once a minute, whichever servers say so.

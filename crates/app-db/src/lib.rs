@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod activity;
+pub mod audit;
 pub mod cancel;
 pub mod claim;
 pub mod conversations;
@@ -30,6 +31,7 @@ pub mod receipt_deadlines;
 pub mod receipts;
 pub mod receive;
 pub mod requeue;
+pub mod sessions;
 pub mod settle;
 mod text;
 pub mod threads;
@@ -37,4 +39,4 @@ mod transaction;
 pub mod wake;
 
 pub use error::Error;
-pub use pool::{Client, Pool, connect};
+pub use pool::{Client, Pool, Transaction, begin, commit, connect};

@@ -12,6 +12,8 @@ use crate::Error;
 
 pub type Pool = deadpool_postgres::Pool;
 pub type Client = deadpool_postgres::Client;
+/// A transaction on a connection of the pool. Dropped, it is rolled back.
+pub type Transaction<'a> = deadpool_postgres::Transaction<'a>;
 
 /// Plans must not depend on statistics: every statement is written for its index, and a plan that was made while
 /// a table was small would be kept when it has grown. Nor are they made anew for each group of values, which costs
@@ -86,6 +88,22 @@ pub(crate) fn tls() -> Result<MakeRustlsConnect, ConnectError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+/// Begins a transaction.
+///
+/// # Errors
+/// [`Error::Unavailable`] mostly.
+pub async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
+    Ok(client.transaction().await?)
+}
+
+/// Commits it.
+///
+/// # Errors
+/// Where the connection breaks, it is unknown whether the transaction was committed.
+pub async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+    Ok(transaction.commit().await?)
 }
 
 /// A connection, or why there is none.

@@ -1,5 +1,6 @@
 //! Providers that an operator has taken out of use. Processors read them now and then.
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 
 use crate::text::storable;
@@ -18,7 +19,11 @@ pub struct ProviderPause {
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn pause(client: &Client, provider_id: &str, note: Option<&str>) -> Result<bool, Error> {
+pub async fn pause(
+    client: &impl GenericClient,
+    provider_id: &str,
+    note: Option<&str>,
+) -> Result<bool, Error> {
     let note = note.map(storable);
     let inserted = client
         .execute(
@@ -37,7 +42,7 @@ pub async fn pause(client: &Client, provider_id: &str, note: Option<&str>) -> Re
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn resume(client: &Client, provider_id: &str) -> Result<bool, Error> {
+pub async fn resume(client: &impl GenericClient, provider_id: &str) -> Result<bool, Error> {
     let sql = "delete from provider_pauses where provider_id = $1";
     let deleted = client.execute(sql, &[&provider_id]).await?;
     wake::notify(client).await?;

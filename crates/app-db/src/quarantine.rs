@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -258,7 +259,7 @@ pub async fn note(client: &Client, id: Uuid, reason: Reason, detail: &str) -> Re
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn remove(client: &Client, id: Uuid) -> Result<bool, Error> {
+pub async fn remove(client: &impl GenericClient, id: Uuid) -> Result<bool, Error> {
     let statement = client.prepare_cached("delete from webhook_deliveries where id = $1").await?;
     Ok(client.execute(&statement, &[&id]).await? > 0)
 }
@@ -267,7 +268,7 @@ pub async fn remove(client: &Client, id: Uuid) -> Result<bool, Error> {
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn remove_all(client: &Client, which: &Which) -> Result<u64, Error> {
+pub async fn remove_all(client: &impl GenericClient, which: &Which) -> Result<u64, Error> {
     let statement = client.prepare_cached(&format!("delete from webhook_deliveries where {WHICH}")).await?;
     let (reason, provider_id, up_to) = which.arguments();
     Ok(client.execute(&statement, &[&reason, &provider_id, &up_to]).await?)

@@ -5,7 +5,7 @@ use model::{Bucket, Reason, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use crate::{Client, Error};
+use crate::{Client, Error, Transaction};
 
 /// Whether the message was failed or held; it is due now. The attempt count goes on, and so does the fence: the
 /// lease number continues above the last one, so that a worker that slept through the failure cannot settle it. A
@@ -21,8 +21,28 @@ pub async fn requeue(
     event_id: Uuid,
     as_of: Option<Timestamp>,
 ) -> Result<bool, Error> {
-    let bucket = Bucket::of(message_id).as_i16();
     let transaction = client.transaction().await?;
+    let is_done = requeue_within(&transaction, message_id, route, event_id, as_of).await?;
+    if is_done {
+        transaction.commit().await?;
+    } else {
+        transaction.rollback().await?;
+    }
+    Ok(is_done)
+}
+
+/// As [`requeue`], in a transaction of the caller's, which must roll it back where the answer is false.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn requeue_within(
+    transaction: &Transaction<'_>,
+    message_id: Uuid,
+    route: &str,
+    event_id: Uuid,
+    as_of: Option<Timestamp>,
+) -> Result<bool, Error> {
+    let bucket = Bucket::of(message_id).as_i16();
     let freed = transaction
         .execute(
             "update outbox set next_attempt_at = now(), reconciling = false
@@ -45,7 +65,6 @@ pub async fn requeue(
         )
         .await?;
     if freed + inserted == 0 {
-        transaction.rollback().await?;
         return Ok(false);
     }
     let payload = StatusPayload::new(Reason::RetryRequested);
@@ -69,10 +88,5 @@ pub async fn requeue(
             &[&message_id, &bucket, &Json(&payload), &event_id, &as_of],
         )
         .await?;
-    if changed == 0 {
-        transaction.rollback().await?;
-        return Ok(false);
-    }
-    transaction.commit().await?;
-    Ok(true)
+    Ok(changed > 0)
 }

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use deadpool_postgres::GenericClient;
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 
+use crate::Error;
 use crate::pool::{ConnectError, session_config, tls};
-use crate::{Client, Error};
 
 const CHANNEL: &str = "app_outbox";
 
@@ -16,7 +17,7 @@ const CHANNEL: &str = "app_outbox";
 ///
 /// # Errors
 /// As the database gives them; nothing is lost then but time.
-pub async fn notify(client: &Client) -> Result<(), Error> {
+pub async fn notify(client: &impl GenericClient) -> Result<(), Error> {
     Ok(client.batch_execute(&format!("notify {CHANNEL}")).await?)
 }
 

@@ -1,6 +1,8 @@
 //! The processor's own small HTTP server: `/metrics` and `/healthz`.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -9,14 +11,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service::NamedHosts;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::Parts;
 
+const FOREIGN_HOST: &str = "metrics are shown only where the Host header names localhost, a loopback address, the host \
+                            of APP_PUBLIC_URL or a name in [server] hosts; add the name there\n";
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(crate) async fn serve(listener: TcpListener, parts: Parts, shutdown: CancellationToken) {
+    // A listener without an address has no name of its own.
+    let address = listener.local_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip());
+    let hosts = Arc::new(parts.config.named_hosts(address));
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -29,9 +37,9 @@ pub(crate) async fn serve(listener: TcpListener, parts: Parts, shutdown: Cancell
             },
             () = shutdown.cancelled() => return,
         };
-        let (parts, shutdown) = (parts.clone(), shutdown.clone());
+        let (parts, hosts, shutdown) = (parts.clone(), Arc::clone(&hosts), shutdown.clone());
         tokio::spawn(async move {
-            let answer = service_fn(move |request| std::future::ready(answer(&parts, &request)));
+            let answer = service_fn(move |request| std::future::ready(answer(&parts, &hosts, &request)));
             let connection =
                 http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), answer);
             tokio::select! {
@@ -43,8 +51,15 @@ pub(crate) async fn serve(listener: TcpListener, parts: Parts, shutdown: Cancell
     }
 }
 
-fn answer(parts: &Parts, request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(
+    parts: &Parts,
+    hosts: &NamedHosts,
+    request: &Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, content_type, body) = match request.uri().path() {
+        "/metrics" if hosts.check_host(request.headers()).is_err() => {
+            (StatusCode::FORBIDDEN, "text/plain", FOREIGN_HOST.to_owned())
+        }
         "/metrics" => (StatusCode::OK, METRICS_TYPE, parts.metrics.encode()),
         "/healthz" => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         _ => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /healthz\n".to_owned()),

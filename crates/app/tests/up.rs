@@ -262,10 +262,40 @@ async fn a_key_opens_the_api_until_it_is_revoked() {
     assert!(String::from_utf8_lossy(&last_operators.stderr).contains("nobody can log in to the console"));
     let last = app(&service, &["keys", "revoke", "shop"]).await;
     assert!(last.status.success());
-    assert!(String::from_utf8_lossy(&last.stderr).contains("open to whoever reaches it"));
+    assert!(String::from_utf8_lossy(&last.stderr).contains("every request is refused from now on"));
     let again = app(&service, &["keys", "revoke", id]).await;
     assert_eq!(again.status.code(), Some(1));
     assert!(service.terminate().await.success());
+}
+
+#[tokio::test]
+async fn where_a_key_is_needed_app_up_makes_the_first_and_prints_it_once() {
+    let mut service = testkit::service("app")
+        .arg("up")
+        .env("SIMULATOR_LISTEN", "127.0.0.1:0")
+        .env("APP_PUBLIC_URL", "https://msg.example.com")
+        .start()
+        .await;
+    let stdout = until("the welcome is printed", async || {
+        let stdout = service.stdout();
+        stdout.contains("Stop: Ctrl-C").then_some(stdout)
+    })
+    .await;
+    let (why, after) = stdout.split_once("export APP_API_KEY=").unwrap();
+    assert!(why.contains("APP_PUBLIC_URL, https://msg.example.com, is not a loopback address"), "{why}");
+    let key = after.split_whitespace().next().unwrap().to_owned();
+    assert!(stdout.contains("Bearer $APP_API_KEY"), "{stdout}");
+    service.client().get("/api/messages").await.expect(401);
+    let operator = service.client().with_header("authorization", &format!("Bearer {key}"));
+    operator.get("/api/webhook_deliveries").await.expect(200);
+    assert!(service.terminate().await.success());
+    service.start_again().await;
+    operator.get("/api/messages").await.expect(200);
+    assert!(service.terminate().await.success());
+    assert_eq!(service.said().matches(&key).count(), 1, "it is printed once");
+    assert_eq!(service.stdout().matches("export APP_API_KEY=").count(), 1, "only the first is made");
+    let log = std::fs::read_to_string(service.dir().join("data/app.log")).unwrap();
+    assert!(!log.contains(&key), "never in the log");
 }
 
 #[tokio::test]

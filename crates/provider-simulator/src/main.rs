@@ -33,6 +33,10 @@ struct Arguments {
     /// How long after its last receipt a message is answered.
     #[arg(long, default_value_t = 100, value_name = "MS")]
     reply_after_ms: u64,
+    /// A further name by which the ledger and the rest of the control API may be called; may be repeated. Without it
+    /// they are answered under localhost and loopback addresses only.
+    #[arg(long = "host", env = "SIMULATOR_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    hosts: Vec<String>,
     /// Report nothing about delivery.
     #[arg(long)]
     no_receipts: bool,
@@ -134,6 +138,7 @@ impl Arguments {
             accounts: self.accounts.clone(),
             ledger_file: self.ledger.clone(),
             max_deliveries: self.max_deliveries,
+            hosts: self.hosts.clone(),
             ..Options::default()
         })
     }

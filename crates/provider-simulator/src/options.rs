@@ -37,6 +37,8 @@ pub struct Options {
     pub ledger_file: Option<PathBuf>,
     /// Webhook calls that run at once.
     pub max_deliveries: usize,
+    /// Further names by which the control API may be called: it asks for no credential.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             accounts: Vec::new(),
             ledger_file: None,
             max_deliveries: 64,
+            hosts: Vec::new(),
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn};
 use axum::routing::{get, post};
+use service::NamedHosts;
 
 use crate::kind::Kind;
 use crate::simulator::Shared;
@@ -14,7 +16,8 @@ use crate::{control, send};
 const BODY_BYTES_MAX: usize = 31 * 1024 * 1024;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
-    kinds()
+    let hosts = NamedHosts::new("", &shared.options.hosts, None);
+    let control = Router::new()
         .route("/ledger", get(control::ledger::show).delete(control::ledger::clear))
         .route("/calls", get(control::ledger::calls))
         .route(
@@ -23,6 +26,17 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         )
         .route("/faults/{id}", axum::routing::delete(control::faults::remove))
         .route("/inbound", post(control::inbound::deliver))
+        .route_layer(from_fn(move |request: Request, next: Next| {
+            let checked = hosts.check(request.headers());
+            async move {
+                match checked {
+                    Ok(()) => next.run(request).await,
+                    Err(foreign) => control::forbidden(foreign),
+                }
+            }
+        }));
+    kinds()
+        .merge(control)
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(control::not_found)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -280,6 +280,10 @@ impl Provider for Gateway {
         }
         self.fields.read(request, self.answers.codes())
     }
+
+    fn reads_parameter(&self, name: &str) -> bool {
+        self.fields.names().any(|field| field == name)
+    }
 }
 
 impl Gateway {

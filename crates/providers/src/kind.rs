@@ -90,6 +90,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// [`WebhookError`] where it is not from this provider, cannot be understood, or needs a document first.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError>;
 
+    /// Whether this kind reads a query parameter of this name, besides `message_id` and `attempt`. A rejected webhook is
+    /// kept with these only; the values of all others are masked. Never true for a secret's name.
+    fn reads_parameter(&self, _name: &str) -> bool {
+        false
+    }
+
     /// The header that fetches a document which [`Self::webhook`] asked for by [`WebhookError::Needs`], where the
     /// provider gives it to nobody else. Never sent on by a redirect.
     fn document_authorization(&self, _url: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -106,6 +106,10 @@ impl Provider for MessageBird {
         }
         webhook::read(request, &self.codes)
     }
+
+    fn reads_parameter(&self, name: &str) -> bool {
+        webhook::reads_parameter(name)
+    }
 }
 
 /// A 2xx without a readable id may not come from MessageBird at all, or may: nobody knows whether it has the message.

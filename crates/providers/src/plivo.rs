@@ -112,6 +112,10 @@ impl Provider for Plivo {
         }
         webhook
     }
+
+    fn reads_parameter(&self, name: &str) -> bool {
+        webhook::reads_parameter(name)
+    }
 }
 
 /// A 2xx without a readable id may not come from Plivo at all, or may: nobody knows whether it has the message.

@@ -101,6 +101,10 @@ impl Provider for Smtp {
         }
         raw::read(request.body, envelope(request), request.now)
     }
+
+    fn reads_parameter(&self, name: &str) -> bool {
+        matches!(name, "to" | "from")
+    }
 }
 
 /// From the query (`?to=…&from=…`), else from the headers in which servers note the recipient at delivery.

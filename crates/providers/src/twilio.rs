@@ -147,6 +147,12 @@ impl Provider for Twilio {
         }
         webhook::read(request, &self.codes)
     }
+
+    /// Its parameters begin with a capital letter; the webhook's own URL may have others.
+    fn reads_parameter(&self, name: &str) -> bool {
+        let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        name == "bodySHA256" || (is_plain && name.starts_with(|first: char| first.is_ascii_uppercase()))
+    }
 }
 
 /// What Twilio refuses of the messages that a provider of texts could send.

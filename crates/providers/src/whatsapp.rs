@@ -145,6 +145,10 @@ impl Provider for Whatsapp {
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         webhook::read(self, request)
     }
+
+    fn reads_parameter(&self, name: &str) -> bool {
+        matches!(name, "hub.mode" | "hub.challenge")
+    }
 }
 
 impl Whatsapp {

@@ -3,6 +3,7 @@
 //! a line of the file: it may hold a secret.
 
 mod attachments;
+mod exposure;
 mod networks;
 mod providers;
 mod public_url;
@@ -11,7 +12,7 @@ mod server;
 mod value;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use self::networks::Network;
 pub use self::providers::check_id as check_provider_id;
 pub use self::server::Server;
 use self::value::{Environment, Problems};
+use crate::NamedHosts;
 
 /// Everything that an operator decides.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub retention: Option<Duration>,
     pub providers: Vec<ProviderConfig>,
     pub routes: Routes,
+    /// Why API keys are needed even on a loopback address. Absent: nothing real can be reached without one.
+    pub why_keys_are_needed: Option<String>,
     /// What is odd but not wrong.
     pub warnings: Vec<String>,
 }
@@ -222,6 +226,7 @@ impl Config {
         });
 
         problems.into_result()?;
+        let why_keys_are_needed = exposure::why_keys_are_needed(&public_url, &providers);
         Ok(Self {
             database_url: environment("DATABASE_URL").map(SecretString::from),
             listen,
@@ -234,12 +239,18 @@ impl Config {
             retention,
             providers,
             routes,
+            why_keys_are_needed,
             warnings,
         })
     }
 
     pub fn provider(&self, id: &str) -> Option<&ProviderConfig> {
         self.providers.iter().find(|provider| provider.id == id)
+    }
+
+    /// The names by which a server that listens on this address may be called without a credential.
+    pub fn named_hosts(&self, listener: IpAddr) -> NamedHosts {
+        NamedHosts::new(&self.public_url, &self.server.hosts, Some(listener))
     }
 }
 

@@ -3,8 +3,10 @@
 pub mod clock;
 pub mod config;
 pub mod metrics;
+pub mod named_hosts;
 pub mod shutdown;
 pub mod telemetry;
 
 pub use clock::Clock;
 pub use config::{Config, ConfigError, ProviderConfig};
+pub use named_hosts::NamedHosts;

@@ -6,8 +6,8 @@ use app_db::keys::{self, ApiKey, Role};
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::StatusCode;
 use http::header::SET_COOKIE;
+use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use uuid::Uuid;
@@ -68,8 +68,8 @@ async fn page(app: &App, caller: Caller, said: &Said) -> Result<Response, Troubl
         }
         @if all.iter().all(|key| key.revoked_at.is_some()) {
             p {
-                "There is no valid key: whoever reaches this server from this machine may do everything. With the first "
-                "key, every client needs one, and so does this console. It is an operator's; you stay logged in here."
+                "There is no key: every program on this machine may do everything here. With the first key, every client "
+                "needs one, and so does this console, for good. It is an operator's; you stay logged in here."
             }
         }
         (make_one(caller, keys::new_id(&app.ids, now)))
@@ -202,26 +202,10 @@ pub(super) async fn create(
     getrandom::fill(&mut random).map_err(|error| Problem::internal().because(error))?;
     let mut bytes = random.into_iter().cycle();
     let mut next = || bytes.next().unwrap_or_default();
-    let made = {
-        let database = app.database().await?;
-        let made = keys::create_once(&database, once, name.trim(), role, &mut next).await?;
-        // Here at once, elsewhere within seconds.
-        app.keys.read(&database).await?;
-        made
-    };
-    let Some((secret, key)) = made else {
+    let Some((secret, key, cookie)) = make(&app, caller, once, name.trim(), role, &mut next).await? else {
         let mut response = page(&app, caller, &Said::MadeBefore(once)).await?;
         *response.status_mut() = StatusCode::CONFLICT;
         return Ok(response);
-    };
-    // Whoever made the first key would be locked out by it.
-    let cookie = match caller {
-        Caller::Anyone => {
-            let hash = keys::hash(&secret).map_err(|error| Problem::internal().because(error))?;
-            let is_https = app.config.public_url.starts_with("https://");
-            Some(session::remembered(key.id, &hash, app.clock.now(), is_https)?)
-        }
-        Caller::Key(_) => None,
     };
     let caller = if cookie.is_some() { Caller::Key(key.id) } else { caller };
     let mut response = page(&app, caller, &Said::Made { key, secret }).await?;
@@ -229,4 +213,29 @@ pub(super) async fn create(
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     Ok(response)
+}
+
+/// The key, and the cookie of its session where a server that was open is closed by it: its maker stays logged in. Nothing
+/// where the form made a key before.
+async fn make(
+    app: &App,
+    caller: Caller,
+    once: Uuid,
+    name: &str,
+    role: Role,
+    random: &mut (dyn FnMut() -> u8 + Send),
+) -> Result<Option<(String, ApiKey, Option<HeaderValue>)>, Problem> {
+    let mut database = app.database().await?;
+    let transaction = app_db::begin(&mut database).await?;
+    let Some((secret, key)) = keys::create_once(&transaction, once, name, role, random).await? else {
+        return Ok(None);
+    };
+    let cookie = match caller {
+        Caller::Anyone => Some(session::open(app, &transaction, key.id).await?),
+        Caller::Key(_) => None,
+    };
+    app_db::commit(transaction).await?;
+    // Here at once, elsewhere within two seconds.
+    app.keys.read(&database).await?;
+    Ok(Some((secret, key, cookie)))
 }

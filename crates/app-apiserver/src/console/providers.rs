@@ -239,7 +239,7 @@ pub(super) async fn pause(
         let detail = "no provider of this id is configured";
         return Err(Problem::not_found("provider_not_found", detail).into());
     }
-    provider_pauses::pause(&database, &id, note.as_deref()).await?;
+    provider_pauses::pause(&*database, &id, note.as_deref()).await?;
     Ok(see("/providers"))
 }
 

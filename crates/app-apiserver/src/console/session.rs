@@ -1,36 +1,26 @@
-//! Who works with the console. A server that is open asks nobody; else a key is asked for once, and remembered in a
-//! cookie that holds its id, signed. What changes something must come from one of our own pages.
+//! Who works with the console. A server that is open asks for nothing; else a key is asked for once, and opens a session
+//! whose random token is in a cookie. What changes something must come from one of our own pages.
 
-use std::time::Duration;
-
+use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use hmac::{Hmac, KeyInit, Mac};
 use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use jiff::Timestamp;
 use maud::html;
-use sha2::Sha256;
+use service::named_hosts::SEC_FETCH_SITE;
 use uuid::Uuid;
 
 use super::form::{self, HX_REQUEST, see};
 use super::layout;
 use super::trouble::{Trouble, sentence};
 use crate::App;
+use crate::authentication::sessions::{self, KnownSession};
 use crate::authentication::{Access, Caller, Hashes};
 use crate::fields::{Fields, Text};
-use crate::named_host::SEC_FETCH_SITE;
 use crate::problem::Problem;
 
 const NAME: &str = "app_session";
-/// A working day.
-const LASTS: Duration = Duration::from_secs(12 * 3600);
-const EXPIRY_BYTES: usize = 8;
-const ID_BYTES: usize = 16;
-const MAC_BYTES: usize = 32;
 const KEY_CHARS_MAX: usize = 100;
 const PATH_CHARS_MAX: usize = 2000;
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -39,7 +29,8 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Session {
     caller: Caller,
-    ends_at: Option<Timestamp>,
+    /// Nothing where a server is open.
+    opened: Option<KnownSession>,
 }
 
 impl Session {
@@ -49,12 +40,13 @@ impl Session {
 
     /// Whether what began under it may go on.
     pub(super) fn still_stands(self, app: &App) -> bool {
-        if self.ends_at.is_some_and(|ends_at| ends_at <= app.clock.now()) {
-            return false;
-        }
-        match (app.keys.access(), self.caller) {
-            (Ok(Access::Open), Caller::Anyone) => true,
-            (Ok(Access::Keyed(valid)), Caller::Key(id)) => valid.values().any(|&other| other == id),
+        match (app.keys.access(), self.opened) {
+            (Ok(Access::Open), None) => true,
+            (Ok(Access::Keyed(valid)), Some(session)) => {
+                app.clock.now() < session.ends_at
+                    && app.keys.sessions.known(&session.token_hash).is_some()
+                    && valid.values().any(|&other| other == session.api_key_id)
+            }
             _ => false,
         }
     }
@@ -62,7 +54,7 @@ impl Session {
 
 /// Lets a request through with its [`Session`] and [`Caller`], or asks for a key.
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match session(&app, request.method(), request.headers()) {
+    match session(&app, request.method(), request.headers()).await {
         Ok(Some(session)) => {
             request.extensions_mut().insert(session);
             request.extensions_mut().insert(session.caller);
@@ -84,11 +76,11 @@ fn note(caller: Caller, path: &str, status: StatusCode) {
         api_key.id = caller.scope(),
         http.path = path,
         http.status = status.as_u16(),
-        "somebody acted in the console"
+        "console action"
     );
 }
 
-fn session(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
+async fn session(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Session>, Problem> {
     let session = match app.keys.access()? {
         Access::Open => {
             // A link from elsewhere may lead here; a page from elsewhere may not look into what it leads to.
@@ -99,11 +91,12 @@ fn session(app: &App, method: &Method, headers: &HeaderMap) -> Result<Option<Ses
             } else {
                 app.keys.hosts().check(headers)?
             }
-            Some(Session { caller: Caller::Anyone, ends_at: None })
+            Some(Session { caller: Caller::Anyone, opened: None })
         }
-        Access::Keyed(valid) => cookie(headers)
-            .and_then(|text| verified(text, &valid, app.clock.now()))
-            .map(|(id, ends_at)| Session { caller: Caller::Key(id), ends_at: Some(ends_at) }),
+        Access::Keyed(valid) => {
+            let opened = of_cookie(app, headers, &valid).await?;
+            opened.map(|opened| Session { caller: Caller::Key(opened.api_key_id), opened: Some(opened) })
+        }
     };
     if method != Method::GET && method != Method::HEAD {
         check_same_origin(headers)?;
@@ -188,10 +181,13 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
         return Ok(see(path_of(&next)));
     }
     match app.keys.operator(key.trim()) {
-        Ok((id, hash)) => {
+        Ok(id) => {
+            let mut database = app.database().await?;
+            let transaction = app_db::begin(&mut database).await?;
+            let cookie = open(&app, &transaction, id).await?;
+            app_db::commit(transaction).await?;
             let mut response = see(path_of(&next));
-            let is_https = app.config.public_url.starts_with("https://");
-            response.headers_mut().append(SET_COOKIE, remembered(id, &hash, app.clock.now(), is_https)?);
+            response.headers_mut().append(SET_COOKIE, cookie);
             Ok(response)
         }
         Err(problem) => {
@@ -201,11 +197,22 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
     }
 }
 
-pub(super) async fn logout() -> Response {
+pub(super) async fn logout(
+    State(app): State<App>,
+    Extension(session): Extension<Session>,
+) -> Result<Response, Trouble> {
+    if let Some(KnownSession { token_hash, .. }) = session.opened {
+        let mut database = app.database().await?;
+        let transaction = app_db::begin(&mut database).await?;
+        app_db::sessions::end(&transaction, &token_hash).await?;
+        app_db::commit(transaction).await?;
+        // Here at once, elsewhere within two seconds.
+        app.keys.sessions.forget(&token_hash);
+    }
     let mut response = see("/login");
     let gone = HeaderValue::from_static("app_session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
     response.headers_mut().append(SET_COOKIE, gone);
-    response
+    Ok(response)
 }
 
 /// A path on this server, and nothing that a browser takes for another one.
@@ -215,32 +222,23 @@ fn path_of(next: &str) -> &str {
     if is_path && HeaderValue::try_from(next).is_ok() { next } else { "/" }
 }
 
-/// The cookie of who has this key. Any server can check it: the signature's secret is the key's hash, which all of them
-/// know and which is gone when the key is revoked.
-pub(super) fn remembered(
-    id: Uuid,
-    key_hash: &[u8; 32],
-    now: Timestamp,
-    is_https: bool,
+/// Opens a session of this key in the caller's transaction; its cookie.
+///
+/// # Errors
+/// 401 where the key was revoked meanwhile; 503 where the database does not answer.
+pub(super) async fn open(
+    app: &App,
+    transaction: &app_db::Transaction<'_>,
+    api_key_id: Uuid,
 ) -> Result<HeaderValue, Problem> {
-    let expires_at = now.as_second().saturating_add(LASTS.as_secs() as i64);
-    let mut bytes = Vec::with_capacity(ID_BYTES + EXPIRY_BYTES + MAC_BYTES);
-    bytes.extend_from_slice(id.as_bytes());
-    bytes.extend_from_slice(&expires_at.to_be_bytes());
-    let signature = mac(key_hash, &bytes).finalize().into_bytes();
-    bytes.extend_from_slice(&signature);
-    let (max_age, secure) = (LASTS.as_secs(), if is_https { "; Secure" } else { "" });
-    let cookie =
-        format!("{NAME}={}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}", BASE64.encode(bytes));
+    let (token, hash) = sessions::new_token()?;
+    if !app_db::sessions::open(transaction, &hash, api_key_id).await? {
+        return Err(Problem::unauthorized("the API key is unknown or revoked"));
+    }
+    let max_age = app_db::sessions::LASTS.as_secs();
+    let secure = if app.config.public_url.starts_with("https://") { "; Secure" } else { "" };
+    let cookie = format!("{NAME}={token}; Path=/; HttpOnly; SameSite=Lax; Max-Age={max_age}{secure}");
     HeaderValue::try_from(cookie).map_err(|error| Problem::internal().because(error))
-}
-
-fn mac(key_hash: &[u8; 32], signed: &[u8]) -> Hmac<Sha256> {
-    // A key of any length is taken.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key_hash).unwrap_or_else(|_| Hmac::new(&Default::default()));
-    mac.update(b"console session\n");
-    mac.update(signed);
-    mac
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -249,57 +247,20 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find_map(|pair| pair.trim().strip_prefix(NAME)?.strip_prefix('='))
 }
 
-/// The key's id and when the session ends, if the cookie is ours, in time, and the key still one of these: operators' that
-/// are valid.
-fn verified(cookie: &str, valid: &Hashes, now: Timestamp) -> Option<(Uuid, Timestamp)> {
-    let bytes = BASE64.decode(cookie).ok()?;
-    let (signed, signature) = bytes.split_at_checked(ID_BYTES + EXPIRY_BYTES)?;
-    let (id, expires_at) = signed.split_at(ID_BYTES);
-    let id = Uuid::from_slice(id).ok()?;
-    let expires_at = i64::from_be_bytes(expires_at.try_into().ok()?);
-    let (key_hash, _) = valid.iter().find(|(_, other)| **other == id)?;
-    mac(key_hash, signed).verify_slice(signature).ok()?;
-    let ends_at = Timestamp::from_second(expires_at).ok()?;
-    (now < ends_at).then_some((id, ends_at))
+/// The session that a request's cookie names, if it is valid and its key still an operator's.
+async fn of_cookie(
+    app: &App,
+    headers: &HeaderMap,
+    operators: &Hashes,
+) -> Result<Option<KnownSession>, Problem> {
+    let Some(hash) = cookie(headers).and_then(sessions::token_hash) else { return Ok(None) };
+    let found = app.keys.sessions.find(app, &hash).await?;
+    Ok(found.filter(|session| operators.values().any(|&id| id == session.api_key_id)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: i64 = 1_000_000;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn cookie_of(id: Uuid, hash: &[u8; 32]) -> String {
-        let header = remembered(id, hash, at(NOW), true).unwrap();
-        let text = header.to_str().unwrap();
-        assert!(text.contains("; HttpOnly; SameSite=Lax;") && text.ends_with("; Secure"), "{text}");
-        text.split_once('=').unwrap().1.split_once(';').unwrap().0.to_owned()
-    }
-
-    #[test]
-    fn a_cookie_is_good_for_its_key_and_its_time_and_unchanged() {
-        let (id, hash) = (Uuid::from_u128(7), [1; 32]);
-        let valid = Hashes::from([(hash, id), ([2; 32], Uuid::from_u128(8))]);
-        let cookie = cookie_of(id, &hash);
-        assert_eq!(verified(&cookie, &valid, at(NOW + 43_199)), Some((id, at(NOW + 43_200))));
-        assert_eq!(verified(&cookie, &valid, at(NOW + 43_200)), None);
-        assert_eq!(
-            verified(&cookie, &Hashes::from([([2; 32], id)]), at(NOW)),
-            None,
-            "another key's signature"
-        );
-        assert_eq!(verified(&cookie, &Hashes::new(), at(NOW)), None, "revoked");
-        for position in 0..cookie.len() {
-            let mut changed = cookie.clone().into_bytes();
-            changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
-            assert_eq!(verified(std::str::from_utf8(&changed).unwrap(), &valid, at(NOW)), None, "{position}");
-        }
-        assert_eq!(verified("", &valid, at(NOW)), None);
-    }
 
     #[test]
     fn what_changes_something_must_come_from_this_origin() {

@@ -48,7 +48,7 @@ pub(crate) async fn cancel_message(
 /// 409 `not_cancelable`.
 pub(crate) async fn cancel(app: &App, database: &Turn<'_>, message: &Message) -> Result<(), Problem> {
     let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
-    if !app_db::cancel::cancel(database, message.id, event_id).await? {
+    if !app_db::cancel::cancel(&**database, message.id, event_id).await? {
         let detail = match message.status {
             Status::Outbox | Status::Retry => "the message is being sent right now",
             Status::Ok => "the message has been sent or received",

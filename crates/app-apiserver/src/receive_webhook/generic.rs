@@ -8,6 +8,7 @@ use http::StatusCode;
 use model::{Channel, Medium};
 use providers::InboundMessage;
 use serde::Serialize;
+use service::Config;
 use service::metrics::ProviderResult;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -73,7 +74,11 @@ pub(crate) struct ReceivedJson {
 pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Result<ReceivedJson, Problem> {
     let (parts, mut body) = request.into_parts();
     let secret = app.config.webhook_secret.as_ref();
-    let checked = authentication::check_webhook_secret(secret, app.on_loopback, &parts.headers);
+    let is_open = app.keys.is_open()?;
+    let checked = authentication::check_webhook_secret(secret, is_open, &parts.headers);
+    if secret.is_none() && is_open {
+        app.keys.hosts().check(&parts.headers)?;
+    }
     let body = match checked {
         Ok(()) => app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?,
         // Of a stranger's, no more than is kept.
@@ -102,7 +107,7 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
 /// # Errors
 /// What is wrong with it.
 pub(super) fn inbound(app: &App, arrived: &Arrived, medium: Medium) -> Result<Inbound, Problem> {
-    let (provider_id, message) = understand(arrived, medium)?;
+    let (provider_id, message) = understand(&app.config, arrived, medium)?;
     store::normalise(app, &provider_id, message).map_err(|(field, error)| {
         let mut fields = Fields::default();
         fields.wrong(field, error.code(), error);
@@ -127,7 +132,8 @@ fn refused(refusal: Refusal) -> Problem {
             Problem::unauthorized("send the secret of [webhooks] as Authorization: Bearer ...")
         }
         Refusal::NoSecretConfigured => {
-            let detail = "generic webhooks from other machines need a secret: set [webhooks] secret";
+            let detail = "generic webhooks need a secret as soon as there is an API key or a provider that is not \
+                          simulated: set [webhooks] secret, and send it as Authorization: Bearer ...";
             Problem::new(StatusCode::FORBIDDEN, "webhook_secret_not_configured", detail)
         }
     }
@@ -141,7 +147,11 @@ async fn kept(app: &App, arrived: &Arrived, problem: Problem) -> Problem {
     }
 }
 
-fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessage), Problem> {
+fn understand(
+    config: &Config,
+    arrived: &Arrived,
+    medium: Medium,
+) -> Result<(String, InboundMessage), Problem> {
     body::require_json(&arrived.headers)?;
     let mut fields = Fields::of(body::parse_object(&arrived.body)?);
     let from = fields.required_text("from", Text::Line, 320);
@@ -157,6 +167,7 @@ fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessa
     }
     let timestamp = fields.time("timestamp");
     let (provider_id, provider_message_id) = provider_reference(&mut fields);
+    refuse_configured(config, &provider_id, &mut fields);
     fields.finish()?;
     let (Some(from), Some(to)) = (from, to) else { return Err(Problem::internal()) };
     let usual = usual_channel(medium, !attachments.is_empty());
@@ -174,6 +185,18 @@ fn understand(arrived: &Arrived, medium: Medium) -> Result<(String, InboundMessa
         timestamp,
     };
     Ok((provider_id, message))
+}
+
+/// A configured provider's messages come by its own webhook, which verifies them.
+fn refuse_configured(config: &Config, provider_id: &str, fields: &mut Fields) {
+    let is_same = |configured: &str| configured.eq_ignore_ascii_case(provider_id.trim());
+    if config.providers.iter().any(|provider| is_same(&provider.id)) {
+        let sentence = format_args!(
+            "must not be {provider_id}{ID_SUFFIX}: a provider of that name is configured, and delivers to \
+             /api/webhooks/{provider_id}; choose another name"
+        );
+        fields.wrong("<provider>_id", "provider_configured", sentence);
+    }
 }
 
 /// The one text whose name ends in `_id`: the name says who, the text which message.

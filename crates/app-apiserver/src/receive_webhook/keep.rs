@@ -5,13 +5,12 @@ use std::sync::atomic::Ordering;
 
 use app_db::quarantine::{self, Delivery, Reason};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
 use http::{HeaderMap, Method};
 use model::Bucket;
-use serde_json::{Map, Value};
 use service::metrics::ProviderResult;
 use tokio::time::Instant;
 
+use super::masking::{headers_as_json, target_without_secrets};
 use crate::App;
 use crate::body::Share;
 use crate::patience::Met;
@@ -21,8 +20,6 @@ use crate::problem::Problem;
 pub(super) const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
 /// How many are kept between two looks at the bounds.
 const TRIM_EVERY: usize = 200;
-/// Parameters of a URL that are secrets.
-const SECRET_PARAMETERS: [&str; 4] = ["secret", "token", "key", "hub.verify_token"];
 
 /// A webhook as it arrived.
 pub(super) struct Arrived {
@@ -39,7 +36,9 @@ pub(super) struct Arrived {
 impl Arrived {
     pub(super) async fn keep(&self, app: &App, reason: Reason, detail: &str) -> Result<(), Problem> {
         // Names that anybody may make up are no labels.
-        let label = app.config.provider(&self.provider_id).map_or("generic", |provider| provider.id.as_str());
+        let provider = app.config.provider(&self.provider_id);
+        let label = provider.map_or("generic", |provider| provider.id.as_str());
+        let reads = |name: &str| provider.is_some_and(|provider| provider.adapter.reads_parameter(name));
         app.metrics.webhooks_received.get_or_create(&ProviderResult::new(label, reason.as_str())).inc();
         let is_cut = reason == Reason::Unverified && self.body.len() > UNVERIFIED_BYTES_MAX;
         let body = if is_cut { &self.body[..UNVERIFIED_BYTES_MAX] } else { &self.body[..] };
@@ -49,7 +48,7 @@ impl Arrived {
             reason,
             detail: storable(detail),
             method: self.method.to_string(),
-            target: without_secrets(&self.target),
+            target: target_without_secrets(&self.target, reads),
             headers: headers_as_json(&self.headers),
             body: body.to_vec(),
             is_cut,
@@ -103,50 +102,4 @@ pub(super) async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Pro
 /// No text column takes a NUL.
 pub(super) fn storable(detail: &str) -> String {
     detail.replace('\0', "\u{fffd}")
-}
-
-fn headers_as_json(headers: &HeaderMap) -> Value {
-    let mut map = Map::new();
-    for (name, value) in headers {
-        if ![AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name) {
-            let text = Value::from(String::from_utf8_lossy(value.as_bytes()).into_owned());
-            match map.get_mut(name.as_str()) {
-                Some(Value::Array(values)) => values.push(text),
-                _ => {
-                    map.insert(name.to_string(), Value::Array(vec![text]));
-                }
-            }
-        }
-    }
-    Value::Object(map)
-}
-
-fn without_secrets(target: &str) -> String {
-    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if SECRET_PARAMETERS.contains(&name.to_ascii_lowercase().as_str()) => {
-            format!("{name}=...")
-        }
-        _ => pair.to_owned(),
-    });
-    format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn credentials_are_not_kept() {
-        let target = "/api/webhooks/sendgrid-main?secret=hush&x=1&TOKEN=t";
-        assert_eq!(without_secrets(target), "/api/webhooks/sendgrid-main?secret=...&x=1&TOKEN=...");
-        assert_eq!(without_secrets("/api/webhooks/sms"), "/api/webhooks/sms");
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer hush"));
-        headers.append("x-twilio-signature", HeaderValue::from_static("a"));
-        headers.append("x-twilio-signature", HeaderValue::from_static("b"));
-        assert_eq!(headers_as_json(&headers), serde_json::json!({"x-twilio-signature": ["a", "b"]}));
-    }
 }

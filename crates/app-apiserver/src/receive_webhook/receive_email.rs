@@ -28,7 +28,8 @@ describe_inbound! {
 /// Receive an email
 ///
 /// For providers without an adapter. The same message, delivered any number of times, is stored once and answered
-/// 200 each time. Needs the secret of `[webhooks]` where one is configured, and off this machine always.
+/// 200 each time. Needs the secret of `[webhooks]` as soon as there is an API key or a provider that is not simulated.
+/// Without one, the Host header must name this server. The name of a configured provider is refused.
 #[utoipa::path(
     post,
     path = "/api/webhooks/email",
@@ -40,7 +41,8 @@ describe_inbound! {
         (status = 200, description = "Stored, or stored before", body = ReceivedJson),
         (status = 401, description = "`unauthorized`: without the right secret", body = Problem,
             content_type = "application/problem+json"),
-        (status = 403, description = "`webhook_secret_not_configured`: from other machines, a secret is needed",
+        (status = 403, description = "`webhook_secret_not_configured`: a secret is needed; `forbidden_host`, \
+            `cross_site`: a server without keys is called by another name, or by another site",
             body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -113,7 +113,7 @@ async fn take_generic(
         if delivery.target.starts_with("/api/webhooks/email") { Medium::Email } else { Medium::Phone };
     let arrived = arrived(delivery);
     let secret = app.config.webhook_secret.as_ref();
-    if !is_proven && check_webhook_secret(secret, app.on_loopback, &arrived.headers).is_err() {
+    if !is_proven && check_webhook_secret(secret, app.keys.is_open()?, &arrived.headers).is_err() {
         let why = "what it brought as a secret is not kept";
         return Ok(Err(WebhookError::Unverified(why.to_owned())));
     }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::authentication::{create_key, create_key_of, with_key};
 use crate::console::submit;
-use crate::server::{Server, server};
+use crate::server::{Server, another_on, server};
 
 pub(crate) async fn counts(server: &Server, key: &str) {
     let client = with_key(&server.client, key);
@@ -33,8 +33,8 @@ fn with_cookie(server: &Server, cookie: &str) -> HttpClient {
     server.client.clone().with_header("cookie", cookie.split(';').next().unwrap())
 }
 
-/// The cookie that a login with this key would give, signed as the server signs.
-async fn forged(server: &Server, key: &str) -> String {
+/// What a copy of the table of keys is good for: the cookie that an older version signed with a key's hash.
+async fn signed_with_hash(server: &Server, key: &str) -> String {
     let prefix = &key[..10];
     let id = server.value(&format!("select id::text from api_keys where prefix = '{prefix}'")).await;
     let mut bytes = id.parse::<Uuid>().unwrap().as_bytes().to_vec();
@@ -74,14 +74,7 @@ async fn an_applications_key_opens_the_api_and_not_the_console() {
     assert_eq!(refused.header("set-cookie"), "");
     let text = refused.text();
     assert!(text.contains("This is an application's key") && text.contains("app keys create NAME"), "{text}");
-    // Nor does a session of it stand that somebody else signed, who knows how.
-    let operators = with_cookie(&server, &forged(&server, &operator).await);
-    operators.get("/keys").await.expect(200);
-    let applications = with_cookie(&server, &forged(&server, &application).await);
-    for path in ["/keys", "/", "/live/inbox"] {
-        applications.get(path).await.expect(303);
-    }
-    submit(&applications, "/keys", "name=more&role=operator").await.expect(303);
+    assert_eq!(server.count("console_sessions").await, 0);
     assert_eq!(server.count("api_keys").await, 2);
 }
 
@@ -214,4 +207,82 @@ async fn a_session_ends_when_its_key_is_no_operators_any_more() {
     session.get("/").await.expect(200);
     server.execute("update api_keys set role = 'application'").await;
     until("the session ended", async || (session.get("/").await.status == 303).then_some(())).await;
+}
+
+#[tokio::test]
+async fn copies_of_the_tables_of_keys_and_sessions_open_no_session() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    counts(&server, &key).await;
+    let session = logged_in(&server, &key).await;
+    session.get("/keys").await.expect(200);
+    let copied = server.value("select encode(token_hash, 'hex') from console_sessions").await;
+    let bytes: Vec<u8> =
+        (0..32).map(|at| u8::from_str_radix(&copied[2 * at..2 * at + 2], 16).unwrap()).collect();
+    let cookies = [
+        signed_with_hash(&server, &key).await,
+        format!("app_session={}", BASE64.encode(bytes)),
+        format!("app_session={copied}"),
+        "app_session=".to_owned(),
+    ];
+    for cookie in cookies {
+        let copy = with_cookie(&server, &cookie);
+        for path in ["/keys", "/", "/live/inbox"] {
+            copy.get(path).await.expect(303);
+        }
+        submit(&copy, "/keys", "name=more&role=operator").await.expect(303);
+    }
+    assert_eq!(server.count("api_keys").await, 1);
+}
+
+#[tokio::test]
+async fn logging_out_ends_the_session_here_at_once_and_elsewhere_within_seconds() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    counts(&server, &key).await;
+    let other = another_on(&server).await;
+    let session = logged_in(&server, &key).await;
+    let answer = submit(&server.client, "/login", &format!("key={key}")).await.expect(303);
+    let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+    assert!(answer.header("set-cookie").contains("; HttpOnly; SameSite=Lax; Max-Age=43200; Secure"));
+    let here = server.client.clone().with_header("cookie", &cookie);
+    let elsewhere = other.with_header("cookie", &cookie);
+    here.get("/keys").await.expect(200);
+    elsewhere.get("/keys").await.expect(200);
+    submit(&here, "/logout", "").await.expect(303);
+    here.get("/keys").await.expect(303);
+    until("the other server knows", async || (elsewhere.get("/keys").await.status == 303).then_some(()))
+        .await;
+    session.get("/keys").await.expect(200);
+    assert_eq!(server.count("console_sessions").await, 1, "of the other login");
+}
+
+#[tokio::test]
+async fn a_session_lasts_twelve_hours_by_the_databases_clock() {
+    let server = server().await;
+    let key = create_key(&server, 1).await;
+    counts(&server, &key).await;
+    let session = logged_in(&server, &key).await;
+    let lasts =
+        "select (extract(epoch from expires_at - created_at) / 3600)::int::text from console_sessions";
+    assert_eq!(server.value(lasts).await, "12");
+    session.get("/keys").await.expect(200);
+    server.execute("update console_sessions set expires_at = now()").await;
+    until("the session ended", async || (session.get("/keys").await.status == 303).then_some(())).await;
+    // The next login removes it.
+    logged_in(&server, &key).await;
+    assert_eq!(server.count("console_sessions").await, 1);
+}
+
+#[tokio::test]
+async fn revoking_a_key_ends_its_sessions_in_the_database() {
+    let server = server().await;
+    let (mine, other) = (create_key(&server, 1).await, create_key(&server, 2).await);
+    counts(&server, &mine).await;
+    counts(&server, &other).await;
+    let (session, others) = (logged_in(&server, &mine).await, logged_in(&server, &other).await);
+    let id = server.value(&format!("select id::text from api_keys where prefix = '{}'", &other[..10])).await;
+    submit(&session, &format!("/keys/{id}/revoke"), "").await.expect(303);
+    others.get("/keys").await.expect(303);
+    assert_eq!(server.count("console_sessions").await, 1);
 }

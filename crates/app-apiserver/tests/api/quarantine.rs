@@ -105,7 +105,7 @@ async fn a_signature_that_is_good_for_minutes_is_verified_as_of_when_it_came() {
 async fn what_was_verified_by_a_secret_and_not_understood_is_not_verified_again() {
     let config = |statuses: &str| {
         format!(
-            "[[providers]]\nid = \"gateway\"\nkind = \"http\"\nbase_url = \"https://sms.example.com\"\n\
+            "[[providers]]\nid = \"gateway\"\nkind = \"http\"\nbase_url = \"http://127.0.0.1:9\"\n\
              url = \"/send?to={{to}}&text={{body}}\"\nmethod = \"GET\"\nsuccess_when = \"/ok = 1\"\n\
              channels = [\"sms\"]\nwebhook_secret = \"hush\"\nreceipt_reference = \"/reference\"\n\
              receipt_status = \"/status\"\nreceipt_statuses = \"{statuses}\"\n"

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const TWILIO_SID: &str = "AC00000000000000000000000000000001";
 pub(crate) const TWILIO_TOKEN: &str = "twilio-token";
-pub(crate) const PUBLIC_URL: &str = "https://msg.example.com";
+/// Of this machine: with it and simulated providers, a server without keys is open.
+pub(crate) const PUBLIC_URL: &str = "https://msg.localhost";
 
 pub(crate) const CONFIG: &str = r#"
 [[providers]]
@@ -75,7 +76,25 @@ pub(crate) async fn another_with(first: &Server, config: &str) -> HttpClient {
 }
 
 fn parts(pool: Pool, config: &str, clock: Clock) -> Parts {
-    let environment = |name: &str| (name == "APP_PUBLIC_URL").then(|| PUBLIC_URL.to_owned());
+    parts_at(pool, &simulated(config), PUBLIC_URL, clock)
+}
+
+/// The configuration, with every provider that names no address at one where nothing listens.
+fn simulated(config: &str) -> String {
+    let mut text = String::new();
+    for (number, block) in config.split("[[providers]]").enumerate() {
+        let is_named = ["base_url", "host ="].iter().any(|key| block.contains(key));
+        match (number, is_named) {
+            (0, _) => text.push_str(block),
+            (_, true) => text.push_str(&format!("[[providers]]{block}")),
+            (_, false) => text.push_str(&format!("[[providers]]\nbase_url = \"http://127.0.0.1:9\"{block}")),
+        }
+    }
+    text
+}
+
+fn parts_at(pool: Pool, config: &str, public_url: &str, clock: Clock) -> Parts {
+    let environment = |name: &str| (name == "APP_PUBLIC_URL").then(|| public_url.to_owned());
     let config = Config::parse(config, "app.toml", &environment).unwrap();
     let wake = Arc::new(Notify::new());
     Parts { config: Arc::new(config), pool, metrics: Metrics::default(), clock, wake, simulator_url: None }
@@ -83,11 +102,21 @@ fn parts(pool: Pool, config: &str, clock: Clock) -> Parts {
 
 /// A server that may not get ready.
 pub(crate) async fn start(database: TestDatabase, config: &str, listen: &str, clock: Clock) -> Server {
+    let parts = parts(database.pool.clone(), config, clock);
+    start_of(database, parts, listen).await
+}
+
+/// As [`start`], with the configuration as it is: its providers may be real ones.
+pub(crate) async fn start_as_it_is(database: TestDatabase, config: &str, public_url: &str) -> Server {
+    let parts = parts_at(database.pool.clone(), config, public_url, Clock::System);
+    start_of(database, parts, "127.0.0.1:0").await
+}
+
+async fn start_of(database: TestDatabase, parts: Parts, listen: &str) -> Server {
     let listener = TcpListener::bind(listen).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let shutdown = CancellationToken::new();
-    let parts = parts(database.pool.clone(), config, clock);
     let wake = Arc::clone(&parts.wake);
     let running = tokio::spawn(run(parts, listener, shutdown.clone()));
     let client = HttpClient::new(format!("http://{address}"));

@@ -265,7 +265,7 @@ async fn announced_bodies_that_never_come_keep_nobody_from_sending() {
     for path in ["/api/webhooks/sms", TWILIO].into_iter().cycle().take(32) {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         let head = format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
              expect: 100-continue\r\n\r\n",
             32 << 20
         );
@@ -323,14 +323,14 @@ async fn files_of_an_inbound_email_are_served_as_downloads() {
     let answer = server.client.send(Method::POST, wrong, &headers, Bytes::from(body)).await.expect(403);
     assert_eq!(code(&answer), "webhook_not_verified");
     let kept = server.value("select target from webhook_deliveries").await;
-    assert_eq!(kept, "/api/webhooks/sendgrid-main?secret=...");
+    assert_eq!(kept, "/api/webhooks/sendgrid-main?secret=…(5)");
     assert_eq!(list["messages"].as_array().map(Vec::len), Some(1));
     assert_eq!(list["next_cursor"], Value::Null);
 }
 
 #[tokio::test]
 async fn a_bounce_that_is_posted_as_a_mail_tells_that_the_message_was_not_delivered() {
-    let config = "[[providers]]\nid = \"mail-main\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\n\
+    let config = "[[providers]]\nid = \"mail-main\"\nkind = \"smtp\"\nhost = \"127.0.0.1\"\n\
                   webhook_secret = \"hush\"\n";
     let server = server_with(config, "127.0.0.1:0", Clock::System).await;
     let email = json!({ "from": "app@example.com", "to": "ann@example.net", "subject": "Hi", "body": "Hi" });

@@ -68,9 +68,8 @@ async fn revoke(key: &str, output: Output, client: &app_db::Client) -> anyhow::R
 fn meaning_of(left: &[ValidKey]) -> Option<&'static str> {
     if left.is_empty() {
         return Some(
-            "no valid key is left: a server that listens on a loopback address is open to whoever reaches it from now on, \
-             also through a proxy on its machine; one that listens elsewhere refuses every request, and does not start \
-             again; `app keys create NAME` makes a key",
+            "no valid key is left: every request is refused from now on, and servers do not start again; \
+             `app keys create NAME` makes a key",
         );
     }
     let has_operator = left.iter().any(|key| key.role == Role::Operator);
@@ -100,18 +99,26 @@ async fn create(name: &str, role: Role, output: Output, client: &app_db::Client)
     if name.is_empty() || name.chars().count() > 100 {
         bail!("a key's name has 1 to 100 characters");
     }
+    let (secret, key) = make(client, name, role).await?;
+    let value = json!({ "id": key.id, "name": key.name, "role": key.role, "key": secret });
+    output.record(&value, |_| secret.clone())?;
+    output::note("This key is not shown again. Clients send it as `Authorization: Bearer KEY`.");
+    Ok(())
+}
+
+async fn make(client: &app_db::Client, name: &str, role: Role) -> anyhow::Result<(String, ApiKey)> {
     let ids = model::IdGenerator::from_entropy().context("the system gives no randomness")?;
     // Many times what a key takes.
     let mut pool = [0_u8; 512];
     getrandom::fill(&mut pool).context("the system gives no randomness")?;
     let mut bytes = pool.into_iter().cycle();
     let mut random = || bytes.next().unwrap_or_default();
-    let (secret, key) =
-        app_db::keys::create(client, &ids, Clock::System.now(), name, role, &mut random).await?;
-    let value = json!({ "id": key.id, "name": key.name, "role": key.role, "key": secret });
-    output.record(&value, |_| secret.clone())?;
-    output::note("This key is not shown again. Clients send it as `Authorization: Bearer KEY`.");
-    Ok(())
+    Ok(app_db::keys::create(client, &ids, Clock::System.now(), name, role, &mut random).await?)
+}
+
+/// An operator's key; its secret.
+pub(crate) async fn make_operators(client: &app_db::Client, name: &str) -> anyhow::Result<String> {
+    Ok(make(client, name, Role::Operator).await?.0)
 }
 
 async fn list(output: Output, client: &app_db::Client) -> anyhow::Result<()> {
@@ -163,10 +170,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_told_where_it_opens_a_server_or_closes_the_console() {
+    fn what_is_left_is_told_where_it_closes_a_server_or_its_console() {
         let key = |role| ValidKey { hash: [0; 32], id: Uuid::nil(), role };
         let (operator, application) = (key(Role::Operator), key(Role::Application));
-        assert!(meaning_of(&[]).unwrap().contains("open to whoever reaches it"));
+        assert!(meaning_of(&[]).unwrap().contains("every request is refused"));
         assert!(meaning_of(&[application]).unwrap().contains("log in to the console"));
         assert_eq!(meaning_of(&[application, operator]), None);
     }

@@ -3,6 +3,7 @@
 
 mod demo;
 mod feed;
+mod first_key;
 mod holder;
 mod listeners;
 mod parts;
@@ -38,7 +39,7 @@ pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
     }
 
     let mut running = tokio::select! {
-        running = Running::start(config, data_dir) => running?,
+        running = Running::start(config, data_dir, output) => running?,
         // What was started by then goes with its handles.
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };

@@ -47,6 +47,19 @@ impl Fields {
         Ok(Self { inbound: inbound_fields(settings)?, receipt: receipt_fields(settings, named)? })
     }
 
+    /// The names that the configuration gives.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let inbound = self.inbound.iter().flat_map(|fields| {
+            let InboundFields { id, from, to, body, subject, attachments, channel: _ } = fields;
+            [Some(id), Some(from), Some(to), Some(body), subject.as_ref(), attachments.as_ref()]
+        });
+        let receipt = self.receipt.iter().flat_map(|fields| {
+            let ReceiptFields { reference, id, status, statuses: _, code } = fields;
+            [reference.as_ref(), id.as_ref(), Some(status), code.as_ref()]
+        });
+        inbound.chain(receipt).flatten().map(String::as_str)
+    }
+
     /// # Errors
     /// [`WebhookError::Unparsable`].
     pub(super) fn read(

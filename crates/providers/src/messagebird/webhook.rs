@@ -26,6 +26,31 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
     }
 }
 
+/// Whether MessageBird sends a parameter of this name, in any case.
+pub(super) fn reads_parameter(name: &str) -> bool {
+    const NAMES: [&str; 17] = [
+        "id",
+        "mid",
+        "originator",
+        "recipient",
+        "shortcode",
+        "reference",
+        "status",
+        "statusdatetime",
+        "statuserrorcode",
+        "statusreason",
+        "createddatetime",
+        "subject",
+        "body",
+        "message",
+        "mccmnc",
+        "ported",
+        "mediaurls",
+    ];
+    let name = name.to_ascii_lowercase();
+    NAMES.contains(&name.split('[').next().unwrap_or_default())
+}
+
 /// Names in lower case: `CreatedDatetime` and `createdDatetime` were both seen.
 struct Parameters(Vec<(String, String)>);
 

@@ -36,6 +36,15 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
     }
 }
 
+/// Whether Plivo sends a parameter of this name, in any case.
+pub(super) fn reads_parameter(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let names = ["from", "to", "text", "body", "type", "status", "errorcode"];
+    let is_media =
+        name.strip_prefix("media").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()));
+    names.contains(&name.as_str()) || name.ends_with("messageuuid") || is_media
+}
+
 /// The parameters by name in lower case: receipts have been seen with `status` and with `Status`. Of a repeated one
 /// the first counts; an empty one is absent.
 struct Parameters<'a>(BTreeMap<String, Cow<'a, str>>);

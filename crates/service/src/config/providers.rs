@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::{Channel, OnUnknown};
 use providers::{KINDS, Settings};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
@@ -52,8 +53,9 @@ fn verify() -> bool {
     true
 }
 
-/// Ids that are words of our own routes below `/api/webhooks/`.
-const RESERVED_IDS: [&str; 2] = ["sms", "email"];
+/// Ids that are words of our own routes below `/api/webhooks/`, and the name under which the generic webhooks keep what
+/// they reject.
+const RESERVED_IDS: [&str; 3] = ["sms", "email", "generic"];
 
 pub(super) fn configure(
     entries: Vec<Spanned<toml::Table>>,
@@ -84,6 +86,19 @@ pub(super) fn configure(
         }
     }
     configured
+}
+
+/// The address of a kind without a server of its own may come from the key `host`.
+fn with_host(mut base_url: Url, settings: &Settings) -> Url {
+    if let (None | Some(""), Some(host)) = (base_url.host_str(), settings.values.get("host")) {
+        // A host that does not fit remains unset: the kind has its own check.
+        let host = host.expose_secret();
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        if let Ok(url) = Url::parse(&format!("{}://{bracketed}", base_url.scheme())) {
+            base_url = url;
+        }
+    }
+    base_url
 }
 
 /// Whether a provider may have this id.
@@ -162,6 +177,7 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
     let adapter = configure(&settings)?;
     settings.verify = false;
     let trusting = configure(&settings)?;
+    let base_url = with_host(base_url, &settings);
     Ok(ProviderConfig {
         id: raw.id,
         kind,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::exposure;
 use super::networks::Network;
 use super::value::Problems;
 
@@ -20,6 +21,8 @@ pub struct Server {
     pub accept_connections: usize,
     /// Connections that read.
     pub read_connections: usize,
+    /// Further names by which the server may be called without a credential.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Server {
@@ -31,12 +34,14 @@ impl Default for Server {
             webhook_bytes_max: 32 << 20,
             accept_connections: 2,
             read_connections: 8,
+            hosts: Vec::new(),
         }
     }
 }
 
 impl Server {
     pub(super) fn check(&self, problems: &mut Problems<'_>) {
+        exposure::check_hosts(&self.hosts, problems);
         for (key, value) in [
             ("server.max_connections", self.max_connections),
             ("server.accept_connections", self.accept_connections),

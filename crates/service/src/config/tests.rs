@@ -257,3 +257,56 @@ fn trusted_proxies_are_addresses_and_networks() {
     let found = problems("[server]\ntrusted_proxies = [\"proxy.example.com\"]\n", &[]);
     assert!(found.contains("line 2") && found.contains("is not an IP address or a network"), "{found}");
 }
+
+#[test]
+fn keys_are_needed_unless_every_provider_and_the_public_url_are_on_loopback() {
+    let provider = |base_url: &str| {
+        format!(
+            "[[providers]]\nid = \"t\"\nkind = \"twilio\"\nbase_url = \"{base_url}\"\naccount_sid = \"AC1\"\n\
+             auth_token = \"t\"\n"
+        )
+    };
+    let why = |text: &str, public_url: &str| {
+        parse(text, &[("APP_PUBLIC_URL", public_url), ("TOKEN", "t")]).unwrap().why_keys_are_needed
+    };
+    for (base_url, public_url) in [
+        ("http://127.0.0.1:8090", ""),
+        ("http://[::1]:8090", "http://localhost:8080"),
+        ("http://sim.localhost", "https://127.0.0.1"),
+    ] {
+        assert_eq!(why(&provider(base_url), public_url), None, "{base_url} {public_url}");
+    }
+    assert_eq!(why("", ""), None);
+    let smtp =
+        |host: &str| format!("[[providers]]\nid = \"s\"\nkind = \"smtp\"\nbase_url = \"smtp://{host}:25\"\n");
+    let by_host = |host: &str| format!("[[providers]]\nid = \"s\"\nkind = \"smtp\"\nhost = \"{host}\"\n");
+    assert_eq!(why(&by_host("127.0.0.1"), ""), None);
+    assert_eq!(why(&by_host("::1"), ""), None);
+    assert!(why(&by_host("mail.example.com"), "").unwrap().contains("mail.example.com"));
+    assert_eq!(why(&smtp("127.0.0.1"), ""), None);
+    assert!(why(&smtp("mail.example.com"), "").unwrap().contains("the provider s is not simulated"));
+    for base_url in [
+        "http://0.0.0.0:8090",
+        "http://10.0.0.5",
+        "http://localhost.example.com",
+        "https://127.0.0.1.example",
+    ] {
+        let why = why(&provider(base_url), "").unwrap();
+        assert!(why.contains("the provider t is not simulated"), "{base_url}: {why}");
+    }
+    assert!(why(TWO_PROVIDERS, "").unwrap().contains("its base_url names api.twilio.com"));
+    for public_url in ["https://msg.example.com", "http://0.0.0.0:8080", "http://192.168.1.2"] {
+        let why = why(&provider("http://127.0.0.1:1"), public_url).unwrap();
+        assert!(why.starts_with("APP_PUBLIC_URL"), "{why}");
+    }
+}
+
+#[test]
+fn further_hosts_are_names_without_a_port() {
+    let config = parse("[server]\nhosts = [\"console.internal\", \"10.0.0.5\", \"::1\"]\n", &[]).unwrap();
+    assert_eq!(config.server.hosts.len(), 3);
+    for host in ["", "http://a", "a:80", "a/b", "*.example.com"] {
+        let found = problems(&format!("[server]\nhosts = [\"{host}\"]\n"), &[]);
+        assert!(found.contains("server.hosts"), "{host}: {found}");
+    }
+}

@@ -86,8 +86,7 @@ pub(in crate::console) async fn revoke(
 
 fn why_it_stays(id: Uuid) -> String {
     format!(
-        "this is the last valid key of an operator: without it nobody could log in here, and without any key a server \
-         that listens on a loopback address is open to whoever reaches it, also through a proxy on its machine; make \
-         another operator's key first, or run `app keys revoke {id}` where the server runs"
+        "this is the last valid key of an operator: without it no person can log in here; make another operator's key \
+         first, or run `app keys revoke {id}` where the server runs"
     )
 }

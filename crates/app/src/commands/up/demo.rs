@@ -60,8 +60,8 @@ inbound_secret = "{DEMO_SENDGRID_INBOUND_SECRET}"
     )
 }
 
-/// A simulator that reports to this configuration, and answers what it gets.
-pub(super) fn simulator(config: &Config, data_dir: &Path) -> Options {
+/// A simulator that listens here, reports to this configuration, and answers what it gets.
+pub(super) fn simulator(config: &Config, listen: SocketAddr, data_dir: &Path) -> Options {
     let sendgrid = config.providers.iter().find(|provider| provider.kind.name == "sendgrid");
     let webhook = sendgrid.map(|provider| format!("{}/api/webhooks/{}", config.public_url, provider.id));
     let url = |query: &str| webhook.as_ref().and_then(|url| Url::parse(&format!("{url}{query}")).ok());
@@ -73,6 +73,7 @@ pub(super) fn simulator(config: &Config, data_dir: &Path) -> Options {
             ..SendgridAccount::default()
         }],
         ledger_file: Some(data_dir.join("simulator-ledger.ndjson")),
+        hosts: vec![reachable(listen).ip().to_string()],
         ..Options::default()
     }
 }

@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::demo;
 use super::listeners::{self, SIMULATOR_VARIABLE};
 use super::welcome::Welcome;
+use super::{demo, first_key};
 use crate::api::Api;
-use crate::output;
+use crate::output::{self, Output};
 
 /// The longest pause between two tries to start a database that ended.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(config: Config, data_dir: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn start(config: Config, data_dir: &Path, output: Output) -> anyhow::Result<Self> {
         let is_demo = config.providers.is_empty();
         let listener = listeners::bind(config.listen, "APP_LISTEN").await?;
         let listen = listener.local_addr()?;
@@ -99,7 +99,11 @@ impl Running {
             None
         };
         let config = match &simulator_listener {
-            Some(simulator) if is_demo => demo::config(listen, simulator.local_addr()?)?,
+            Some(simulator) if is_demo => Config {
+                // The public URL that the environment names, which the demonstration does not use.
+                why_keys_are_needed: config.why_keys_are_needed,
+                ..demo::config(listen, simulator.local_addr()?)?
+            },
             _ => Config { listen, ..config },
         };
         let config = Arc::new(config);
@@ -108,7 +112,8 @@ impl Running {
         // One more for the feed.
         let connections = app_apiserver::connections(&config) + app_processor::CONNECTIONS + 1;
         let pool = app_db::connect(database_url.expose_secret(), connections)?;
-        let (database, has_keys) = migrate(&pool, embedded.as_ref(), data_dir).await?;
+        let database = migrate(&pool, embedded.as_ref(), data_dir).await?;
+        let has_keys = first_key::has_keys_or_makes_one(&pool, &config, output).await?;
 
         let embedded = embedded.map(|embedded| {
             Part::start("PostgreSQL", |shutdown| async move { Ok(keep_running(embedded, shutdown).await?) })
@@ -122,7 +127,8 @@ impl Running {
         };
         let simulator = match simulator_listener {
             Some(listener) => {
-                let simulator = Simulator::new(demo::simulator(&config, data_dir))
+                let options = demo::simulator(&config, listener.local_addr()?, data_dir);
+                let simulator = Simulator::new(options)
                     .context("the simulator's ledger in ./data cannot be read; move it away")?;
                 Some(Part::start("the simulator", |shutdown| async move {
                     Ok(simulator.serve(listener, shutdown).await?)
@@ -287,12 +293,8 @@ async fn open_database(config: &Config, data_dir: &Path) -> anyhow::Result<(Secr
     Ok((SecretString::from(embedded.url()), Some(embedded)))
 }
 
-/// Brings the schema up to date. Answers what the welcome says of the database, and whether there are API keys.
-async fn migrate(
-    pool: &Pool,
-    embedded: Option<&Embedded>,
-    data_dir: &Path,
-) -> anyhow::Result<(String, bool)> {
+/// Brings the schema up to date. Answers what the welcome says of the database.
+async fn migrate(pool: &Pool, embedded: Option<&Embedded>, data_dir: &Path) -> anyhow::Result<String> {
     let mut client = pool.get().await.context("app-db cannot be reached: is DATABASE_URL right?")?;
     let applied = app_db::migrate::run(&mut client, Clock::System.now()).await?;
     if !applied.is_empty() {
@@ -306,6 +308,5 @@ async fn migrate(
         Some(_) => format!("./{}", data_dir.display()),
         None => "DATABASE_URL".to_owned(),
     };
-    let has_keys = !app_db::keys::valid(&client).await?.is_empty();
-    Ok((format!("{place} (PostgreSQL {version}, {durable})"), has_keys))
+    Ok(format!("{place} (PostgreSQL {version}, {durable})"))
 }
