@@ -42,8 +42,12 @@ pub(crate) struct MessageJson {
     #[schema(required = false, nullable = false)]
     subject: Option<String>,
     body: String,
-    /// URLs.
+    /// URLs. In a list, the first 20.
     attachments: Vec<String>,
+    /// How many there are, in a list that does not show all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    attachments_total: Option<usize>,
     /// Dispatch: `outbox` (not tried yet), `retry` (tried, not settled), `ok`, `failed`.
     #[schema(pattern = "^(outbox|retry|ok|failed)$")]
     status: &'static str,
@@ -100,10 +104,24 @@ impl From<StatusPayload> for StatusPayloadJson {
     }
 }
 
+/// Attachments of one message in a list.
+pub(crate) const LISTED_ATTACHMENTS_MAX: usize = 20;
+
 /// Of a message without its body and what else the client says: most fit.
 const JSON_BYTES: usize = 768;
 
 impl MessageJson {
+    /// As one of many.
+    pub(crate) fn in_list(message: Message) -> Self {
+        let mut json = Self::from(message);
+        let total = json.attachments.len();
+        if total > LISTED_ATTACHMENTS_MAX {
+            json.attachments.truncate(LISTED_ATTACHMENTS_MAX);
+            json.attachments_total = Some(total);
+        }
+        json
+    }
+
     pub(crate) fn to_json(&self) -> serde_json::Result<Vec<u8>> {
         let mut json = Vec::with_capacity(JSON_BYTES + self.body.len());
         serde_json::to_writer(&mut json, self)?;
@@ -123,6 +141,7 @@ impl From<Message> for MessageJson {
             subject: message.subject,
             body: message.body,
             attachments: message.attachments,
+            attachments_total: None,
             status: message.status.as_str(),
             status_payload: message.status_payload.map(StatusPayloadJson::from),
             delivery: message.delivery.as_str(),

@@ -20,6 +20,10 @@ mod console_messages;
 mod conversations;
 #[path = "api/explain.rs"]
 mod explain;
+#[path = "api/foreign_content.rs"]
+mod foreign_content;
+#[path = "api/foreign_matrix.rs"]
+mod foreign_matrix;
 #[path = "api/health.rs"]
 mod health;
 #[path = "api/idempotency.rs"]

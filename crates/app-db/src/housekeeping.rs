@@ -15,21 +15,25 @@ use crate::{Client, Error};
 const BATCH: i64 = 5_000;
 /// Idempotency keys are promised for 24 hours.
 const IDEMPOTENCY_HOURS: f64 = 48.0;
-/// No provider retries a webhook for longer than three days.
-const INBOUND_HOURS: f64 = 14.0 * 24.0;
 const REFERENCE_HOURS: f64 = 14.0 * 24.0;
+/// Messages are dropped by the week: one may outlive its retention by so much and a little.
+const INBOUND_MARGIN_HOURS: f64 = 14.0 * 24.0;
 
-/// Deletes one batch of old keys from each table of keys. Returns how many went.
+/// Deletes one batch of old keys from each table of keys. Returns how many went. Keys of inbound messages go after
+/// their messages, which `retention` says; without it neither goes. A webhook's signature may be good for ever: its key
+/// is what tells a replay.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn delete_old_keys(client: &Client) -> Result<u64, Error> {
+pub async fn delete_old_keys(client: &Client, retention: Option<Duration>) -> Result<u64, Error> {
     let mut deleted = 0;
+    let inbound_hours = retention.map(|keep| keep.as_secs_f64() / 3600.0 + INBOUND_MARGIN_HOURS);
     for (table, hours) in [
-        ("idempotency_keys", IDEMPOTENCY_HOURS),
-        ("inbound_keys", INBOUND_HOURS),
-        ("provider_refs", REFERENCE_HOURS),
+        ("idempotency_keys", Some(IDEMPOTENCY_HOURS)),
+        ("inbound_keys", inbound_hours),
+        ("provider_refs", Some(REFERENCE_HOURS)),
     ] {
+        let Some(hours) = hours else { continue };
         let sql = format!(
             "delete from {table} where ctid = any(array(
                  select ctid from {table} where created_at < now() - $1 * interval '1 hour' limit $2))"

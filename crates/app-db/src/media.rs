@@ -31,20 +31,45 @@ pub struct FileFacts {
     pub bytes: i64,
 }
 
-/// One at a time: a file may be as large as a webhook, and an array of them as large as memory.
+/// Files of one statement, together or alone: a file may be as large as a webhook.
+const BATCH_FILES: usize = 100;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Small ones together, large ones alone: an array of large ones would be as large as memory.
 pub(crate) async fn insert(client: &Client, files: &[(Uuid, &NewFile)]) -> Result<(), Error> {
-    for (message_id, file) in files {
-        let statement = client
-            .prepare_cached(
-                "insert into media (bucket, id, message_id, filename, content_type, bytes)
-                 values ($1, $2, $3, $4, $5, $6)",
-            )
-            .await?;
-        let bucket = Bucket::of(file.id).as_i16();
-        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
-            [&bucket, &file.id, &message_id, &file.filename, &file.content_type, &file.bytes];
-        client.execute(&statement, &values).await?;
+    let mut rest = files;
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(batch_len(rest.iter().map(|(_, file)| file.bytes.len())));
+        insert_batch(client, batch).await?;
+        rest = after;
     }
+    Ok(())
+}
+
+/// How many of the files, of these sizes, go into the next statement; at least one.
+fn batch_len(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes: usize = 0;
+    let fits = |size: &usize| {
+        bytes = bytes.saturating_add(*size);
+        bytes <= BATCH_BYTES
+    };
+    sizes.take(BATCH_FILES).take_while(fits).count().max(1)
+}
+
+async fn insert_batch(client: &Client, files: &[(Uuid, &NewFile)]) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            "insert into media (bucket, id, message_id, filename, content_type, bytes)
+             select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])",
+        )
+        .await?;
+    let buckets: Vec<i16> = files.iter().map(|(_, file)| Bucket::of(file.id).as_i16()).collect();
+    let ids: Vec<Uuid> = files.iter().map(|(_, file)| file.id).collect();
+    let message_ids: Vec<Uuid> = files.iter().map(|(message_id, _)| *message_id).collect();
+    let filenames: Vec<&str> = files.iter().map(|(_, file)| file.filename.as_str()).collect();
+    let content_types: Vec<&str> = files.iter().map(|(_, file)| file.content_type.as_str()).collect();
+    let bytes: Vec<&[u8]> = files.iter().map(|(_, file)| file.bytes.as_slice()).collect();
+    client.execute(&statement, &[&buckets, &ids, &message_ids, &filenames, &content_types, &bytes]).await?;
     Ok(())
 }
 
@@ -81,4 +106,22 @@ pub async fn facts(client: &Client, ids: &[Uuid]) -> Result<Vec<FileFacts>, Erro
         bytes: row.get(3),
     };
     Ok(rows.iter().map(facts).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_files_go_together_and_large_ones_alone() {
+        for (sizes, expected) in [
+            (vec![1; 3], 3),
+            (vec![1; 500], BATCH_FILES),
+            (vec![BATCH_BYTES, 1], 1),
+            (vec![1, BATCH_BYTES], 1),
+            (vec![30 << 20, 1, 1], 1),
+        ] {
+            assert_eq!(batch_len(sizes.into_iter()), expected);
+        }
+    }
 }

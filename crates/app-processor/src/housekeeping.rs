@@ -226,7 +226,7 @@ impl Processor {
     async fn clean(&self) -> Result<(), Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         for _ in 0..CLEANING_BATCHES {
-            if app_db::housekeeping::delete_old_keys(&client).await? == 0 {
+            if app_db::housekeeping::delete_old_keys(&client, self.parts.config.retention).await? == 0 {
                 break;
             }
         }

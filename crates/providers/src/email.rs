@@ -2,12 +2,14 @@
 
 pub(crate) mod content;
 mod delivery_report;
+mod header;
 pub(crate) mod html;
 pub(crate) mod inbound;
 pub(crate) mod mime;
 pub(crate) mod raw;
 pub(crate) mod received;
 pub(crate) mod status;
+mod structure;
 
 use model::{Channel, Endpoint, Outcome, Reason};
 use secrecy::ExposeSecret;

@@ -30,7 +30,8 @@ pub(crate) enum FormDataError {
     TooManyParts,
 }
 
-const PARTS_MAX: usize = 1000;
+/// More than the files of a message: the first of those are kept as files, and the form with all of them.
+const PARTS_MAX: usize = 10_000;
 const BOUNDARY_BYTES_MAX: usize = 200;
 
 /// # Errors
@@ -152,7 +153,7 @@ fn quoted_string(text: &str) -> (Cow<'_, str>, &str) {
 }
 
 fn split_at<'a>(bytes: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = bytes.windows(separator.len()).position(|window| window == separator)?;
+    let at = memchr::memmem::find(bytes, separator)?;
     Some((&bytes[..at], &bytes[at + separator.len()..]))
 }
 

@@ -20,6 +20,7 @@ mod jwt;
 mod kind;
 mod media_type;
 mod response_class;
+mod run_together;
 mod settings;
 mod shared_secret;
 mod signed_at;

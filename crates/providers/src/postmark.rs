@@ -150,10 +150,10 @@ impl Provider for Postmark {
         };
         let post = Value::Object(post);
         match post["RecordType"].as_str() {
-            Some("Inbound") => inbound::read(&post, request.now),
+            Some("Inbound") => inbound::read(&post, request.body, request.now),
             Some(record_type) => Ok(events::read(record_type, &post)),
             None if post["FromFull"].is_object() || post["OriginalRecipient"].is_string() => {
-                inbound::read(&post, request.now)
+                inbound::read(&post, request.body, request.now)
             }
             None => Err(WebhookError::Unparsable("it is neither an event nor a mail".to_owned())),
         }

@@ -74,6 +74,8 @@ pub struct InboundMessage {
     pub attachments: Vec<String>,
     /// Attachments whose bytes came along.
     pub files: Vec<File>,
+    /// Further attachments that are in none of these lists. The last of `files` is then the source that holds them.
+    pub omitted_files: usize,
     pub timestamp: Option<Timestamp>,
 }
 

@@ -20,9 +20,10 @@ const NAME_CHARS_MAX: usize = 80;
 pub(super) struct Files(HashMap<Uuid, FileFacts>);
 
 impl Files {
-    pub(super) async fn of(app: &App, messages: &[Message]) -> Result<Self, Problem> {
-        let ids: Vec<Uuid> =
-            messages.iter().flat_map(|message| &message.attachments).filter_map(|link| own(link)).collect();
+    /// Of each message the first `files_max`.
+    pub(super) async fn of(app: &App, messages: &[Message], files_max: usize) -> Result<Self, Problem> {
+        let links = messages.iter().flat_map(|message| message.attachments.iter().take(files_max));
+        let ids: Vec<Uuid> = links.filter_map(|link| own(link)).collect();
         if ids.is_empty() {
             return Ok(Self::default());
         }

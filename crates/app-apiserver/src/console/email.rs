@@ -1,12 +1,15 @@
 //! An email's HTML as a document of its own, for a frame that may do nothing: no scripts, no forms, nothing loaded, so
 //! that its sender does not learn that it was opened.
 
+mod clean;
+
 use ammonia::{Builder, UrlRelative};
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::HeaderValue;
 use http::header::CONTENT_SECURITY_POLICY;
 use maud::{DOCTYPE, PreEscaped, html};
+use providers::html_to_text;
 use url::{Host, Url};
 
 use super::trouble::Trouble;
@@ -16,6 +19,10 @@ use crate::messages::find;
 
 const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; \
                       sandbox allow-popups allow-popups-to-escape-sandbox";
+
+/// In place of markup that [`clean`] refuses.
+const TOO_COMPLEX: &str =
+    "The markup of this email is too large or too deeply nested to be shown. This is its text.";
 
 /// Of the HTML, so that nobody's mail keeps the server busy.
 const HTML_CHARS_MAX: usize = 500_000;
@@ -53,21 +60,31 @@ fn is_own(url: &Url, public_url: &str) -> bool {
 
 pub(super) async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
     let message = find(&app.database().await?, &id).await?;
+    let html = cut(&message.body, HTML_CHARS_MAX);
+    let cleaned = clean::clean(cleaner_for(&app.config.public_url), html.clone()).await;
     let document = html! {
         (DOCTYPE)
         html lang="en" {
             head { meta charset="utf-8"; meta name="color-scheme" content="light"; title { "Email" } }
-            body { (PreEscaped(cleaned(&cut(&message.body, HTML_CHARS_MAX), &app.config.public_url))) }
+            body {
+                // The one place where foreign markup is not escaped.
+                @match cleaned {
+                    Some(cleaned) => (PreEscaped(cleaned)),
+                    None => {
+                        p { i { (TOO_COMPLEX) } }
+                        @for line in html_to_text(&html).lines() { (line) br; }
+                    },
+                }
+            }
         }
     };
     let policy = [(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY))];
     Ok((policy, Html(document.into_string())).into_response())
 }
 
-/// The one place where foreign markup is not escaped.
-fn cleaned(body: &str, public_url: &str) -> String {
+fn cleaner_for(public_url: &str) -> Builder<'static> {
     let public_url = public_url.to_owned();
-    cleaner(move |url| is_own(url, &public_url)).clean(body).to_string()
+    cleaner(move |url| is_own(url, &public_url))
 }
 
 #[cfg(test)]
@@ -75,6 +92,10 @@ mod tests {
     use super::*;
 
     const PUBLIC_URL: &str = "https://msg.example";
+
+    fn cleaned(body: &str, public_url: &str) -> String {
+        cleaner_for(public_url).clean(body).to_string()
+    }
 
     #[test]
     fn what_could_act_or_load_is_gone_and_the_text_stays() {

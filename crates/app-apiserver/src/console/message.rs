@@ -24,6 +24,8 @@ use crate::messages::find;
 use crate::messages::retry_message::retry as retry_it;
 
 /// Of a body; strangers write megabytes.
+/// Messages that were stored before attachments were bounded may have more.
+const ATTACHMENTS_MAX: usize = 500;
 const BODY_CHARS_MAX: usize = 100_000;
 
 pub(super) async fn show(
@@ -33,7 +35,7 @@ pub(super) async fn show(
 ) -> Result<Response, Trouble> {
     let (facts, explanation) = explained(&app, &id).await?;
     let message = &facts.message;
-    let files = Files::of(&app, std::slice::from_ref(message)).await?;
+    let files = Files::of(&app, std::slice::from_ref(message), ATTACHMENTS_MAX).await?;
     let title = format!("{} to {}", message.channel, message.target.as_str());
     let main = html! {
         h1 { (message.channel) ": " (message.source.as_str()) " → " (message.target.as_str()) }
@@ -126,7 +128,12 @@ fn content(message: &Message, files: &Files) -> Markup {
         }
         @if !message.attachments.is_empty() {
             h3 { "Attachments" }
-            ul { @for link in &message.attachments { li { (attachment(link, files)) } } }
+            ul {
+                @for link in message.attachments.iter().take(ATTACHMENTS_MAX) { li { (attachment(link, files)) } }
+            }
+            @if message.attachments.len() > ATTACHMENTS_MAX {
+                p .quiet { "These are the first " (ATTACHMENTS_MAX) " of " (message.attachments.len()) "; the API has all." }
+            }
         }
         @if !message.metadata.is_empty() {
             h3 { "Metadata" }

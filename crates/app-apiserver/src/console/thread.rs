@@ -23,6 +23,7 @@ use super::words::{ago, as_text, chip, cut, place_of};
 use crate::App;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
+use crate::message_json::LISTED_ATTACHMENTS_MAX;
 use crate::messages::parse_id;
 use crate::problem::Problem;
 
@@ -129,7 +130,7 @@ pub(super) async fn look(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Lo
     let filter = Filter { conversation_id: Some(id), ..Filter::default() };
     let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, before, MESSAGES) };
     let page = list::list(&*app.database().await?, &filter, wanted).await?;
-    let files = Files::of(app, &page.messages).await?;
+    let files = Files::of(app, &page.messages, LISTED_ATTACHMENTS_MAX).await?;
     Ok(Looked { page, files })
 }
 
@@ -170,7 +171,16 @@ fn bubble(message: &Message, files: &Files, now: Timestamp) -> Markup {
             article aria-label={ (direction) " " (message.channel) } {
                 @if let Some(subject) = &message.subject { h3 { (cut(subject, SUBJECT_CHARS_MAX)) } }
                 p .body { (cut(&text, BODY_CHARS_MAX)) }
-                @for link in &message.attachments { p .attachment { (attachment(link, files)) } }
+                @for link in message.attachments.iter().take(LISTED_ATTACHMENTS_MAX) {
+                    p .attachment { (attachment(link, files)) }
+                }
+                @if message.attachments.len() > LISTED_ATTACHMENTS_MAX {
+                    p .attachment {
+                        a href={ "/messages/" (message.id) "#content" } {
+                            "All " (message.attachments.len()) " attachments"
+                        }
+                    }
+                }
                 footer {
                     a href={ "/messages/" (message.id) } { (ago(message.created_at, now)) }
                     " · " (message.channel)

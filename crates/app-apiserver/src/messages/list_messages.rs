@@ -105,7 +105,7 @@ pub(crate) async fn answer(
     let found =
         list::list(&database, filter, Wanted::new(order, after.map(|place| place.id), page.limit)).await?;
     Ok(Json(MessageListJson {
-        messages: found.messages.into_iter().map(MessageJson::from).collect(),
+        messages: found.messages.into_iter().map(MessageJson::in_list).collect(),
         next_cursor: found.next.map(|id| list.cursor(Place::at(id))),
     }))
 }

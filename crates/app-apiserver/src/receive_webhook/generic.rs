@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::keep::{Arrived, UNVERIFIED_BYTES_MAX};
 use super::store;
+use super::understand::READ_INLINE_BYTES_MAX;
 use crate::App;
 use crate::authentication::{self, Refusal};
 use crate::body;
@@ -96,10 +97,29 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
         arrived.keep(app, Reason::Unverified, "without the right secret").await?;
         return Err(refused(refusal));
     }
-    match inbound(app, &arrived, medium) {
+    let (arrived, inbound) = read(app, arrived, medium).await?;
+    match inbound {
         Ok(inbound) => take(app, &arrived, inbound).await,
         Err(problem) => Err(kept(app, &arrived, problem).await),
     }
+}
+
+/// [`inbound`], on a thread of its own where the body is large.
+async fn read(
+    app: &App,
+    arrived: Arrived,
+    medium: Medium,
+) -> Result<(Arrived, Result<Inbound, Problem>), Problem> {
+    if arrived.body.len() <= READ_INLINE_BYTES_MAX {
+        let inbound = inbound(app, &arrived, medium);
+        return Ok((arrived, inbound));
+    }
+    let app = app.clone();
+    let read = move || {
+        let inbound = inbound(&app, &arrived, medium);
+        (arrived, inbound)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal().because(error))
 }
 
 /// What it says, in the form in which it is stored.
@@ -108,7 +128,7 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
 /// What is wrong with it.
 pub(super) fn inbound(app: &App, arrived: &Arrived, medium: Medium) -> Result<Inbound, Problem> {
     let (provider_id, message) = understand(&app.config, arrived, medium)?;
-    store::normalise(app, &provider_id, message).map_err(|(field, error)| {
+    store::normalise(app, &provider_id, arrived, message).map_err(|(field, error)| {
         let mut fields = Fields::default();
         fields.wrong(field, error.code(), error);
         fields.finish().err().unwrap_or_else(Problem::internal)
@@ -182,6 +202,7 @@ fn understand(
         body,
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp,
     };
     Ok((provider_id, message))

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use app_db::quarantine::{self, Delivery, Reason};
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use model::Bucket;
 use service::metrics::ProviderResult;
@@ -34,6 +35,22 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
+    /// Its body as an attachment.
+    pub(super) fn as_file(&self) -> providers::File {
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let (extension, content_type) = match content_type.to_ascii_lowercase().as_str() {
+            "application/json" => ("json", "application/json"),
+            "application/x-www-form-urlencoded" => ("form", "application/x-www-form-urlencoded"),
+            _ => ("bin", "application/octet-stream"),
+        };
+        providers::File {
+            filename: format!("webhook.{extension}"),
+            content_type: content_type.to_owned(),
+            bytes: self.body.to_vec(),
+        }
+    }
+
     pub(super) async fn keep(&self, app: &App, reason: Reason, detail: &str) -> Result<(), Problem> {
         // Names that anybody may make up are no labels.
         let provider = app.config.provider(&self.provider_id);

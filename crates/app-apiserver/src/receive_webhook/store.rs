@@ -25,15 +25,22 @@ use crate::times;
 /// Receipts of one webhook that wait at once: a webhook may bring thousands.
 const RECEIPTS_AT_ONCE: usize = 200;
 
-/// An inbound message in the form in which it is stored.
+/// Attachments of one message, of which each may be a row.
+const ATTACHMENTS_MAX: usize = 500;
+/// The number of attachments that only the last file of a message holds.
+const OMITTED_FILES: &str = "omitted_files";
+
+/// An inbound message in the form in which it is stored. `source` is the webhook that brought it.
 ///
 /// # Errors
 /// The field whose address is none, and why.
 pub(super) fn normalise(
     app: &App,
     provider_id: &str,
-    message: InboundMessage,
+    source: &Arrived,
+    mut message: InboundMessage,
 ) -> Result<Inbound, (&'static str, EndpointError)> {
+    bound_attachments(&mut message, source);
     let medium = message.channel.medium();
     // Either end may be what a recipient cannot be here: a short code answers, and is answered.
     let end = |field, text: &str| -> Result<Endpoint, (&'static str, EndpointError)> {
@@ -67,13 +74,36 @@ pub(super) fn normalise(
             subject: message.subject.map(storable),
             body: storable(message.body),
             attachments,
-            metadata: serde_json::Map::new(),
+            metadata: metadata(message.omitted_files),
             priority: Priority::Normal,
             timestamp: message.timestamp.and_then(times::stored),
             send_at: None,
             expires_at: None,
         },
     })
+}
+
+/// Where there are more attachments than a message may have, the last one is the webhook, which has them all.
+fn bound_attachments(message: &mut InboundMessage, source: &Arrived) {
+    let count = message.attachments.len() + message.files.len();
+    if count <= ATTACHMENTS_MAX {
+        return;
+    }
+    // An adapter that omitted some has put their source among the files already.
+    let has_source = message.omitted_files > 0;
+    let others_max = if has_source { ATTACHMENTS_MAX } else { ATTACHMENTS_MAX - 1 };
+    message.files.truncate(others_max);
+    message.attachments.truncate(others_max - message.files.len());
+    message.omitted_files += count - message.attachments.len() - message.files.len();
+    if !has_source {
+        message.files.push(source.as_file());
+    }
+}
+
+/// What is noted about a message that came in.
+fn metadata(omitted_files: usize) -> serde_json::Map<String, serde_json::Value> {
+    let omitted = (omitted_files > 0).then(|| (OMITTED_FILES.to_owned(), omitted_files.to_string().into()));
+    omitted.into_iter().collect()
 }
 
 /// No text column takes a NUL, and no message is lost for one.

@@ -1,5 +1,6 @@
 //! What a webhook says, as its adapter reads it, with the documents that it needs for that.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,8 +12,12 @@ use super::keep::Arrived;
 use crate::body::Budget;
 use crate::problem::Problem;
 
+/// Reported as unverified: it may have panicked before it had verified the webhook.
+const PANICKED: &str = "reading it failed by a defect of this server; the server's log has the place: report it, and \
+                        replay the webhook once it is mended";
+
 /// Larger ones are read on a thread of their own: inbound email is megabytes of MIME.
-const READ_INLINE_BYTES_MAX: usize = 128 << 10;
+pub(super) const READ_INLINE_BYTES_MAX: usize = 128 << 10;
 /// For one webhook.
 const DOCUMENTS_MAX: usize = 2;
 
@@ -32,10 +37,10 @@ pub(super) struct Reader<'a> {
     pub now: Timestamp,
 }
 
-/// [`WebhookError::Needs`] remains where the document cannot be had.
+/// [`WebhookError::Needs`] remains where the document cannot be had. A panic of the adapter is [`PANICKED`].
 ///
 /// # Errors
-/// When reading it panicked.
+/// When the server is shutting down.
 pub(super) async fn understand(
     reader: &Reader<'_>,
     mut arrived: Arrived,
@@ -87,13 +92,21 @@ async fn read(
     let read = move || {
         // The URL that the provider was told, which it signs; never from a proxy's headers.
         let url = format!("{public_url}{}", arrived.target);
-        let understood = adapter.webhook(&WebhookRequest {
+        let request = WebhookRequest {
             method: &arrived.method,
             url: &url,
             headers: &arrived.headers,
             body: &arrived.body,
             now,
             fetched: &fetched,
+        };
+        // The adapter changes nothing that outlives the call.
+        let understood = catch_unwind(AssertUnwindSafe(|| adapter.webhook(&request))).unwrap_or_else(|_| {
+            tracing::error!(
+                provider.id = arrived.provider_id,
+                "the adapter panicked while it read a webhook"
+            );
+            Err(WebhookError::Unverified(PANICKED.to_owned()))
         });
         (arrived, fetched, understood)
     };
@@ -145,20 +158,29 @@ mod tests {
     async fn understood(documents: &Documents, urls: &[&str], key_for: Option<&str>) -> Understood {
         let urls: Vec<String> = urls.iter().map(|&url| url.to_owned()).collect();
         let base_url = Url::parse(&urls[0]).unwrap();
-        let adapter: Arc<dyn Provider> = Arc::new(Wants { urls, key_for: key_for.map(str::to_owned) });
+        let wants = Wants { urls, key_for: key_for.map(str::to_owned) };
+        understood_by(Arc::new(wants), documents, &base_url, Bytes::new()).await
+    }
+
+    async fn understood_by(
+        adapter: Arc<dyn Provider>,
+        documents: &Documents,
+        base_url: &Url,
+        body: Bytes,
+    ) -> Understood {
         let arrived = Arrived {
             provider_id: "p".to_owned(),
             method: Method::POST,
             target: "/api/webhooks/p".to_owned(),
             headers: HeaderMap::new(),
-            body: Bytes::new(),
+            body,
             share: crate::body::Share::default(),
         };
         let reader = Reader {
             documents,
             budget: &Budget::default(),
             adapter: &adapter,
-            base_url: &base_url,
+            base_url,
             public_url: "https://relay.example.org",
             private_bytes_max: 1 << 20,
             now: Timestamp::UNIX_EPOCH,
@@ -191,6 +213,29 @@ mod tests {
                 second.starts_with("GET /document/source ") && !second.contains("authorization"),
                 "{second}"
             );
+        }
+    }
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Provider for Panics {
+        fn call(&self, _message: &Outgoing<'_>) -> Result<Call, Outcome> {
+            Err(Outcome::Unreachable { detail: String::new() })
+        }
+
+        fn webhook(&self, _request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
+            panic!("a defect of the adapter")
+        }
+    }
+
+    #[tokio::test]
+    async fn an_adapter_that_panics_leaves_a_webhook_that_is_kept_as_unverified() {
+        let base_url = Url::parse("https://provider.example").unwrap();
+        for bytes in [0, READ_INLINE_BYTES_MAX + 1] {
+            let body = Bytes::from(vec![b'x'; bytes]);
+            let understood = understood_by(Arc::new(Panics), &Documents::default(), &base_url, body).await;
+            assert_eq!(understood, Err(WebhookError::Unverified(PANICKED.to_owned())));
         }
     }
 

@@ -25,9 +25,15 @@ pub(crate) async fn server_of(config: &str) -> Server {
     server_with(config, "127.0.0.1:0", Clock::System).await
 }
 
+/// A MessageSid of its own for each word.
+pub(crate) fn sid_of(word: &str) -> String {
+    let digits: String = word.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("SM{digits:0>32}")
+}
+
 /// An inbound message of Twilio's, signed with the true token.
-pub(crate) async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &str) -> u16 {
-    let form = [("Body", text), ("From", from), ("MessageSid", sid), ("To", "+12025550100")]
+pub(crate) async fn deliver(client: &HttpClient, word: &str, from: &str, text: &str) -> u16 {
+    let form = [("Body", text), ("From", from), ("MessageSid", &*sid_of(word)), ("To", "+12025550100")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let signature = twilio_signature(TWILIO_TOKEN, &format!("{PUBLIC_URL}{TWILIO}"), &form);
     let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
@@ -38,7 +44,7 @@ pub(crate) async fn deliver(client: &HttpClient, sid: &str, from: &str, text: &s
 /// As [`deliver`], by somebody who knows no token.
 pub(crate) async fn forge(client: &HttpClient, text: &str) {
     let headers = [("content-type", FORM), ("x-twilio-signature", "AAAA")];
-    let body = format!("Body={text}&From=%2B12025550199&MessageSid={text}&To=%2B12025550100");
+    let body = format!("Body={text}&From=%2B12025550199&MessageSid={}&To=%2B12025550100", sid_of(text));
     client.send(Method::POST, TWILIO, &headers, Bytes::from(body)).await.expect(403);
 }
 
@@ -194,11 +200,12 @@ async fn a_receipt_is_applied_once_its_message_is_known() {
     let server = server().await;
     let unknown = "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1";
     let target = format!("{TWILIO}?message_id={unknown}&attempt=1");
-    let form = [("MessageSid", "SM1"), ("MessageStatus", "delivered")]
+    let sid = sid_of("SM1");
+    let form = [("MessageSid", &*sid), ("MessageStatus", "delivered")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let signature = twilio_signature(TWILIO_TOKEN, &format!("{PUBLIC_URL}{target}"), &form);
     let headers = [("content-type", FORM), ("x-twilio-signature", signature.as_str())];
-    let body = Bytes::from("MessageSid=SM1&MessageStatus=delivered");
+    let body = Bytes::from(format!("MessageSid={sid}&MessageStatus=delivered"));
     server.client.send(Method::POST, &target, &headers, body).await.expect(200);
     let id = only_id(&server).await;
     let still = process(&server.client, &id).await.expect(200).text();

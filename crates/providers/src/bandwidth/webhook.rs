@@ -66,6 +66,7 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
         body: text(&message["text"]).unwrap_or_default(),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&message["time"]).or_else(|| time(&event["time"])),
     })
 }

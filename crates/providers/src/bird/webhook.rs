@@ -64,6 +64,7 @@ fn inbound(payload: &Value, sender: &str) -> Result<InboundMessage, WebhookError
         body: storable(part["text"].as_str().unwrap_or_default()),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&payload["createdAt"]),
     })
 }

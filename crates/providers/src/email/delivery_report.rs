@@ -2,12 +2,12 @@
 //! it counts only where it knows a message id, which the recipient and the mail servers on its way alone were told.
 
 use jiff::Timestamp;
-use mail_parser::{Message, MessagePart, MimeHeaders, PartType};
 use model::Delivery;
 use uuid::Uuid;
 
 use super::inbound::read_header;
 use super::status;
+use super::structure::{Fields, Structure};
 use crate::Receipt;
 use crate::callback;
 use crate::inbound_text::{code_word, our_reference};
@@ -15,15 +15,19 @@ use crate::inbound_text::{code_word, our_reference};
 /// Our mails have one recipient; a report that tells of more is nothing to go through at length.
 const RECIPIENTS_MAX: usize = 10;
 
-/// Nothing where the mail is no report, or is one about a mail that is not ours.
-pub(crate) fn receipts(mail: &Message<'_>, date: Option<Timestamp>) -> Vec<Receipt> {
-    if !is_report(mail) {
-        return Vec::new();
-    }
-    let Some(report) = mail.parts.iter().find(|part| is_type(part, "message", "delivery-status")) else {
+/// Whether a mail of these fields is a report.
+pub(super) fn is_report(mail: &Fields) -> bool {
+    mail.is("multipart", "report")
+        && mail.report_type.as_deref().is_none_or(|report| report.eq_ignore_ascii_case("delivery-status"))
+}
+
+/// What a report says. Nothing where it is about a mail that is not ours.
+pub(super) fn receipts(mail: &Structure<'_>, date: Option<Timestamp>) -> Vec<Receipt> {
+    let Some(report) = mail.parts.iter().find(|part| part.fields.is("message", "delivery-status")) else {
         return Vec::new();
     };
-    let report = String::from_utf8_lossy(report.contents());
+    let report = report.bytes();
+    let report = String::from_utf8_lossy(&report);
     let mut groups = groups(&report);
     let about_the_mail = groups.next().unwrap_or_default();
     let (message_id, attempt) =
@@ -50,31 +54,15 @@ pub(crate) fn receipts(mail: &Message<'_>, date: Option<Timestamp>) -> Vec<Recei
     receipts.collect()
 }
 
-fn is_report(mail: &Message<'_>) -> bool {
-    let Some(content_type) = mail.content_type() else { return false };
-    content_type.ctype().eq_ignore_ascii_case("multipart")
-        && content_type.subtype().is_some_and(|subtype| subtype.eq_ignore_ascii_case("report"))
-        && content_type
-            .attribute("report-type")
-            .is_none_or(|report| report.eq_ignore_ascii_case("delivery-status"))
-}
-
-fn is_type(part: &MessagePart<'_>, kind: &str, subtype: &str) -> bool {
-    part.content_type().is_some_and(|found| {
-        found.ctype().eq_ignore_ascii_case(kind)
-            && found.subtype().is_some_and(|found| found.eq_ignore_ascii_case(subtype))
-    })
-}
-
 /// From the mail, or its header, that the report brings back: `<{our id}@{domain}>`.
-fn returned_message_id(mail: &Message<'_>) -> Option<Uuid> {
-    let returned = mail.parts.iter().rev().find_map(|part| match &part.body {
-        PartType::Message(returned) => returned.message_id().map(str::to_owned),
-        _ if is_type(part, "text", "rfc822-headers") || is_type(part, "message", "rfc822") => {
-            read_header(part.contents()).message_id
-        }
-        _ => None,
-    })?;
+fn returned_message_id(mail: &Structure<'_>) -> Option<Uuid> {
+    let is_returned = |fields: &Fields| {
+        fields.is("message", "rfc822")
+            || fields.is("message", "global")
+            || fields.is("text", "rfc822-headers")
+    };
+    let mut returned = mail.parts.iter().rev().filter(|part| is_returned(&part.fields));
+    let returned = returned.find_map(|part| read_header(&part.bytes()).message_id)?;
     let (id, _domain) = returned.trim_matches(['<', '>']).split_once('@')?;
     our_reference(id, None).0
 }

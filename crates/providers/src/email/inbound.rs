@@ -2,11 +2,19 @@
 //! envelope's.
 
 use jiff::{SignedDuration, Timestamp};
-use mail_parser::{Address, Message, MessageParser, MimeHeaders, PartType};
+use mail_parser::{Address, Message};
 
-use super::delivery_report;
+use super::header::{self, HeaderBlock};
+use super::structure::{Fields, Part, Structure, TooDeep};
+use super::{delivery_report, structure};
 use crate::inbound_text::storable;
 use crate::{File, Receipt};
+
+/// Files of one message.
+pub(crate) const FILES_MAX: usize = 500;
+/// The name of the file that holds a mail as it came.
+const SOURCE_NAME: &str = "message.eml";
+const SOURCE_MEDIA_TYPE: &str = "message/rfc822";
 
 /// The header of a mail, from its own fields or from its whole source.
 #[derive(Debug, Default)]
@@ -23,12 +31,36 @@ pub(crate) struct Header {
 pub(crate) struct Source {
     pub(crate) header: Header,
     pub(crate) body: String,
-    pub(crate) files: Vec<File>,
+    pub(crate) files: Files,
+}
+
+/// The files of a mail, at most [`FILES_MAX`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) kept: Vec<File>,
+    /// Files that only the last one of `kept`, the source, holds.
+    pub(crate) omitted: usize,
+}
+
+impl Files {
+    /// All of them, or else the first ones and then the source. Only files that are kept are made.
+    pub(crate) fn bounded(
+        count: usize,
+        files: impl Iterator<Item = File>,
+        source: impl FnOnce() -> File,
+    ) -> Self {
+        if count <= FILES_MAX {
+            return Self { kept: files.collect(), omitted: 0 };
+        }
+        let mut kept: Vec<File> = files.take(FILES_MAX - 1).collect();
+        kept.push(source());
+        Self { kept, omitted: count - (FILES_MAX - 1) }
+    }
 }
 
 pub(crate) fn read_header(block: &[u8]) -> Header {
-    let block = [block.trim_ascii(), b"\r\n\r\n"].concat();
-    MessageParser::default().parse_headers(&block).as_ref().map(header_of).unwrap_or_default()
+    let (section, _) = header::split(block.trim_ascii());
+    HeaderBlock::of_mail(section).parse().as_ref().map(header_of).unwrap_or_default()
 }
 
 /// What a mail is to us.
@@ -42,18 +74,68 @@ pub(crate) enum Mail {
 
 /// Nothing where the bytes are no mail at all. A report about mails that are not ours is a message like others.
 pub(crate) fn read_source(source: &[u8]) -> Option<Mail> {
-    let message = MessageParser::default().parse(source)?;
-    let header = header_of(&message);
-    let receipts = delivery_report::receipts(&message, header.date);
-    if !receipts.is_empty() {
-        return Some(Mail::Report(receipts));
+    let (section, body) = header::split(source);
+    if body.is_empty() && !section.contains(&b':') {
+        return None;
     }
-    Some(Mail::Message(Source { header, body: body_of(&message), files: files_of(&message) }))
+    let block = HeaderBlock::of_mail(section);
+    let message = block.parse();
+    let header = message.as_ref().map(header_of).unwrap_or_default();
+    let fields = message.as_ref().map(Fields::of).unwrap_or_default();
+    let is_report = delivery_report::is_report(&fields);
+    let structure = match Structure::of(fields, body) {
+        Ok(structure) => structure,
+        Err(TooDeep) => return Some(Mail::Message(unread(header, source))),
+    };
+    if is_report {
+        let receipts = delivery_report::receipts(&structure, header.date);
+        if !receipts.is_empty() {
+            return Some(Mail::Report(receipts));
+        }
+    }
+    let files = files_of(&structure, source);
+    Some(Mail::Message(Source { header, body: body_of(&structure), files }))
+}
+
+/// A mail that is not taken apart: its header, and itself as a file.
+fn unread(header: Header, source: &[u8]) -> Source {
+    let body = format!(
+        "This mail is nested too deeply to be read: it has more than {} levels of parts. It is attached as \
+         {SOURCE_NAME}, as it came.",
+        structure::DEPTH_MAX
+    );
+    Source { header, body, files: Files { kept: vec![source_file(source)], omitted: 0 } }
+}
+
+/// A webhook's form or JSON as a file, for what of it is no file of its own.
+pub(crate) fn form_file(body: &[u8]) -> File {
+    File {
+        filename: "webhook.form".to_owned(),
+        content_type: "multipart/form-data".to_owned(),
+        bytes: body.to_vec(),
+    }
+}
+
+pub(crate) fn json_file(body: &[u8]) -> File {
+    File {
+        filename: "webhook.json".to_owned(),
+        content_type: "application/json".to_owned(),
+        bytes: body.to_vec(),
+    }
+}
+
+fn source_file(source: &[u8]) -> File {
+    File {
+        filename: SOURCE_NAME.to_owned(),
+        content_type: SOURCE_MEDIA_TYPE.to_owned(),
+        bytes: source.to_vec(),
+    }
 }
 
 /// The recipient that a server noted at delivery, for mail that comes without its envelope.
 pub(crate) fn delivered_to(source: &[u8]) -> Option<String> {
-    let message = MessageParser::default().parse_headers(source)?;
+    let block = HeaderBlock::of_mail(header::split(source).0);
+    let message = block.parse()?;
     ["X-Original-To", "Delivered-To", "Envelope-To"].into_iter().find_map(|name| {
         let value = message.header_raw(name)?.trim().trim_matches(['<', '>']);
         (value.contains('@') && !value.contains([' ', ','])).then(|| storable(value))
@@ -102,46 +184,27 @@ fn addresses<'a>(address: &'a Address<'_>) -> impl Iterator<Item = String> + 'a 
 }
 
 /// The text parts, one below the other; else the HTML ones.
-fn body_of(message: &Message<'_>) -> String {
-    let joined = |parts: Vec<&str>| parts.join("\n");
-    let text = joined(
-        message
-            .text_bodies()
-            .filter_map(|part| match &part.body {
-                PartType::Text(text) => Some(text.as_ref()),
-                _ => None,
-            })
-            .collect(),
-    );
+fn body_of(structure: &Structure<'_>) -> String {
+    let text = joined(structure, &structure.text, |part| part.is_plain());
     if !text.trim().is_empty() {
         return storable(text);
     }
-    storable(joined(
-        message
-            .html_bodies()
-            .filter_map(|part| match &part.body {
-                PartType::Html(html) => Some(html.as_ref()),
-                _ => None,
-            })
-            .collect(),
-    ))
+    storable(joined(structure, &structure.html, |part| part.is_html()))
 }
 
-fn files_of(message: &Message<'_>) -> Vec<File> {
-    message
-        .attachments()
-        .map(|part| {
-            let declared = part.content_type().map(|kind| match kind.subtype() {
-                Some(subtype) => format!("{}/{subtype}", kind.ctype()),
-                None => kind.ctype().to_owned(),
-            });
-            File {
-                filename: file_name(part.attachment_name()),
-                content_type: media_type(declared.as_deref()),
-                bytes: part.contents().to_vec(),
-            }
-        })
-        .collect()
+fn joined<'a>(structure: &Structure<'a>, indices: &[usize], is_wanted: impl Fn(&Part<'a>) -> bool) -> String {
+    let parts = indices.iter().filter_map(|&index| structure.parts.get(index));
+    parts.filter(|part| is_wanted(part)).map(Part::text).collect::<Vec<_>>().join("\n")
+}
+
+fn files_of(structure: &Structure<'_>, source: &[u8]) -> Files {
+    let parts = structure.files.iter().filter_map(|&index| structure.parts.get(index));
+    let files = parts.map(|part| File {
+        filename: file_name(part.fields.filename.as_deref()),
+        content_type: media_type(part.fields.media_type().as_deref()),
+        bytes: part.file_bytes(),
+    });
+    Files::bounded(structure.files.len() + structure.omitted, files, || source_file(source))
 }
 
 /// A sender's own date, where it can be true: not in the future, and not older than mail is held back on its way.

@@ -48,7 +48,8 @@ pub(crate) fn messages(
         subject: source.header.subject.clone().filter(|subject| !subject.trim().is_empty()),
         body: source.body.clone(),
         attachments: Vec::new(),
-        files: source.files.clone(),
+        files: source.files.kept.clone(),
+        omitted_files: source.files.omitted,
         timestamp: believable(source.header.date, now),
     };
     Ok(recipients.into_iter().take(RECIPIENTS_MAX).map(message).collect())
@@ -72,7 +73,7 @@ fn provider_message_id(source: &Source, to: &str, identity: &[&[u8]]) -> String 
                 hash.update(bytes.len().to_be_bytes());
                 hash.update(bytes);
             }
-            for file in &source.files {
+            for file in &source.files.kept {
                 hash.update(&file.bytes);
             }
             format!("sha256:{}", hex(&hash.finalize()))

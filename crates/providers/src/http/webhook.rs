@@ -237,6 +237,7 @@ fn inbound_message(fields: &InboundFields, document: &Document) -> Result<Webhoo
         body: storable(document.get(&fields.body).unwrap_or_default()),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: None,
     };
     Ok(Webhook { inbound: vec![message], ..Webhook::default() })

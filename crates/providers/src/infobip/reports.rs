@@ -63,6 +63,7 @@ fn inbound(result: &Value) -> Result<InboundMessage, WebhookError> {
         body: storable(result["text"].as_str().map_or_else(|| texts.join("\n"), str::to_owned)),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&result["receivedAt"]),
     })
 }

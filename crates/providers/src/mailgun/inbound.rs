@@ -1,14 +1,17 @@
 //! Mail that a route forwards to us, taken apart by Mailgun or as its source
 //! (https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store/receive-http).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::signature::{self, Key, Signed};
-use crate::email::inbound::{self as inbound_email, Mail, Source, address_in, file_name, media_type};
+use crate::email::inbound::{
+    self as inbound_email, Files, Mail, Source, address_in, file_name, form_file, media_type,
+};
 use crate::email::received;
-use crate::form_data;
+use crate::form_data::{self, Part};
 use crate::http_call::FORM;
 use crate::inbound_text::storable;
 use crate::{File, Webhook, WebhookError, WebhookRequest};
@@ -32,7 +35,7 @@ pub(super) fn read(
             None => return Err(WebhookError::Unparsable("its field body-mime is no mail".to_owned())),
         },
         None if form.bytes("message-headers").is_some() || form.bytes("body-plain").is_some() => {
-            form.as_source()
+            form.as_source(request.body)
         }
         None => {
             return Err(WebhookError::Unparsable(
@@ -56,17 +59,17 @@ pub(super) fn read(
 }
 
 /// Multipart where there are files, else urlencoded.
-struct Form {
-    fields: Vec<(String, Vec<u8>)>,
-    files: Vec<(String, File)>,
+struct Form<'a> {
+    fields: Vec<(String, Cow<'a, [u8]>)>,
+    files: Vec<Part<'a>>,
 }
 
-impl Form {
-    fn read(content_type: &str, body: &[u8]) -> Result<Self, WebhookError> {
+impl<'a> Form<'a> {
+    fn read(content_type: &str, body: &'a [u8]) -> Result<Self, WebhookError> {
         let declared = content_type.split(';').next().unwrap_or_default().trim();
         if declared.eq_ignore_ascii_case(FORM) {
             let fields = form_urlencoded::parse(body)
-                .map(|(name, value)| (name.into_owned(), value.into_owned().into_bytes()))
+                .map(|(name, value)| (name.into_owned(), Cow::Owned(value.into_owned().into_bytes())))
                 .collect();
             return Ok(Self { fields, files: Vec::new() });
         }
@@ -77,21 +80,16 @@ impl Form {
             // Without a name it is a field, such as body-mime.
             let is_file = part.name.starts_with("attachment-") && part.name != "attachment-count";
             if is_file {
-                let file = File {
-                    filename: file_name(part.filename.as_deref()),
-                    content_type: media_type(part.content_type.as_deref()),
-                    bytes: part.bytes.to_vec(),
-                };
-                form.files.push((part.name, file));
+                form.files.push(part);
             } else {
-                form.fields.push((part.name, part.bytes.to_vec()));
+                form.fields.push((part.name, Cow::Borrowed(part.bytes)));
             }
         }
         Ok(form)
     }
 
     fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
     }
 
     /// Mailgun decodes every field to UTF-8.
@@ -105,19 +103,22 @@ impl Form {
     }
 
     /// The fields that Mailgun took the mail apart into, as if they had just been read from its source.
-    fn as_source(&self) -> Source {
+    fn as_source(&self, form: &[u8]) -> Source {
         let mut header = inbound_email::read_header(self.header_block().as_bytes());
         let text = |name: &str| Some(self.text(name)).filter(|text| !text.trim().is_empty()).map(storable);
         header.subject = text("subject").or(header.subject);
         let body = text("body-plain").or_else(|| text("body-html")).unwrap_or_default();
-        let mut files: Vec<(usize, &File)> = self
-            .files
-            .iter()
-            .map(|(name, file)| (name.rsplit('-').next().and_then(|number| number.parse().ok()), file))
-            .map(|(number, file)| (number.unwrap_or(usize::MAX), file))
-            .collect();
-        files.sort_by_key(|(number, _)| *number);
-        Source { header, body, files: files.into_iter().map(|(_, file)| file.clone()).collect() }
+        let number = |part: &Part<'_>| part.name.rsplit('-').next().and_then(|number| number.parse().ok());
+        let mut parts: Vec<(usize, &Part<'_>)> =
+            self.files.iter().map(|part| (number(part).unwrap_or(usize::MAX), part)).collect();
+        parts.sort_by_key(|(number, _)| *number);
+        let files = parts.iter().map(|(_, part)| File {
+            filename: file_name(part.filename.as_deref()),
+            content_type: media_type(part.content_type.as_deref()),
+            bytes: part.bytes.to_vec(),
+        });
+        let files = Files::bounded(parts.len(), files, || form_file(form));
+        Source { header, body, files }
     }
 
     /// `message-headers` is a list of names and values; a line of each.

@@ -8,7 +8,10 @@ use crate::webhook::unverified;
 use crate::{WebhookError, WebhookRequest, hmac_sha256, signed_at};
 
 /// A post is repeated for eight hours, perhaps with its old timestamp. Older ones are replays.
-const WINDOW: Window = Window { age_s_max: 24 * 3600, ahead_s_max: i64::MAX, words: "a day" };
+const WINDOW: Window = Window { age_s_max: 24 * 3600, ahead_s_max: 300, words: "a day" };
+/// The two that are signed run together: their lengths tell where one ends.
+const TIMESTAMP_BYTES: usize = 10;
+const TOKEN_BYTES: usize = 50;
 
 /// Who may have signed. Nothing: whoever posts is believed.
 pub(super) type Key<'a> = Option<Option<&'a SecretString>>;
@@ -41,6 +44,9 @@ pub(super) fn verify(
     let Signed { timestamp, token, signature } = signed;
     if timestamp.is_empty() || token.is_empty() || signature.is_empty() {
         return unverified("it has no timestamp, token and signature");
+    }
+    if (timestamp.len(), token.len()) != (TIMESTAMP_BYTES, TOKEN_BYTES) {
+        return unverified("its timestamp has not ten digits, or its token not fifty");
     }
     let (key, signed) = (key.expose_secret().as_bytes(), [timestamp.as_bytes(), token.as_bytes()]);
     if !hmac_sha256::verifies_hex(key, &signed, signature.as_bytes()) {

@@ -12,7 +12,8 @@ use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest};
 
-const ATTACHMENTS_MAX: usize = 100;
+/// More than a message may have, so that no attachment is lost unseen.
+const ATTACHMENTS_MAX: usize = 1000;
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
@@ -127,6 +128,7 @@ fn inbound(parameters: &Parameters) -> Result<InboundMessage, WebhookError> {
         body: storable(parameters.text().unwrap_or_default()),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: parameters.get("createddatetime").and_then(|text| text.parse().ok()),
     })
 }

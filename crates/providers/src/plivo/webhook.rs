@@ -6,15 +6,26 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use model::{Channel, Delivery};
+use uuid::Uuid;
 
 use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, international, is_web_address, storable};
 use crate::media_type::is_form;
+use crate::run_together::{self, IdParameter};
 use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
-const ATTACHMENTS_MAX: usize = 100;
+/// More than a message may have, so that no attachment is lost unseen.
+const ATTACHMENTS_MAX: usize = 1000;
+
+const UUID_NAMES: [&str; 2] = ["parentmessageuuid", "messageuuid"];
+const UUID: IdParameter = IdParameter {
+    suffix: "messageuuid",
+    names: &UUID_NAMES,
+    id_bytes: 36,
+    is_id: |text| text.len() == 36 && Uuid::try_parse(text).is_ok(),
+};
 
 /// Plivo XML that does nothing.
 const EMPTY_XML: WebhookReply =
@@ -58,8 +69,14 @@ impl<'a> Parameters<'a> {
         } else {
             return Err(unparsable("expected a form"));
         };
+        let pairs: Vec<_> = form_urlencoded::parse(encoded).collect();
+        if run_together::hides_an_id(pairs.iter().map(|(name, value)| (&**name, &**value)), &UUID) {
+            return Err(unparsable(
+                "the id of a message stands within its names or values: it may be another webhook, regrouped",
+            ));
+        }
         let mut parameters = BTreeMap::new();
-        for (name, value) in form_urlencoded::parse(encoded).filter(|(_, value)| !value.is_empty()) {
+        for (name, value) in pairs.into_iter().filter(|(_, value)| !value.is_empty()) {
             parameters.entry(name.to_ascii_lowercase()).or_insert(value);
         }
         Ok(Self(parameters))
@@ -96,6 +113,7 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
         body: storable(parameters.get("text").or_else(|| parameters.get("body")).unwrap_or_default()),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: None,
     })
 }
@@ -117,8 +135,7 @@ fn receipt(
     };
     let (message_id, attempt) = callback::in_url(url);
     // The answer to the call named the whole message; each of several parts has an id of its own.
-    let provider_message_id =
-        ["parentmessageuuid", "messageuuid"].into_iter().find_map(|name| code_word(parameters.get(name)?));
+    let provider_message_id = UUID_NAMES.into_iter().find_map(|name| code_word(parameters.get(name)?));
     if message_id.is_none() && provider_message_id.is_none() {
         return Err(unparsable("the receipt names no message: MessageUUID is missing"));
     }

@@ -8,19 +8,21 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::email::inbound::{self as inbound_email, Mail, Source, address_in, file_name, media_type};
+use crate::email::inbound::{
+    self as inbound_email, FILES_MAX, Files, Mail, Source, address_in, file_name, json_file, media_type,
+};
 use crate::email::received;
 use crate::inbound_text::storable;
 use crate::{File, Webhook, WebhookError};
 
 /// # Errors
 /// [`WebhookError::Unparsable`].
-pub(super) fn read(post: &Value, now: Timestamp) -> Result<Webhook, WebhookError> {
+pub(super) fn read(post: &Value, body: &[u8], now: Timestamp) -> Result<Webhook, WebhookError> {
     let text = |name: &str| post[name].as_str().filter(|text| !text.trim().is_empty());
     let source = match text("RawEmail").and_then(|raw| inbound_email::read_source(raw.as_bytes())) {
         Some(Mail::Message(source)) => source,
         Some(Mail::Report(receipts)) => return Ok(Webhook { receipts, ..Webhook::default() }),
-        None => as_source(post)?,
+        None => as_source(post, body)?,
     };
     let from = post["FromFull"]["Email"].as_str().map(str::to_owned);
     let from = from.or_else(|| address_in(text("From")?));
@@ -32,7 +34,7 @@ pub(super) fn read(post: &Value, now: Timestamp) -> Result<Webhook, WebhookError
     Ok(Webhook { inbound, ..Webhook::default() })
 }
 
-fn as_source(post: &Value) -> Result<Source, WebhookError> {
+fn as_source(post: &Value, source: &[u8]) -> Result<Source, WebhookError> {
     let text = |name: &str| post[name].as_str().filter(|text| !text.trim().is_empty());
     let line = |name: &str, value: &str| format!("{name}: {}\r\n", value.replace(['\r', '\n'], " "));
     let mut block: String = list(&post["Headers"])
@@ -43,7 +45,9 @@ fn as_source(post: &Value) -> Result<Source, WebhookError> {
     header.subject = text("Subject").map(storable);
     header.to = list(&post["ToFull"]).filter_map(|to| to["Email"].as_str()).map(storable).collect();
     let body = text("TextBody").or_else(|| text("HtmlBody")).map(storable).unwrap_or_default();
-    let files = list(&post["Attachments"]).map(file).collect::<Result<_, _>>()?;
+    let count = list(&post["Attachments"]).count();
+    let files: Vec<File> = list(&post["Attachments"]).take(FILES_MAX).map(file).collect::<Result<_, _>>()?;
+    let files = Files::bounded(count, files.into_iter(), || json_file(source));
     Ok(Source { header, body, files })
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Resend;
-use crate::email::inbound::{self as inbound_email, Mail, Source, address_in};
+use crate::email::inbound::{self as inbound_email, Files, Mail, Source, address_in};
 use crate::email::received;
 use crate::inbound_text::{code_word, storable};
 use crate::webhook::unparsable;
@@ -64,7 +64,11 @@ fn as_source(mail: &Value) -> Source {
     header.from = mail["from"].as_str().and_then(address_in);
     header.to = list(&mail["to"]).filter_map(address_in).collect();
     header.subject = text("subject");
-    Source { header, body: text("text").or_else(|| text("html")).unwrap_or_default(), files: Vec::new() }
+    Source {
+        header,
+        body: text("text").or_else(|| text("html")).unwrap_or_default(),
+        files: Files::default(),
+    }
 }
 
 fn list(value: &Value) -> impl Iterator<Item = &str> {

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use serde::Deserialize;
 
-use crate::email::inbound::{self as inbound_email, Mail, Source, address_in, file_name, media_type};
+use crate::email::inbound::{
+    self as inbound_email, Files, Mail, Source, address_in, file_name, form_file, media_type,
+};
 use crate::email::received;
 use crate::form_data::{self, Part};
 use crate::inbound_text::storable;
@@ -27,7 +29,7 @@ pub(super) fn read(content_type: &str, body: &[u8], now: Timestamp) -> Result<We
             Some(Mail::Report(receipts)) => return Ok(Webhook { receipts, ..Webhook::default() }),
             None => return Err(unparsable("its part `email` is no mail")),
         },
-        None => form.as_source(),
+        None => form.as_source(body),
     };
     let from = form.text("from").and_then(|from| address_in(&from)).or(envelope.from);
     // Not the whole form: its boundary and its spam score may differ from one delivery to the next.
@@ -85,7 +87,7 @@ impl<'a> Form<'a> {
     }
 
     /// The fields that SendGrid took the mail apart into, as if they had just been read from its source.
-    fn as_source(&self) -> Source {
+    fn as_source(&self, form: &[u8]) -> Source {
         let mut header = self.bytes("headers").map(inbound_email::read_header).unwrap_or_default();
         header.subject = self.text("subject").or(header.subject);
         let body = self
@@ -93,10 +95,10 @@ impl<'a> Form<'a> {
             .filter(|text| !text.trim().is_empty())
             .or_else(|| self.text("html"))
             .unwrap_or_default();
-        Source { header, body, files: self.files() }
+        Source { header, body, files: self.files(form) }
     }
 
-    fn files(&self) -> Vec<File> {
+    fn files(&self, form: &[u8]) -> Files {
         let info: BTreeMap<String, serde_json::Value> = self.json("attachment-info").unwrap_or_default();
         let mut numbered: Vec<(usize, &Part<'_>)> = self
             .parts
@@ -104,23 +106,22 @@ impl<'a> Form<'a> {
             .filter_map(|(name, part)| Some((name.strip_prefix("attachment")?.parse().ok()?, *part)))
             .collect();
         numbered.sort_by_key(|&(number, _)| number);
-        numbered
-            .into_iter()
-            .map(|(_, part)| {
-                let info: AttachmentInfo = info
-                    .get(&part.name)
-                    .and_then(|info| serde_json::from_value(info.clone()).ok())
-                    .unwrap_or_default();
-                let named = [info.filename, info.name, part.filename.clone()];
-                let name = named.into_iter().flatten().find(|name| !name.trim().is_empty());
-                let media = info.media_type.or_else(|| part.content_type.clone());
-                File {
-                    filename: file_name(name.as_deref()),
-                    content_type: media_type(media.as_deref()),
-                    bytes: part.bytes.to_vec(),
-                }
-            })
-            .collect()
+        let count = numbered.len();
+        let files = numbered.into_iter().map(|(_, part)| {
+            let info: AttachmentInfo = info
+                .get(&part.name)
+                .and_then(|info| serde_json::from_value(info.clone()).ok())
+                .unwrap_or_default();
+            let named = [info.filename, info.name, part.filename.clone()];
+            let name = named.into_iter().flatten().find(|name| !name.trim().is_empty());
+            let media = info.media_type.or_else(|| part.content_type.clone());
+            File {
+                filename: file_name(name.as_deref()),
+                content_type: media_type(media.as_deref()),
+                bytes: part.bytes.to_vec(),
+            }
+        });
+        Files::bounded(count, files, || form_file(form))
     }
 }
 

@@ -10,23 +10,30 @@ use crate::json_field::{list, time};
 use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookRequest, callback};
 
+/// `is_url_trusted` says whether the address may name the message: an HMAC does not cover it.
+///
 /// # Errors
 /// [`WebhookError::Unparsable`].
-pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<Webhook, WebhookError> {
+pub(super) fn read(
+    request: &WebhookRequest<'_>,
+    is_url_trusted: bool,
+    codes: &ErrorCodes,
+) -> Result<Webhook, WebhookError> {
+    let url = Some(request.url).filter(|_| is_url_trusted);
     let event: Value = serde_json::from_slice(request.body)
         .map_err(|_| unparsable("it is not JSON, as callbacks of Sinch are"))?;
     match event["type"].as_str() {
         Some("mo_text" | "mo_media") => Ok(Webhook { inbound: vec![inbound(&event)?], ..Webhook::default() }),
         Some("mo_binary") => Err(unparsable("it is a binary message, which is neither text nor media")),
         Some("recipient_delivery_report_sms" | "recipient_delivery_report_mms") => {
-            let receipts = vec![receipt(&event, &event, request.url, codes)?];
+            let receipts = vec![receipt(&event, &event, url, codes)?];
             Ok(Webhook { receipts, ..Webhook::default() })
         }
         // Of a batch: it has one recipient, so each status is the message's.
         Some("delivery_report_sms" | "delivery_report_mms") => {
             let statuses = list(&event["statuses"]);
             let receipts: Result<Vec<Receipt>, WebhookError> =
-                statuses.iter().map(|status| receipt(&event, status, request.url, codes)).collect();
+                statuses.iter().map(|status| receipt(&event, status, url, codes)).collect();
             Ok(Webhook { receipts: receipts?, ..Webhook::default() })
         }
         Some(_) => Err(unparsable("its type is a word that is not known")),
@@ -62,12 +69,18 @@ fn inbound(event: &Value) -> Result<InboundMessage, WebhookError> {
         body: storable(text),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&event["received_at"]),
     })
 }
 
 /// `status` holds the status and its code: the event itself, or one of its statuses.
-fn receipt(event: &Value, status: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
+fn receipt(
+    event: &Value,
+    status: &Value,
+    url: Option<&str>,
+    codes: &ErrorCodes,
+) -> Result<Receipt, WebhookError> {
     // Title case in the documentation, upper case in the SDKs.
     let word = status["status"].as_str().unwrap_or_default();
     let delivery = match word.to_ascii_lowercase().as_str() {
@@ -79,9 +92,11 @@ fn receipt(event: &Value, status: &Value, url: &str, codes: &ErrorCodes) -> Resu
         }
         _ => return Err(unparsable("its status is a word that is not known")),
     };
-    let (message_id, attempt) = match callback::in_url(url) {
-        (None, _) => callback::in_reference(event["client_reference"].as_str().unwrap_or_default()),
-        ours => ours,
+    let reference = event["client_reference"].as_str().map(callback::in_reference);
+    let (message_id, attempt) = match (reference, url) {
+        (Some((Some(message_id), attempt)), _) => (Some(message_id), attempt),
+        (_, Some(url)) => callback::in_url(url),
+        (_, None) => (None, None),
     };
     let provider_message_id = event["batch_id"].as_str().and_then(code_word);
     if message_id.is_none() && provider_message_id.is_none() {

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::signed_at::A_DAY;
+use crate::signed_at::FIVE_MINUTES;
 use crate::webhook::unverified;
 use crate::{WebhookError, WebhookRequest, hmac_sha256, shared_secret, signed_at};
 
@@ -51,5 +51,5 @@ pub(super) fn verify(request: &WebhookRequest<'_>, secrets: &Secrets) -> Result<
     if !hmac_sha256::verifies(signing.expose_secret().as_bytes(), &signed, &signature) {
         return Err(unverified("the signature does not match; check webhook_signing_secret"));
     }
-    signed_at::check(TIMESTAMP, timestamp, &A_DAY, request.now)
+    signed_at::check(TIMESTAMP, timestamp, &FIVE_MINUTES, request.now)
 }

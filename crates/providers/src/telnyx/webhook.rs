@@ -22,7 +22,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
         None => Err(unparsable("data.event_type is missing; only webhooks of API v2 are understood")),
         Some("message.received") => Ok(Webhook { inbound: vec![inbound(data)?], ..Webhook::default() }),
         Some(word) if word.starts_with("message.") => {
-            Ok(Webhook { receipts: vec![receipt(&event, request.url, codes)?], ..Webhook::default() })
+            Ok(Webhook { receipts: vec![receipt(&event, codes)?], ..Webhook::default() })
         }
         // About campaigns, numbers, calls: no message's affair.
         Some(_) => Ok(Webhook::default()),
@@ -61,11 +61,12 @@ fn inbound(data: &Value) -> Result<InboundMessage, WebhookError> {
         body: text(&payload["text"]).unwrap_or_default(),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&payload["received_at"]).or_else(|| time(&data["occurred_at"])),
     })
 }
 
-fn receipt(event: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
+fn receipt(event: &Value, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
     let payload = &event["data"]["payload"];
     let Some(status) = payload["to"][0]["status"].as_str() else {
         return Err(unparsable("the receipt has no status"));
@@ -79,11 +80,10 @@ fn receipt(event: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, Webh
         "sending_failed" | "delivery_failed" | "expired" => Delivery::Undelivered,
         _ => return Err(unparsable("its status is a word that is not known")),
     };
-    // Where it was delivered to stands in the body, which is signed. Its URL is not.
+    // Where it was delivered to stands in the body, which is signed. The URL is not, so it names no message.
     let (message_id, attempt) = [&event["meta"]["delivered_to"], &payload["webhook_url"]]
         .into_iter()
         .filter_map(Value::as_str)
-        .chain([url])
         .map(callback::in_url)
         .find(|(message_id, _)| message_id.is_some())
         .unwrap_or_default();

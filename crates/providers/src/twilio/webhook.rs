@@ -11,10 +11,28 @@ use crate::callback::query_of;
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::{code_word, is_web_address, place_text, storable};
 use crate::media_type::{is_form, is_json};
+use crate::run_together::{self, IdParameter};
 use crate::webhook::unparsable;
 use crate::{InboundMessage, Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, callback};
 
-const ATTACHMENTS_MAX: usize = 100;
+/// Looked for by number; more than a message may have, so that no attachment is lost unseen.
+const ATTACHMENTS_MAX: usize = 1000;
+
+/// SM or MM, and 32 hexadecimal digits (https://www.twilio.com/docs/messaging/api/message-resource).
+const SID: IdParameter = IdParameter {
+    suffix: "sid",
+    names: &["messagesid", "smssid", "smsmessagesid", "originalrepliedmessagesid"],
+    id_bytes: 34,
+    is_id: is_sid,
+};
+const SID_NAMES: [&str; 3] = ["MessageSid", "SmsSid", "SmsMessageSid"];
+
+fn is_sid(text: &str) -> bool {
+    let digits =
+        text.get(..2).filter(|kind| ["sm", "mm"].iter().any(|known| kind.eq_ignore_ascii_case(known)));
+    let digits = digits.and(text.get(2..));
+    digits.is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
 
 /// TwiML that does nothing. Any other answer is put down as an error in the account's debugger.
 const EMPTY_TWIML: WebhookReply =
@@ -46,7 +64,13 @@ impl<'a> Parameters<'a> {
             return Ok(Self::from_pairs(form_urlencoded::parse(query_of(request.url).as_bytes())));
         }
         if is_form(request) {
-            return Ok(Self::from_pairs(form_urlencoded::parse(request.body)));
+            let pairs: Vec<_> = form_urlencoded::parse(request.body).collect();
+            if run_together::hides_an_id(pairs.iter().map(|(name, value)| (&**name, &**value)), &SID) {
+                return Err(unparsable(
+                    "the id of a message stands within its names or values: it may be another webhook, regrouped",
+                ));
+            }
+            return Ok(Self::from_pairs(pairs.into_iter()));
         }
         if !is_json(request) {
             return Err(unparsable("expected a form or JSON"));
@@ -76,8 +100,11 @@ impl<'a> Parameters<'a> {
         Some(self.0[place].1.as_ref())
     }
 
+    /// Nothing where there is none, or several that differ.
     fn message_sid(&self) -> Option<String> {
-        ["MessageSid", "SmsSid", "SmsMessageSid"].into_iter().find_map(|name| code_word(self.get(name)?))
+        let mut sids = SID_NAMES.into_iter().filter_map(|name| self.get(name));
+        let sid = sids.next().filter(|sid| is_sid(sid))?;
+        sids.all(|other| other == sid).then(|| sid.to_owned())
     }
 }
 
@@ -85,8 +112,9 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
     let required = |name: &str| {
         parameters.get(name).ok_or_else(|| unparsable(format!("{name} is missing; this is no message")))
     };
-    let provider_message_id =
-        parameters.message_sid().ok_or_else(|| unparsable("MessageSid is missing; this is no message"))?;
+    let provider_message_id = parameters
+        .message_sid()
+        .ok_or_else(|| unparsable("MessageSid is missing or none; this is no message"))?;
     let (from, to) = (required("From")?, required("To")?);
     let on_whatsapp = from.strip_prefix(WHATSAPP).zip(to.strip_prefix(WHATSAPP));
     let (from, to) = on_whatsapp.unwrap_or((from, to));
@@ -113,6 +141,7 @@ fn inbound(parameters: &Parameters<'_>) -> Result<InboundMessage, WebhookError> 
         body: storable(parameters.get("Body").map_or_else(|| location(parameters), str::to_owned)),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: None,
     })
 }
@@ -143,7 +172,7 @@ fn receipt(
     let (message_id, attempt) = callback::in_url(url);
     let provider_message_id = parameters.message_sid();
     if message_id.is_none() && provider_message_id.is_none() {
-        return Err(unparsable("the receipt names no message: MessageSid is missing"));
+        return Err(unparsable("the receipt names no message: MessageSid is missing or none"));
     }
     let code = parameters.get("ErrorCode").filter(|&code| code != "0").and_then(code_word);
     let known = code.as_deref().and_then(|code| codes.find(code));
@@ -159,3 +188,7 @@ fn receipt(
         timestamp: None,
     })
 }
+
+#[cfg(test)]
+#[path = "webhook/tests.rs"]
+mod tests;

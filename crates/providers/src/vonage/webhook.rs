@@ -18,7 +18,7 @@ pub(super) fn read(request: &WebhookRequest<'_>, codes: &ErrorCodes) -> Result<W
         serde_json::from_slice(request.body).map_err(|_| unparsable("expected a JSON object"))?;
     match (event["status"].as_str(), event["message_type"].as_str()) {
         (Some(status), _) => {
-            let receipts = vec![receipt(status, &event, request.url, codes)?];
+            let receipts = vec![receipt(status, &event, codes)?];
             Ok(Webhook { receipts, ..Webhook::default() })
         }
         (None, Some(message_type)) => {
@@ -65,11 +65,12 @@ fn inbound(message_type: &str, message: &Value) -> Result<InboundMessage, Webhoo
         body: body.unwrap_or_default(),
         attachments,
         files: Vec::new(),
+        omitted_files: 0,
         timestamp: time(&message["timestamp"]),
     })
 }
 
-fn receipt(status: &str, event: &Value, url: &str, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
+fn receipt(status: &str, event: &Value, codes: &ErrorCodes) -> Result<Receipt, WebhookError> {
     let code = error_code(&event["error"]);
     let delivery = match status {
         "rejected" if is_already_sent(code.as_deref(), codes) => Delivery::Sent,
@@ -79,11 +80,8 @@ fn receipt(status: &str, event: &Value, url: &str, codes: &ErrorCodes) -> Result
         "rejected" | "undeliverable" => Delivery::Undelivered,
         _ => return Err(unparsable("its status is a word that is not known")),
     };
-    // The reference stands in the body, which is signed. The URL is not.
-    let (message_id, attempt) = match event["client_ref"].as_str().map(callback::in_reference) {
-        Some((Some(message_id), attempt)) => (Some(message_id), attempt),
-        _ => callback::in_url(url),
-    };
+    // The reference stands in the body, which is signed. The URL is not, so it names no message.
+    let (message_id, attempt) = event["client_ref"].as_str().map(callback::in_reference).unwrap_or_default();
     let provider_message_id = self::message_id(event);
     if message_id.is_none() && provider_message_id.is_none() {
         return Err(unparsable("the receipt names no message: message_uuid is missing"));

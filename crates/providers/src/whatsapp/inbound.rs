@@ -35,6 +35,7 @@ pub(super) fn read(
         body: storable(body),
         attachments,
         files: if has_more { vec![as_file(message)] } else { Vec::new() },
+        omitted_files: 0,
         timestamp: timestamp(&message["timestamp"]),
     })
 }
