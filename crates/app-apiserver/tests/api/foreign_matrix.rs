@@ -220,15 +220,10 @@ fn config() -> String {
     for kind in KINDS {
         let settings = read(&contract(kind).join("settings.json"));
         write!(toml, "[[providers]]\nid = \"{0}\"\nkind = \"{0}\"\nverify = false\n", kind.name).unwrap();
-        // What a kind fetches is not to be had.
-        let base_url = match kind.name {
-            "resend" => Some("http://127.0.0.1:9"),
-            _ => settings["base_url"].as_str(),
-        };
-        if let Some(base_url) = base_url.filter(|url| !url.starts_with("smtp")) {
-            writeln!(toml, "base_url = {base_url:?}").unwrap();
-        }
-        for (key, value) in settings["values"].as_object().unwrap() {
+        // A simulated provider, at which nothing is to be had.
+        let scheme = if kind.name == "smtp" { "smtp" } else { "http" };
+        writeln!(toml, "base_url = \"{scheme}://127.0.0.1:9\"").unwrap();
+        for (key, value) in settings["values"].as_object().unwrap().iter().filter(|(key, _)| *key != "host") {
             writeln!(toml, "{key} = {value}").unwrap();
         }
     }
