@@ -29,6 +29,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "none: webhook_secret as the password of Basic authentication, or as ?secret=",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_secret"],
     setup: include_str!("bandwidth/setup.toml"),
     configure,
 };

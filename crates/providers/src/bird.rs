@@ -30,6 +30,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "messagebird-signature: HMAC-SHA256 with signing_key",
     receipts_carry_our_id: true,
+    verification_keys: &["signing_key"],
     setup: include_str!("bird/setup.toml"),
     configure,
 };

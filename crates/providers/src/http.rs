@@ -32,6 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     signature: "Basic authentication or ?secret= with webhook_secret",
     // The configuration may match them by the gateway's own id.
     receipts_carry_our_id: false,
+    verification_keys: &["webhook_secret"],
     setup: include_str!("http/setup.toml"),
     configure,
 };

@@ -30,6 +30,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "none; Basic authentication or ?secret= with webhook_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_secret"],
     setup: include_str!("infobip/setup.toml"),
     configure,
 };

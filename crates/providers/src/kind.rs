@@ -26,6 +26,8 @@ pub struct Kind {
     pub signature: &'static str,
     /// Whether its receipts bring back our message id. Otherwise they are matched by the provider's own id.
     pub receipts_carry_our_id: bool,
+    /// The keys of the configuration that verify webhooks. Each may have two values while it is rotated.
+    pub verification_keys: &'static [&'static str],
     /// What `app init` writes below `id`, `kind` and `channels`: the kind's own keys, and in comments where a
     /// person finds their values and enters `{webhook_url}`.
     pub setup: &'static str,

@@ -20,6 +20,7 @@ mod jwt;
 mod kind;
 mod media_type;
 mod response_class;
+pub mod rotation;
 mod run_together;
 mod settings;
 mod shared_secret;

@@ -32,6 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "HMAC-SHA256 over timestamp and token, with webhook_signing_key",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_signing_key"],
     setup: include_str!("mailgun/setup.toml"),
     configure,
 };

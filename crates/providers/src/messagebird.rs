@@ -32,6 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "MessageBird-Signature-JWT: HMAC with signing_key",
     receipts_carry_our_id: true,
+    verification_keys: &["signing_key"],
     setup: include_str!("messagebird/setup.toml"),
     configure,
 };

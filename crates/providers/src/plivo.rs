@@ -31,6 +31,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "X-Plivo-Signature-V3 or -V2: HMAC-SHA256 with auth_token; V2 does not cover the body",
     receipts_carry_our_id: true,
+    verification_keys: &["auth_token", "inbound_secret"],
     setup: include_str!("plivo/setup.toml"),
     configure,
 };

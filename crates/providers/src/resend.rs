@@ -34,6 +34,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "svix-signature: HMAC-SHA256 with webhook_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_secret"],
     setup: include_str!("resend/setup.toml"),
     configure,
 };

@@ -33,6 +33,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "Event Webhook: ECDSA P-256 with webhook_public_key; Inbound Parse: ?secret= with inbound_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_public_key", "inbound_secret"],
     setup: include_str!("sendgrid/setup.toml"),
     configure,
 };

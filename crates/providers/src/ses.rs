@@ -40,6 +40,7 @@ pub(crate) const KIND: Kind = Kind {
     signature: "SNS: RSA with the certificate that it names, for the topics of topic_arn",
     // Only events of a configuration set bring back our tags; others know the provider's id.
     receipts_carry_our_id: false,
+    verification_keys: &[],
     setup: include_str!("ses/setup.toml"),
     configure,
 };

@@ -33,6 +33,7 @@ pub(crate) const KIND: Kind = Kind {
     signature: "x-sinch-webhook-signature: HMAC-SHA256 with webhook_signing_secret; where the account signs nothing, \
                 Basic authentication or ?secret= with webhook_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_signing_secret", "webhook_secret"],
     setup: include_str!("sinch/setup.toml"),
     configure,
 };

@@ -27,6 +27,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "none; the webhook's password or ?secret= is webhook_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["webhook_secret"],
     setup: include_str!("smtp/setup.toml"),
     configure,
 };

@@ -32,6 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "telnyx-signature-ed25519: Ed25519 over timestamp and body, checked with public_key",
     receipts_carry_our_id: true,
+    verification_keys: &["public_key"],
     setup: include_str!("telnyx/setup.toml"),
     configure,
 };

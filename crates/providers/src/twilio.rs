@@ -33,6 +33,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "X-Twilio-Signature: HMAC-SHA1 with auth_token, or HMAC-SHA256 with webhook_shared_key_secret",
     receipts_carry_our_id: true,
+    verification_keys: &["auth_token", "webhook_shared_key_secret"],
     setup: include_str!("twilio/setup.toml"),
     configure,
 };

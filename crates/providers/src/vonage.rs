@@ -32,6 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "a JSON Web Token in Authorization, HMAC-SHA256 with signature_secret, and its payload_hash",
     receipts_carry_our_id: true,
+    verification_keys: &["signature_secret"],
     setup: include_str!("vonage/setup.toml"),
     configure,
 };

@@ -30,6 +30,7 @@ pub(crate) const KIND: Kind = Kind {
     inbound: true,
     signature: "X-Hub-Signature-256: HMAC-SHA256 with app_secret; the subscription by verify_token",
     receipts_carry_our_id: true,
+    verification_keys: &["app_secret", "verify_token"],
     setup: include_str!("whatsapp/setup.toml"),
     configure,
 };

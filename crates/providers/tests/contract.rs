@@ -9,6 +9,8 @@ mod fixture;
 mod multipart;
 #[path = "contract/registry.rs"]
 mod registry;
+#[path = "contract/rotation.rs"]
+mod rotation;
 #[path = "contract/schema.rs"]
 mod schema;
 #[path = "contract/smtp.rs"]

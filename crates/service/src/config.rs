@@ -36,12 +36,14 @@ pub struct Config {
     /// Absent: embedded app-db under `./data`.
     pub database_url: Option<SecretString>,
     pub listen: SocketAddr,
+    /// `[installation] name`: what tells a physical copy of the database from the original.
+    pub installation_name: Option<String>,
     /// How providers reach us; no slash at its end.
     pub public_url: String,
     pub server: Server,
     pub processor: Processor,
     pub attachments: Attachments,
-    pub webhook_secret: Option<SecretString>,
+    pub webhook_secret: Option<WebhookSecret>,
     pub addressing: Addressing,
     /// Messages older than this are dropped with their week. Absent: kept for ever.
     pub retention: Option<Duration>,
@@ -68,6 +70,23 @@ pub struct Processor {
     pub listen_configured: bool,
     /// After this without a receipt an accepted message's delivery is unknown. Absent: it is waited for.
     pub receipt_deadline: Option<Duration>,
+}
+
+/// The secret of the generic webhooks: one, or two while it is rotated.
+#[derive(Clone, Debug)]
+pub struct WebhookSecret(Vec<SecretString>);
+
+impl WebhookSecret {
+    /// Each value that is accepted.
+    pub fn values(&self) -> impl Iterator<Item = &SecretString> {
+        self.0.iter()
+    }
+}
+
+impl From<&str> for WebhookSecret {
+    fn from(secret: &str) -> Self {
+        Self(vec![SecretString::from(secret)])
+    }
 }
 
 /// A configured provider, ready to use.
@@ -107,6 +126,7 @@ impl fmt::Display for ConfigError {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    installation: RawInstallation,
     server: Server,
     processor: RawProcessor,
     attachments: attachments::RawAttachments,
@@ -145,6 +165,12 @@ impl Default for RawProcessor {
             receipt_deadline_s: 259_200,
         }
     }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawInstallation {
+    name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -212,9 +238,15 @@ impl Config {
             }
         };
         let webhook_secret = file.webhooks.secret.and_then(|raw| {
-            let resolved = value::text(raw).and_then(|text| value::resolve_secret(&text, environment));
-            resolved.map_err(|error| problems.add("webhooks.secret", error)).ok()
+            value::secrets(raw, environment)
+                .map(WebhookSecret)
+                .map_err(|error| problems.add("webhooks.secret", error))
+                .ok()
         });
+        let installation_name = file.installation.name;
+        if installation_name.as_ref().is_some_and(|name| name.trim().is_empty() || name.len() > 100) {
+            problems.add("installation.name", "takes 1 to 100 characters, such as `production`");
+        }
         let server = file.server;
         server.check(&mut problems);
         let retention = file.retention.messages_days.map(|days| {
@@ -230,6 +262,7 @@ impl Config {
         Ok(Self {
             database_url: environment("DATABASE_URL").map(SecretString::from),
             listen,
+            installation_name,
             public_url,
             server,
             processor,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Channel, OnUnknown};
-use providers::{KINDS, Settings};
-use secrecy::ExposeSecret;
+use providers::{KINDS, Settings, rotation};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
@@ -116,6 +116,19 @@ pub fn check_id(id: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A value, and the second one of a list of two.
+fn setting(
+    raw: toml::Value,
+    environment: Environment<'_>,
+) -> Result<(SecretString, Option<SecretString>), String> {
+    if matches!(raw, toml::Value::Array(_)) {
+        let mut secrets = value::secrets(raw, environment)?.into_iter();
+        let first = secrets.next().ok_or("takes a text, or a list of two")?;
+        return Ok((first, secrets.next()));
+    }
+    Ok((value::text(raw).and_then(|text| value::resolve(&text, environment))?, None))
+}
+
 fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderConfig, Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut wrong = |key: &str, problem: String| found.push((key.to_owned(), problem));
@@ -158,11 +171,12 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
             Err(problem) => wrong(&format!("codes.{code}"), format!("`{class}` {problem}")),
         }
     }
-    let mut values = BTreeMap::new();
+    let (mut values, mut seconds) = (BTreeMap::new(), BTreeMap::new());
     for (key, raw_value) in raw.settings {
-        match value::text(raw_value).and_then(|text| value::resolve(&text, environment)) {
-            Ok(secret) => {
-                values.insert(key, secret);
+        match setting(raw_value, environment) {
+            Ok((first, second)) => {
+                seconds.extend(second.map(|second| (key.clone(), second)));
+                values.insert(key, first);
             }
             Err(problem) => wrong(&key, problem),
         }
@@ -172,11 +186,12 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         return Err(found);
     }
     let mut settings = Settings { base_url: base_url.clone(), verify: raw.verify, codes, values };
-    let configure =
-        |settings: &Settings| (kind.configure)(settings).map_err(|error| vec![(error.key, error.problem)]);
-    let adapter = configure(&settings)?;
+    let configure = |settings: &Settings, seconds: &BTreeMap<String, SecretString>| {
+        rotation::configure(kind, settings, seconds).map_err(|error| vec![(error.key, error.problem)])
+    };
+    let adapter = configure(&settings, &seconds)?;
     settings.verify = false;
-    let trusting = configure(&settings)?;
+    let trusting = configure(&settings, &BTreeMap::new())?;
     let base_url = with_host(base_url, &settings);
     Ok(ProviderConfig {
         id: raw.id,

@@ -107,7 +107,9 @@ fn values_come_from_files_without_their_last_newline() {
     std::fs::write(file.path(), "s3cret\n").unwrap();
     let text = format!("[webhooks]\nsecret = \"file:{}\"\n", file.path().display());
     let config = parse(&text, &[]).unwrap();
-    assert_eq!(secrecy::ExposeSecret::expose_secret(&config.webhook_secret.unwrap()), "s3cret");
+    let secret = config.webhook_secret.unwrap();
+    let values: Vec<&str> = secret.values().map(secrecy::ExposeSecret::expose_secret).collect();
+    assert_eq!(values, ["s3cret"]);
 }
 
 #[test]
@@ -309,4 +311,28 @@ fn further_hosts_are_names_without_a_port() {
         let found = problems(&format!("[server]\nhosts = [\"{host}\"]\n"), &[]);
         assert!(found.contains("server.hosts"), "{host}: {found}");
     }
+}
+
+#[test]
+fn a_verification_secret_may_be_a_list_of_two() {
+    let two = TWO_PROVIDERS.replace("\"env:TOKEN\"", "[\"env:NEW\", \"env:OLD\"]");
+    let config = parse(&two, &[("NEW", "n"), ("OLD", "o")]).unwrap();
+    assert_eq!(config.providers.len(), 2);
+    let found = problems(&two, &[("NEW", "n")]);
+    assert!(found.contains("auth_token: environment variable OLD is not set"), "{found}");
+    for (value, problem) in [
+        ("[\"a\", \"b\", \"c\"]", "takes a text, or a list of two"),
+        ("[]", "takes a text, or a list of two"),
+        ("[\"a\", \"\"]", "must not be empty"),
+    ] {
+        let found = problems(&TWO_PROVIDERS.replace("\"env:TOKEN\"", value), &[]);
+        assert!(found.contains("auth_token") && found.contains(problem), "{value}: {found}");
+    }
+    let found = problems(&TWO_PROVIDERS.replace("\"SG.x\"", "[\"SG.x\", \"SG.y\"]"), &[("TOKEN", "t")]);
+    assert!(
+        found.contains("api_key: takes one value; only webhook_public_key and inbound_secret"),
+        "{found}"
+    );
+    let config = parse("[webhooks]\nsecret = [\"new\", \"old\"]\n", &[]).unwrap();
+    assert_eq!(config.webhook_secret.unwrap().values().count(), 2);
 }

@@ -32,6 +32,17 @@ pub(super) fn resolve_secret(raw: &str, environment: Environment<'_>) -> Result<
     Ok(secret)
 }
 
+/// A secret, or a list of two while it is rotated: both are accepted, the first is the one in use.
+pub(super) fn secrets(raw: toml::Value, environment: Environment<'_>) -> Result<Vec<SecretString>, String> {
+    let values = match raw {
+        toml::Value::Array(values) if (1..=2).contains(&values.len()) => values,
+        toml::Value::Array(_) => return Err("takes a text, or a list of two while it is rotated".to_owned()),
+        value => vec![value],
+    };
+    let secret = |value| text(value).and_then(|text| resolve_secret(&text, environment));
+    values.into_iter().map(secret).collect()
+}
+
 /// A text, also where its quotes are forgotten around a number.
 pub(super) fn text(value: toml::Value) -> Result<String, String> {
     match value {
