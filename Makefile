@@ -6,7 +6,7 @@ TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e bench guard chaos lint audit clean
+.PHONY: help setup run test e2e bench guard chaos compat lint audit clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ chaos: setup ## Kill and hinder everything, and check what must hold; ARGS="--li
 	@scripts/setup-chaos
 	@$(CARGO) build --locked --release --workspace --bins
 	@$(TARGET_DIR)/release/chaos $(ARGS)
+
+compat: setup ## Run an older version's binaries on this schema: the newest tag, or REF=<commit>
+	@$(CARGO) build --locked -p app -p testkit --bins
+	@$(TARGET_DIR)/debug/test-database scripts/compat
 
 lint: setup ## Check format and warnings
 	$(CARGO) fmt --all --check

@@ -30,6 +30,8 @@ pub(crate) struct Known<'a> {
     pub facts: &'a Facts,
     pub states: &'a [ProviderState],
     pub pauses: &'a [ProviderPause],
+    /// Why nothing is sent at all, where the database is a copy.
+    pub hold: Option<&'a str>,
 }
 
 /// Why a message is where it is.

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use service::clock::{clock_agrees, clock_offset};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use utoipa::ToSchema;
@@ -17,8 +18,6 @@ use utoipa::ToSchema;
 use crate::App;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
-/// Ids carry the server's time, partitions hang on them.
-const CLOCK_OFFSET_S_MAX: f64 = 5.0;
 /// So long an answer serves everybody who asks.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
@@ -41,7 +40,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// Whether the server can serve, and what is wrong if not.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok"}))]
+#[schema(example = json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok", "partitions": "ok", "dispatch": "ok"}))]
 pub(crate) struct Readiness {
     ready: bool,
     /// `ok`, or what is wrong.
@@ -50,11 +49,16 @@ pub(crate) struct Readiness {
     schema: String,
     /// `ok`, or how far the server's clock is from the database's.
     clock: String,
+    /// `ok`, or until when messages can be stored, and what to do.
+    partitions: String,
+    /// `ok`, or why nothing is sent although messages are stored, and what to do.
+    dispatch: String,
 }
 
 /// Whether the server can serve
 ///
-/// The database answers, its schema is of this version, and the clocks agree within 5 seconds. Looked at once a
+/// The database answers, its schema is of this version, the clocks agree within 5 seconds, and this week has its
+/// partition. Looked at once a
 /// second at most.
 #[utoipa::path(
     get,
@@ -94,7 +98,14 @@ async fn check(app: &App) -> Readiness {
 }
 
 fn not_ready(database: String) -> Readiness {
-    Readiness { ready: false, database, schema: "unknown".to_owned(), clock: "unknown".to_owned() }
+    Readiness {
+        ready: false,
+        database,
+        schema: "unknown".to_owned(),
+        clock: "unknown".to_owned(),
+        partitions: "unknown".to_owned(),
+        dispatch: "unknown".to_owned(),
+    }
 }
 
 async fn look(app: &App) -> Readiness {
@@ -104,6 +115,7 @@ async fn look(app: &App) -> Readiness {
         Ok(Err(error)) => return not_ready(error.to_string()),
         Err(_) => return silent(),
     };
+    let before = app.clock.now();
     let (schema, database_time) = match timeout(CHECK_TIMEOUT, ask(&client)).await {
         Ok(Ok(answers)) => answers,
         Ok(Err(error)) => return not_ready(error.to_string()),
@@ -113,17 +125,22 @@ async fn look(app: &App) -> Readiness {
             return silent();
         }
     };
-    let offset_s = app.clock.now().duration_since(database_time).as_secs_f64();
-    let clock_agrees = offset_s.abs() <= CLOCK_OFFSET_S_MAX;
+    let offset = clock_offset(before, database_time, app.clock.now());
+    let outlook = app.partitions.outlook();
+    let has_this_week = outlook.is_none_or(|outlook| database_time < outlook.made_until);
     Readiness {
-        ready: schema.is_ok() && clock_agrees,
+        ready: schema.is_ok() && clock_agrees(offset) && has_this_week,
         database: "ok".to_owned(),
         schema: schema.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
-        clock: if clock_agrees {
+        clock: if clock_agrees(offset) {
             "ok".to_owned()
         } else {
-            format!("{offset_s:+.1} s off the database's; set the clock of one of them")
+            format!("{:+.1} s off the database's; set the clock of one of them", offset.as_secs_f64())
         },
+        dispatch: app.database_watch.hold().unwrap_or_else(|| "ok".to_owned()),
+        partitions: outlook
+            .and_then(|outlook| outlook.warning())
+            .unwrap_or_else(|| if has_this_week { "ok" } else { "missing for this week" }.to_owned()),
     }
 }
 

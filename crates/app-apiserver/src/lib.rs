@@ -8,6 +8,7 @@ mod console;
 mod content;
 mod conversations;
 mod cursor;
+mod database_watch;
 mod explain;
 mod fields;
 mod group_commit;

@@ -106,7 +106,7 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
         (1..=REQUEST_ID_CHARS_MAX).contains(&value.len()) && value.as_bytes().iter().all(is_plain)
     });
     given.cloned().unwrap_or_else(|| {
-        let id = app.ids.next(app.clock.now(), Bucket(0));
+        let id = app.ids.next(app.database_clock.now(), Bucket(0));
         HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static("unknown"))
     })
 }

@@ -188,6 +188,10 @@ impl From<app_db::Error> for Problem {
             app_db::Error::Conflict(_) => {
                 Self::unavailable("the database was too busy to store this; try again").because(error)
             }
+            app_db::Error::NoPartition { .. } => {
+                Self::unavailable("the database has no room for this week's messages yet; try again later")
+                    .because(error)
+            }
             app_db::Error::Refused(_) | app_db::Error::Unreadable(_) => Self::internal().because(error),
         }
     }

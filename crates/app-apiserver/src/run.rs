@@ -18,19 +18,21 @@ use tokio_util::task::TaskTracker;
 
 use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
+use crate::database_watch::DatabaseWatch;
 use crate::group_commit::Queue;
 use crate::patience::Patience;
 use crate::receive_webhook::store::{WriteInbound, WriteReceipts};
 use crate::send::WriteSends;
 use crate::state::{App, Inner};
-use crate::{router, server, startup};
+use crate::{database_watch, router, server, startup};
 
 /// What waits to be written at most; more is turned away.
 const QUEUE_CAPACITY: usize = 4096;
 const RECEIVE_CONNECTIONS: usize = 2;
 const RECEIPT_CONNECTIONS: usize = 1;
-/// Waking processors, noting activity, reading keys, making partitions, looking whether the server is ready: one each.
-const OTHER_CONNECTIONS: usize = 5;
+/// Waking processors, noting activity, reading keys, making partitions, looking whether the server is ready, watching
+/// the database: one each.
+const OTHER_CONNECTIONS: usize = 6;
 /// What was taken into a group is written out, within this time.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -119,11 +121,12 @@ fn start(
     let Parts { config, pool, metrics, clock, wake, simulator_url } = parts.clone();
     let ids = IdGenerator::from_entropy().map_err(|error| RunError::Entropy(error.to_string()))?;
     let ids = Arc::new(ids);
+    let database = Arc::new(DatabaseWatch::new(clock.clone(), config.installation_name.clone()));
     let after_commit = Arc::new(AfterCommit::new(wake));
     let sends = WriteSends {
         pool: pool.clone(),
         ids: Arc::clone(&ids),
-        clock: clock.clone(),
+        clock: database.clock.clone(),
         metrics: metrics.clone(),
         after_commit: Arc::clone(&after_commit),
     };
@@ -131,7 +134,7 @@ fn start(
     let inbound = WriteInbound {
         pool: pool.clone(),
         ids: Arc::clone(&ids),
-        clock: clock.clone(),
+        clock: database.clock.clone(),
         metrics: metrics.clone(),
         after_commit: Arc::clone(&after_commit),
         patience: Arc::clone(&patience),
@@ -139,7 +142,7 @@ fn start(
     let receipts = WriteReceipts {
         pool: pool.clone(),
         ids: Arc::clone(&ids),
-        clock: clock.clone(),
+        clock: database.clock.clone(),
         patience: Arc::clone(&patience),
     };
     let console = crate::console::Console::new(simulator_url, config.server.read_connections);
@@ -158,6 +161,9 @@ fn start(
         config,
         metrics,
         clock,
+        database_clock: database.clock.clone(),
+        database_watch: database,
+        partitions: Arc::default(),
         ids,
         pool,
         after_commit,
@@ -183,7 +189,9 @@ fn start_background(parts: &Parts, app: &App) -> JoinSet<()> {
     background.spawn(async move { after_commit.touch_conversations(&pool).await });
     let (pool, keys, clock) = (parts.pool.clone(), Arc::clone(&app.keys), parts.clock.clone());
     background.spawn(async move { keys.keep_reading(&pool, &clock).await });
-    let (pool, clock) = (parts.pool.clone(), parts.clock.clone());
-    background.spawn(async move { startup::keep_partitions(&pool, &clock).await });
+    let (pool, partitions) = (parts.pool.clone(), Arc::clone(&app.partitions));
+    background.spawn(async move { startup::keep_partitions(&pool, &partitions).await });
+    let (pool, watch) = (parts.pool.clone(), Arc::clone(&app.database_watch));
+    background.spawn(async move { database_watch::keep_reading(&pool, &watch).await });
     background
 }

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use model::{Channel, Direction, Endpoint, Facts, IdGenerator, Medium, NewMessage, Participants};
 use serde_json::Value;
-use service::Clock;
+use service::clock::DatabaseClock;
 use service::metrics::{ChannelDirection, Metrics};
 
 use crate::App;
@@ -109,7 +109,7 @@ pub(crate) async fn accept(
     idempotency: Option<Idempotency>,
     share: Share,
 ) -> Result<Response, Problem> {
-    let now = app.clock.now();
+    let now = app.database_clock.now();
     let participants = Participants::between(medium, &ends.from, &ends.to);
     let facts = Facts {
         channel: content.channel,
@@ -181,7 +181,7 @@ pub(crate) fn answer(accepted: Accepted) -> Result<Response, Problem> {
 pub(crate) struct WriteSends {
     pub pool: Pool,
     pub ids: Arc<IdGenerator>,
-    pub clock: Clock,
+    pub clock: DatabaseClock,
     pub metrics: Metrics,
     pub after_commit: Arc<AfterCommit>,
 }

@@ -9,6 +9,7 @@ use app_db::receipts::{Applied, NewReceipt};
 use app_db::receive::{Inbound, Received};
 use app_db::{Client, Pool};
 use model::IdGenerator;
+use service::clock::DatabaseClock;
 use service::metrics::Metrics;
 use service::{Clock, Config};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -19,13 +20,14 @@ use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
 use crate::body::Budget;
 use crate::console::Console;
+use crate::database_watch::DatabaseWatch;
 use crate::group_commit::Queue;
 use crate::health::LastCheck;
 use crate::patience::Patience;
 use crate::problem::Problem;
 use crate::rarely::Rarely;
 use crate::receive_webhook::documents::Documents;
-use crate::startup::Startup;
+use crate::startup::{PartitionsState, Startup};
 
 /// A request waits so long for its turn to use the database.
 const TURN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +40,11 @@ pub(crate) struct Inner {
     pub config: Arc<Config>,
     pub metrics: Metrics,
     pub clock: Clock,
+    /// What every id is made from: a generator that saw a later time goes on from it.
+    pub database_clock: DatabaseClock,
+    pub database_watch: Arc<DatabaseWatch>,
+    /// Which weeks have their partitions, as of the last look.
+    pub partitions: Arc<PartitionsState>,
     pub ids: Arc<IdGenerator>,
     pub pool: Pool,
     /// Turns at the database for everything that is not a group commit, so that readers never take the

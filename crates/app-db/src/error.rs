@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
+use uuid::Uuid;
 
 /// Cheap to clone: everybody in a failed group gets it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -18,6 +19,15 @@ pub enum Error {
     Conflict(#[source] Arc<Answer>),
     #[error("the database refused a statement")]
     Refused(#[source] Arc<Answer>),
+    /// No partition exists for a row's week. [`crate::partitions::make_missing`] creates it; then the statement can be
+    /// repeated.
+    #[error("the database has no partition for the week of a message")]
+    NoPartition {
+        /// The message, where the role may see it.
+        id: Option<Uuid>,
+        #[source]
+        answer: Arc<Answer>,
+    },
     /// A stored value that this version does not know.
     #[error("the database holds a value that this version does not know: {0}")]
     Unreadable(String),
@@ -49,6 +59,12 @@ impl Error {
     pub fn is_about_values(&self) -> bool {
         matches!(self, Self::Refused(answer) if matches!(&answer.state[..2], "22" | "23"))
     }
+
+    /// Whether the role may not do this.
+    pub fn is_missing_privilege(&self) -> bool {
+        let state = SqlState::INSUFFICIENT_PRIVILEGE;
+        matches!(self, Self::Refused(answer) if answer.state == state.code())
+    }
 }
 
 /// Deadlock, serialization failure, lock not available in time.
@@ -62,6 +78,9 @@ impl From<tokio_postgres::Error> for Error {
         if CONFLICTS.contains(said.code()) {
             return Self::Conflict(answer);
         }
+        if is_missing_partition(said) {
+            return Self::NoPartition { id: said.detail().and_then(first_uuid), answer };
+        }
         match &answer.state[..2] {
             // Connection, resources, operator intervention (shutdown, time-out), system, internal.
             "08" | "53" | "57" | "58" | "XX" => Self::Unavailable(answer),
@@ -70,6 +89,18 @@ impl From<tokio_postgres::Error> for Error {
             _ => Self::Refused(answer),
         }
     }
+}
+
+/// A check violation without a constraint is a row that no partition takes (`ExecFindPartition`).
+fn is_missing_partition(error: &DbError) -> bool {
+    *error.code() == SqlState::CHECK_VIOLATION && error.constraint().is_none() && error.table().is_some()
+}
+
+/// DETAIL names the partition key's value, in every language: `... (id) = (019a...).`
+fn first_uuid(detail: &str) -> Option<Uuid> {
+    const UUID_LENGTH: usize = 36;
+    let starts = detail.char_indices().map(|(start, _)| start);
+    starts.filter_map(|start| detail.get(start..start + UUID_LENGTH)).find_map(|text| text.parse().ok())
 }
 
 /// No connection could be had, whatever the server says: a password that is changed, a database that is created anew.
@@ -88,5 +119,21 @@ impl From<PoolError> for Error {
 impl From<model::channel::UnknownWord> for Error {
     fn from(error: model::channel::UnknownWord) -> Self {
         Self::Unreadable(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_a_missing_partition_is_read_from_the_detail() {
+        let id = "019ad5b8-d7a0-7012-8000-000000000001";
+        let english = format!("Partition key of the failing row contains (id) = ({id}).");
+        let german = format!("Partitionierungsschlüssel der fehlgeschlagenen Zeile enthält (id) = ({id}).");
+        for detail in [english, german] {
+            assert_eq!(first_uuid(&detail), Some(id.parse().unwrap()), "{detail}");
+        }
+        assert_eq!(first_uuid("Partition key of the failing row contains (id) = (null)."), None);
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use model::IdGenerator;
 
-use crate::{Error, Pool};
+use crate::{Error, Pool, partitions};
 
 const CONFLICT_TRIES: usize = 5;
 
@@ -27,8 +27,8 @@ pub(crate) trait Member: Sync + Sized {
     ) -> impl Future<Output = Result<Vec<Self::Result>, Error>> + Send;
 }
 
-/// Runs the group together; on a conflict again, on a refusal its members one by one. The results are in the
-/// group's order.
+/// Runs the group together; on a conflict again, also where a partition was missing, which is created; on a refusal its
+/// members one by one. The results are in the group's order.
 pub(crate) async fn run<M: Member>(
     members: &[M],
     surroundings: Surroundings<'_>,
@@ -52,8 +52,12 @@ pub(crate) async fn run<M: Member>(
 async fn repeated<M: Member>(members: &[M], surroundings: Surroundings<'_>) -> Result<Vec<M::Result>, Error> {
     let mut result = M::write_together(members, surroundings).await;
     for _ in 1..CONFLICT_TRIES {
-        if !matches!(result, Err(Error::Conflict(_))) {
-            break;
+        match &result {
+            Err(Error::Conflict(_)) => {}
+            Err(error @ Error::NoPartition { .. }) => {
+                partitions::make_missing(surroundings.pool, error).await?;
+            }
+            _ => break,
         }
         result = M::write_together(members, surroundings).await;
     }

@@ -1,6 +1,5 @@
 //! The schema's version: brings it up to date, and refuses to work on another.
 
-use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use crate::{Client, Error, partitions};
@@ -49,43 +48,65 @@ pub fn newest_version() -> u32 {
 ///
 /// # Errors
 /// [`MigrateError::Newer`] before anything is touched; a failed migration leaves the ones before it.
-pub async fn run(client: &mut Client, now: Timestamp) -> Result<Vec<String>, MigrateError> {
+pub async fn run(client: &mut Client) -> Result<Vec<String>, MigrateError> {
     let version: String = client.query_one("show server_version_num", &[]).await?.get(0);
     if version.parse::<u32>().unwrap_or(0) < 150_000 {
         return Err(MigrateError::ServerTooOld(version));
     }
     client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await?;
-    let applied = apply(client, now).await;
+    let applied = apply(client).await;
     client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
     applied
 }
 
-async fn apply(client: &mut Client, now: Timestamp) -> Result<Vec<String>, MigrateError> {
-    if let Err(error @ MigrateError::Newer { .. }) = check(client).await {
-        return Err(error);
+async fn apply(client: &mut Client) -> Result<Vec<String>, MigrateError> {
+    if found_version(client).await? > newest_version() {
+        // Refused, or good for this binary as it is: nothing is to be applied.
+        check(client).await?;
+        partitions::ensure_ahead(client).await?;
+        return Ok(Vec::new());
     }
     let runner = embedded::migrations::runner();
     let report = runner.run_async(&mut ***client).await?;
-    partitions::ensure(client, now).await?;
+    partitions::ensure_ahead(client).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
 
-/// Whether this binary can work on the schema as it is.
+pub(crate) const VERSION: &str = "select max(version) from refinery_schema_history";
+
+/// Whether this binary can work on the schema as it is: of its own version, or of a newer one that names this binary's
+/// version, or an older one, as good enough. So servers go on while a newer `app` migrates.
 ///
 /// # Errors
 /// [`MigrateError::Older`] or [`MigrateError::Newer`].
 pub async fn check(client: &Client) -> Result<(), MigrateError> {
     let known = newest_version();
-    let found = match client.query_one("select max(version) from refinery_schema_history", &[]).await {
-        Ok(row) => row.get::<_, Option<i32>>(0).and_then(|version| u32::try_from(version).ok()).unwrap_or(0),
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    match found {
+    match found_version(client).await? {
         found if found < known => Err(MigrateError::Older { found, needed: known }),
-        found if found > known => Err(MigrateError::Newer { found, known }),
+        found if found > known && oldest_binary(client).await? > known => {
+            Err(MigrateError::Newer { found, known })
+        }
         _ => Ok(()),
     }
+}
+
+/// 0: no schema.
+async fn found_version(client: &Client) -> Result<u32, Error> {
+    match client.query_one(VERSION, &[]).await {
+        Ok(row) => {
+            Ok(row.get::<_, Option<i32>>(0).and_then(|version| u32::try_from(version).ok()).unwrap_or(0))
+        }
+        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) const OLDEST_BINARY: &str = "select oldest_binary from schema_compat";
+
+/// The oldest binary that the schema is good for, by the newest version that it knows.
+async fn oldest_binary(client: &Client) -> Result<u32, Error> {
+    let row = client.query_one(OLDEST_BINARY, &[]).await?;
+    Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or(0))
 }
 
 /// The server's major version.

@@ -74,7 +74,7 @@ pub async fn requeue_within(
             "with changed as (
                  update messages set status_tag = 'retry', delivery_tag = 'none', status_payload = $3,
                      updated_at = now()
-                 where id = $1 and bucket = $2 and status_tag in ('failed', 'retry')
+                 where id = $1 and bucket = $2 and status_tag in ('failed', 'retry', 'outbox')
                    and ($5::timestamptz is null or updated_at <= $5)
                  returning id, bucket, attempt
              ), problem as (

@@ -118,40 +118,61 @@ async fn the_keys_hold_when_tables_are_spread_by_bucket() {
 async fn migrating_twice_applies_nothing_the_second_time() {
     let database = testkit::database::empty_database().await;
     let mut client = database.pool.get().await.unwrap();
-    let now = Fixtures::new().now;
     assert!(matches!(migrate::check(&client).await, Err(MigrateError::Older { found: 0, .. })));
-    assert!(!migrate::run(&mut client, now).await.unwrap().is_empty());
-    assert!(migrate::run(&mut client, now).await.unwrap().is_empty());
+    assert!(!migrate::run(&mut client).await.unwrap().is_empty());
+    assert!(migrate::run(&mut client).await.unwrap().is_empty());
     migrate::check(&client).await.unwrap();
 }
 
 #[tokio::test]
 async fn two_migrations_at_once_do_not_run_into_each_other() {
     let database = testkit::database::empty_database().await;
-    let now = Fixtures::new().now;
     let run = async || {
         let mut client = database.pool.get().await.unwrap();
-        migrate::run(&mut client, now).await.unwrap().len()
+        migrate::run(&mut client).await.unwrap().len()
     };
     let (first, second) = tokio::join!(run(), run());
     assert_eq!(first.min(second), 0);
 }
 
-#[tokio::test]
-async fn a_schema_that_is_newer_than_the_binary_is_refused_with_a_sentence() {
-    let database = testkit::database().await;
-    let mut client = database.pool.get().await.unwrap();
+/// As a newer version of app leaves it, which says that the schema is good for binaries of that version and above.
+async fn migrate_to_the_future(client: &app_db::Client, oldest_binary: u32) {
     client
-        .batch_execute(
+        .batch_execute(&format!(
             "insert into refinery_schema_history
-             select 999, 'from_the_future', applied_on, checksum from refinery_schema_history limit 1",
-        )
+             select 999, 'from_the_future', applied_on, checksum from refinery_schema_history limit 1;
+             update schema_compat set oldest_binary = {oldest_binary}"
+        ))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_is_not_good_for_this_binary_is_refused_with_a_sentence() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    migrate_to_the_future(&client, migrate::newest_version() + 1).await;
     let error = migrate::check(&client).await.unwrap_err();
     assert!(error.to_string().contains("version 999, newer than the"), "{error}");
-    let refused = migrate::run(&mut client, Fixtures::new().now).await.unwrap_err();
+    let refused = migrate::run(&mut client).await.unwrap_err();
     assert!(matches!(refused, MigrateError::Newer { found: 999, .. }));
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_is_good_for_this_binary_is_used_and_left_as_it_is() {
+    let database = testkit::database().await;
+    let mut client = database.pool.get().await.unwrap();
+    migrate_to_the_future(&client, migrate::newest_version()).await;
+    migrate::check(&client).await.unwrap();
+    assert_eq!(migrate::run(&mut client).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_schema_names_no_binary_that_does_not_exist() {
+    let database = testkit::database().await;
+    let client = database.pool.get().await.unwrap();
+    let oldest: i32 = client.query_one("select oldest_binary from schema_compat", &[]).await.unwrap().get(0);
+    assert!(u32::try_from(oldest).unwrap() <= migrate::newest_version());
 }
 
 #[tokio::test]
@@ -169,36 +190,6 @@ async fn a_server_that_may_lose_commits_is_warned_about() {
         let is_warned = warnings.iter().any(|warning| warning.contains("synchronous_commit = off"));
         assert_eq!(is_warned, warned, "{setting}: {warnings:?}");
     }
-}
-
-#[tokio::test]
-async fn partitions_are_made_ahead_and_dropped_whole_but_not_under_an_outbox_row() {
-    let database = testkit::database().await;
-    let mut client = database.pool.get().await.unwrap();
-    let f = Fixtures::new();
-    let year = f.now + Duration::from_secs(365 * 86_400);
-    partitions::ensure(&mut client, year).await.unwrap();
-    partitions::ensure(&mut client, year).await.unwrap();
-    let count = async |client: &app_db::Client| -> i64 {
-        client
-            .query_one("select count(*) from pg_inherits where inhparent = 'messages'::regclass", &[])
-            .await
-            .unwrap()
-            .get(0)
-    };
-    assert_eq!(count(&client).await, 12);
-
-    let message = f.sms(1, 2);
-    let request =
-        app_db::accept::Accept { message, route: String::new(), sticky: Vec::new(), idempotency: None };
-    app_db::accept::accept(&database.pool, &f.ids, f.now, &[request]).await.pop().unwrap().unwrap();
-    let keep = Duration::from_secs(60 * 86_400);
-    let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
-    assert_eq!(dropped.len(), 10, "{dropped:?}");
-    assert_eq!(count(&client).await, 7, "this week's stays: an outbox row points into it");
-    client.batch_execute("delete from outbox").await.unwrap();
-    let dropped = partitions::drop_older_than(&client, year, keep).await.unwrap();
-    assert_eq!(dropped.len(), 2, "{dropped:?}");
 }
 
 #[tokio::test]

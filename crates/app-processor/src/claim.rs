@@ -103,6 +103,8 @@ impl Processor {
                 }
             }
             Err(error) => {
+                // The next claim settles it where only a partition was missing.
+                let _ = app_db::partitions::make_missing(&self.parts.pool, &error).await;
                 let error = chain(&error);
                 tracing::error!(error, "what a claim found out is not settled; the next one finds it again");
             }

@@ -2,7 +2,7 @@
 //! task is safe to run on several processors at once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use app_db::Error;
@@ -24,6 +24,8 @@ const EXPIRY_EVERY: Duration = Duration::from_secs(10);
 const RECEIPTS_EVERY: Duration = Duration::from_secs(10);
 const CLEANING_EVERY: Duration = Duration::from_secs(60);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
+
+const PARTITION_WARNING_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// Rows that no route takes are matched again when the configuration changes, which is a start; so seldom otherwise.
 const UNROUTED_EVERY: Duration = Duration::from_secs(600);
@@ -117,12 +119,12 @@ impl Processor {
         }
     }
 
-    async fn tend_partitions(&self) -> Result<(), Error> {
+    pub(crate) async fn tend_partitions(&self) -> Result<(), Error> {
         let mut client = app_db::pool::get(&self.parts.pool).await?;
-        let now = self.parts.clock.now();
-        app_db::partitions::ensure(&mut client, now).await?;
-        if let Some(keep) = self.parts.config.retention {
-            let dropped = app_db::partitions::drop_older_than(&client, now, keep).await?;
+        let outlook = app_db::partitions::ensure_ahead(&mut client).await?;
+        self.partition_warning.log(&outlook);
+        if let Some(keep) = self.parts.config.retention.filter(|_| self.gate.is_open()) {
+            let dropped = app_db::partitions::drop_older_than(&client, keep).await?;
             if !dropped.is_empty() {
                 tracing::info!(partitions = dropped.len(), "dropped what retention no longer keeps");
             }
@@ -177,6 +179,9 @@ impl Processor {
 
     /// Messages that outlived their time fail, also where no provider is there to claim them for.
     pub(crate) async fn expire(&self) -> Result<(), Error> {
+        if !self.gate.is_open() {
+            return Ok(());
+        }
         let mut client = app_db::pool::get(&self.parts.pool).await?;
         let max_age = self.parts.config.processor.retry.max_age;
         let transaction = client.transaction().await?;
@@ -209,8 +214,9 @@ impl Processor {
             .collect();
         let mut client = app_db::pool::get(&self.parts.pool).await?;
         for _ in 0..RECEIPT_PIECES {
-            let examination =
-                Examination { now: self.parts.clock.now(), deadline, reporting: reporting.as_slice() };
+            // A local clock that is ahead would move the cursor past messages that are not committed yet.
+            let now = app_db::gauges::database_time(&client).await?;
+            let examination = Examination { now, deadline, reporting: reporting.as_slice() };
             let progress = receipt_deadlines::examine(&mut client, &self.ids, examination).await?;
             for (_, provider_id) in &progress.timed_out {
                 let label = ProviderResolution::new(provider_id, Reason::ReceiptTimeout.as_str());
@@ -223,7 +229,10 @@ impl Processor {
         Ok(())
     }
 
-    async fn clean(&self) -> Result<(), Error> {
+    pub(crate) async fn clean(&self) -> Result<(), Error> {
+        if !self.gate.is_open() {
+            return Ok(());
+        }
         let client = app_db::pool::get(&self.parts.pool).await?;
         for _ in 0..CLEANING_BATCHES {
             if app_db::housekeeping::delete_old_keys(&client, self.parts.config.retention).await? == 0 {
@@ -261,6 +270,21 @@ impl Processor {
             age.set(depth.oldest_due_age_s);
         }
         Ok(())
+    }
+}
+
+/// Warns once a day that partitions run out and this role may not create them.
+#[derive(Debug, Default)]
+pub(crate) struct PartitionWarning(Mutex<Option<Instant>>);
+
+impl PartitionWarning {
+    fn log(&self, outlook: &app_db::partitions::Outlook) {
+        let Some(warning) = outlook.warning() else { return };
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= PARTITION_WARNING_EVERY) {
+            *last = Some(Instant::now());
+            tracing::warn!("{warning}");
+        }
     }
 }
 

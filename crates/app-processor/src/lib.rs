@@ -5,6 +5,7 @@ mod attachments;
 mod breaker;
 mod candidate;
 mod claim;
+mod dispatch_gate;
 mod drain;
 mod housekeeping;
 mod lanes;
@@ -37,6 +38,7 @@ use uuid::Uuid;
 use crate::attachments::Fetcher;
 use crate::candidate::Candidates;
 use crate::claim::Floors;
+use crate::dispatch_gate::DispatchGate;
 use crate::lanes::Lanes;
 use crate::lease::Leases;
 use crate::settle::Settler;
@@ -52,13 +54,15 @@ pub struct Parts {
     pub database_url: SecretString,
     pub metrics: Metrics,
     pub clock: Clock,
+    /// Holds what waits before the first claim.
+    pub begin_held: bool,
     /// Woken when there may be work. Shared with an apiserver in the same process.
     pub wake: Arc<Notify>,
 }
 
 /// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, states,
-/// housekeeping, files.
-pub const CONNECTIONS: usize = 8;
+/// housekeeping, files, the dispatch gate.
+pub const CONNECTIONS: usize = 9;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +87,8 @@ struct Processor {
     leases: Arc<Leases>,
     settler: Settler,
     floors: Floors,
+    gate: DispatchGate,
+    partition_warning: housekeeping::PartitionWarning,
     /// Notified when half of the slots are free that a route was left unserved for.
     room: Notify,
 }
@@ -108,6 +114,8 @@ impl Processor {
             leases,
             settler,
             floors: Floors::default(),
+            gate: DispatchGate::default(),
+            partition_warning: housekeeping::PartitionWarning::default(),
             room: Notify::new(),
         })
     }
@@ -126,6 +134,7 @@ pub async fn run(
     let background = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
+    tasks.spawn(Arc::clone(&processor).keep_gate(background.clone()));
     tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_looking_behind(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_states(background.clone()));
@@ -134,6 +143,9 @@ pub async fn run(
         tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));
     }
     tracing::info!(owner = %processor.owner, routes = processor.parts.config.routes.0.len(), "processing");
+    if processor.parts.begin_held {
+        processor.hold_outbox(&shutdown).await;
+    }
     processor.work(&shutdown).await;
     processor.drain().await;
     background.cancel();

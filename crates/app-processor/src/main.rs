@@ -21,13 +21,17 @@ use tokio_util::sync::CancellationToken;
 /// Configured by DATABASE_URL and the file that APP_CONFIG names (default ./app.toml). Any number may run at once.
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {}
+struct Arguments {
+    /// Hold what waits in the outbox before the first claim; `app outbox release` releases it
+    #[arg(long)]
+    hold: bool,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Arguments::parse();
+    let arguments = Arguments::parse();
     service::telemetry::init_stderr();
-    match run().await {
+    match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("app-processor: {error:#}");
@@ -36,7 +40,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> anyhow::Result<()> {
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let config = Arc::new(Config::load()?);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -58,6 +62,7 @@ async fn run() -> anyhow::Result<()> {
         database_url,
         metrics: Metrics::default(),
         clock: Clock::System,
+        begin_held: arguments.hold,
         wake: Arc::new(Notify::new()),
     };
     Ok(app_processor::run(parts, metrics_listener, shutdown).await?)

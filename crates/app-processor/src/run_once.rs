@@ -84,9 +84,9 @@ impl Processor {
         shutdown: &CancellationToken,
     ) -> Result<Round, app_db::Error> {
         let mut round = Round::default();
-        // Our own calls' leases may have lapsed with the database away: claiming now would take them from us. And a
+        // The gate wakes us when it opens. Our own calls' leases may have lapsed with the database away: claiming now would take them from us. And a
         // settler that is behind wakes us when it is not.
-        if !self.leases.are_kept() || self.settler.is_behind() {
+        if !self.gate.is_open() || !self.leases.are_kept() || self.settler.is_behind() {
             return Ok(round);
         }
         let idle = match visit {

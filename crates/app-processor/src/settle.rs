@@ -200,6 +200,9 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
                 if matches!(error, Error::Unavailable(_)) {
                     leases.settling_fails();
                 }
+                if matches!(app_db::partitions::make_missing(&parts.pool, &error).await, Ok(true)) {
+                    continue;
+                }
                 let waiting = settlements.len();
                 tracing::error!(error = chain(&error), waiting, "cannot settle; trying again");
                 tokio::time::sleep(DATABASE_PAUSE).await;

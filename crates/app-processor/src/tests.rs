@@ -3,6 +3,7 @@
 
 mod answers;
 mod attachments;
+mod clock;
 mod confirming;
 mod database_away;
 mod draining;

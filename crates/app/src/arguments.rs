@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::{conversations, init, keys, messages, providers, send, webhooks};
+use crate::commands::{conversations, init, keys, messages, outbox, providers, send, webhooks};
 
 /// A messaging platform on PostgreSQL: one API for SMS, MMS, email and WhatsApp, through any provider.
 #[derive(Debug, Parser)]
@@ -46,11 +46,20 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Run everything in the foreground: database, API server, processor, and simulated providers if none are
     /// configured
-    Up,
+    Up {
+        /// Hold what waits in the outbox before the first message is sent; `app outbox release` releases it
+        #[arg(long)]
+        hold: bool,
+    },
     /// Add a provider to the configuration, and say what is left to do
     Init(init::Init),
     /// Bring the schema of app-db up to date
     Migrate,
+    /// Make a copied or restored database this installation's own: its messages are sent from now on
+    Adopt,
+    /// Hold what waits to be sent, and release it, directly in app-db
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
     /// Show whether the server is ready and what waits in the outbox
     Status,
     /// Send a message
@@ -103,7 +112,13 @@ mod tests {
         for line in [
             "app up",
             "app init twilio",
+            "app up --hold",
             "app migrate",
+            "app adopt",
+            "app outbox hold --all",
+            "app outbox hold --channel sms --accepted-before 2026-11-23T08:30:00Z",
+            "app outbox release --all",
+            "app outbox release --channel email",
             "app status --json",
             "app send sms --from +12025550100 --to +12025550199 Hello",
             "app send email --from a@example.com --to b@example.com --subject Hi Hello --json",
@@ -147,6 +162,8 @@ mod tests {
     fn a_mistyped_command_is_refused_with_the_usage_status() {
         for line in [
             "app mesages list",
+            "app outbox hold",
+            "app outbox release --all --channel sms",
             "app messages show",
             "app messages show not-an-id",
             "app messages list --limit 0",

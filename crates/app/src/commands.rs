@@ -1,5 +1,6 @@
 //! Which function runs which command.
 
+mod adopt;
 mod completions;
 mod config;
 pub(crate) mod conversations;
@@ -7,6 +8,7 @@ pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod messages;
 mod migrate;
+pub(crate) mod outbox;
 pub(crate) mod providers;
 pub(crate) mod send;
 mod status;
@@ -23,13 +25,15 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let output = Output { json: cli.global.json };
     let api = || Api::new(&cli.global.url);
     match cli.command {
-        Command::Up => return up::run(output).await,
+        Command::Up { hold } => return up::run(output, hold).await,
         Command::Status => return status::run(output, &api()?).await,
         Command::Config(command) => return config::run(&command, output),
         Command::Providers(command) => return providers::run(command, output).await,
         Command::Webhooks(command) => return webhooks::run(command, output, &api()?).await,
         Command::Init(init) => init::run(&init, output)?,
         Command::Migrate => migrate::run(output).await?,
+        Command::Adopt => adopt::run(output).await?,
+        Command::Outbox(command) => outbox::run(command, output).await?,
         Command::Send(command) => send::run(command, output, &api()?).await?,
         Command::Messages(command) => messages::run(command, output, &api()?).await?,
         Command::Conversations(command) => conversations::run(command, output, &api()?).await?,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context;
 use app_db::Pool;
-use service::Clock;
 
 use crate::client::HttpClient;
 use crate::port;
@@ -36,7 +35,7 @@ impl Installation {
     pub(crate) async fn new(dir: PathBuf, binaries: PathBuf, database_url: String) -> anyhow::Result<Self> {
         let pool = app_db::connect(&database_url, CONNECTIONS)?;
         let mut client = pool.get().await?;
-        app_db::migrate::run(&mut client, Clock::System.now()).await?;
+        app_db::migrate::run(&mut client).await?;
         Ok(Self {
             pool,
             dir,

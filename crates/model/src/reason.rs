@@ -69,6 +69,12 @@ reasons! {
     Canceled = "canceled",
     /// A client asked for another try.
     RetryRequested = "retry_requested",
+    /// An operator holds it until it is released.
+    Operator = "operator",
+    /// It came with a restored or copied database, and is held until it is released.
+    Restored = "restored",
+    /// An operator released it.
+    Released = "released",
 }
 
 impl fmt::Display for Reason {

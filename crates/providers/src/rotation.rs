@@ -84,6 +84,10 @@ impl Provider for Rotating {
         others.into_iter().find(verified).unwrap_or(first)
     }
 
+    fn reads_parameter(&self, name: &str) -> bool {
+        self.first.reads_parameter(name)
+    }
+
     fn document_authorization(&self, url: &str) -> Option<(HeaderName, HeaderValue)> {
         self.first.document_authorization(url)
     }

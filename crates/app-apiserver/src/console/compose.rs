@@ -150,7 +150,7 @@ async fn usual_sender(app: &App, by: By) -> Result<String, Problem> {
 
 fn form_of(app: &App, draft: &Draft) -> Markup {
     // Of this form: sending it again is the same message.
-    let key = app.ids.next(app.clock.now(), Bucket(0));
+    let key = app.ids.next(app.database_clock.now(), Bucket(0));
     let is_sms = draft.by == By::Sms;
     let (from, to) = match draft.by {
         By::Email => ("shop@example.com", "ann@example.net"),

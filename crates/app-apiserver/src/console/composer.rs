@@ -39,7 +39,7 @@ pub(super) fn composer(app: &App, id: Uuid, ends: Option<&ReplyEnds>, draft: &Dr
     };
     let path = format!("/conversations/{id}/reply");
     // Of this form: sending it again is the same reply.
-    let key = app.ids.next(app.clock.now(), Bucket::of(id));
+    let key = app.ids.next(app.database_clock.now(), Bucket::of(id));
     let is_sms = matches!(ends.channel, Channel::Sms | Channel::Mms);
     html! {
         form #composer .composer method="post" action=(path) hx-post=(path) hx-target="#composer" hx-swap="outerHTML"

@@ -72,7 +72,7 @@ impl Jobs {
                 "this server is at several jobs already: let one end, or stop one, and begin this one again";
             return Err(Problem::conflict("jobs_under_way", detail));
         }
-        let id = app.ids.next(app.clock.now(), Bucket(0));
+        let id = app.ids.next(app.database_clock.now(), Bucket(0));
         let job = Job::start(app, id, session, Box::new(work));
         jobs.push_back(Arc::clone(&job));
         while jobs.len() > KEPT_MAX && jobs.front().is_some_and(|job| job.end.get().is_some()) {

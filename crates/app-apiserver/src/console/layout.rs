@@ -136,6 +136,9 @@ pub(super) fn page(app: &App, caller: Caller, section: Section, title: &str, mai
                     p #offline { "Not connected: what is shown may be old. Trying again." }
                     p #gone { "This is no longer here, and shown as it was. Load the page again." }
                 }
+                @if let Some(hold) = app.database_watch.hold() {
+                    p .held role="alert" { "Held: " (hold) "." }
+                }
                 main #main tabindex="-1" { (main) }
                 (shortcuts(app.console.simulator.is_some()))
             }

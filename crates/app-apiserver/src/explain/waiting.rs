@@ -30,6 +30,9 @@ fn why(known: &Known<'_>, has_route: bool, candidates: &[Candidate]) -> State {
         return leased(known, work, lease);
     }
     let Some(due_at) = work.next_attempt_at else { return held(known) };
+    if let Some(hold) = known.hold {
+        return State::new("copy", format!("It waits: {hold}."));
+    }
     if let Some(expires_at) = facts.message.expires_at.filter(|expires_at| *expires_at <= now) {
         let when = at(expires_at, now);
         let summary =
@@ -115,6 +118,14 @@ fn leased(known: &Known<'_>, work: &Work, lease: &Leased) -> State {
 
 fn held(known: &Known<'_>) -> State {
     let message = &known.facts.message;
+    let code = message.status_payload.as_ref().map_or("", |payload| payload.code.as_str());
+    if [Reason::Operator, Reason::Restored].iter().any(|reason| reason.as_str() == code) {
+        let summary = format!(
+            "It is held: {}. `app outbox release` makes it due, a retry sends it alone, a cancel ends it.",
+            inside(meaning(code))
+        );
+        return State { since: Some(message.updated_at), ..State::new("held", summary) };
+    }
     let who = asked(known);
     let summary = format!(
         "It is held: nobody knows whether {who} has it{}, and it is not sent again by itself. A receipt settles it; \

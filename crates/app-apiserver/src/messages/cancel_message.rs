@@ -47,7 +47,7 @@ pub(crate) async fn cancel_message(
 /// # Errors
 /// 409 `not_cancelable`.
 pub(crate) async fn cancel(app: &App, database: &Turn<'_>, message: &Message) -> Result<(), Problem> {
-    let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
+    let event_id = app.ids.next(app.database_clock.now(), Bucket::of(message.id));
     if !app_db::cancel::cancel(&**database, message.id, event_id).await? {
         let detail = match message.status {
             Status::Outbox | Status::Retry => "the message is being sent right now",

@@ -43,6 +43,13 @@ pub(crate) async fn explained(app: &App, id: &str) -> Result<(Facts, Explanation
     let facts = facts.ok_or_else(super::not_found)?;
     let states = provider_states::all(&database).await?;
     let pauses = provider_pauses::all(&database).await?;
-    let explanation = explain(Known { config: &app.config, facts: &facts, states: &states, pauses: &pauses });
+    let hold = app.database_watch.hold();
+    let explanation = explain(Known {
+        config: &app.config,
+        facts: &facts,
+        states: &states,
+        pauses: &pauses,
+        hold: hold.as_deref(),
+    });
     Ok((facts, explanation))
 }

@@ -71,7 +71,7 @@ pub(crate) async fn retry(
         metadata: &message.metadata,
     });
     let route = route.map_or("", |route| route.name.as_str());
-    let event_id = app.ids.next(app.clock.now(), Bucket::of(message.id));
+    let event_id = app.ids.next(app.database_clock.now(), Bucket::of(message.id));
     if !app_db::requeue::requeue(database, message.id, route, event_id, as_of).await? {
         return not_retryable("only messages that failed or are held can be tried again");
     }

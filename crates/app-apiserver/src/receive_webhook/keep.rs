@@ -60,7 +60,7 @@ impl Arrived {
         let is_cut = reason == Reason::Unverified && self.body.len() > UNVERIFIED_BYTES_MAX;
         let body = if is_cut { &self.body[..UNVERIFIED_BYTES_MAX] } else { &self.body[..] };
         let delivery = Delivery {
-            id: app.ids.next(app.clock.now(), Bucket(0)),
+            id: app.ids.next(app.database_clock.now(), Bucket(0)),
             provider_id: self.provider_id.clone(),
             reason,
             detail: storable(detail),

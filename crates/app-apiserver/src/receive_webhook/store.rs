@@ -9,7 +9,7 @@ use app_db::receive::{self, Inbound, Received};
 use app_db::{Error, Pool};
 use model::{Bucket, Direction, Endpoint, EndpointError, IdGenerator, NewMessage, Participants, Priority};
 use providers::{InboundMessage, Receipt};
-use service::Clock;
+use service::clock::DatabaseClock;
 use service::metrics::{Metrics, ProviderDelivery};
 use tokio::time::Instant;
 
@@ -49,7 +49,7 @@ pub(super) fn normalise(
     let source = end("from", &message.from)?;
     let target = end("to", &message.to)?;
     let participants = Participants::between(medium, &source, &target);
-    let (now, bucket) = (app.clock.now(), participants.bucket());
+    let (now, bucket) = (app.database_clock.now(), participants.bucket());
     let file = |file: providers::File| NewFile {
         id: app.ids.next(now, bucket),
         filename: storable(file.filename),
@@ -155,7 +155,7 @@ fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
 /// Parks a receipt until the send whose message it names is settled. That may have happened since it was looked
 /// for, and then nobody would look at what is parked: so it is tried once more.
 async fn park(app: &App, receipt: &NewReceipt) -> Result<(), Problem> {
-    let id = app.ids.next(app.clock.now(), Bucket(0));
+    let id = app.ids.next(app.database_clock.now(), Bucket(0));
     write_down(app, &parked::delivery(id, receipt)?).await?;
     if app.receipts.commit(receipt.clone(), Share::default()).await? != Applied::Unmatched {
         parked::forget(&*app.database().await?, id).await?;
@@ -168,7 +168,7 @@ async fn park(app: &App, receipt: &NewReceipt) -> Result<(), Problem> {
 pub(crate) struct WriteInbound {
     pub pool: Pool,
     pub ids: Arc<IdGenerator>,
-    pub clock: Clock,
+    pub clock: DatabaseClock,
     pub metrics: Metrics,
     pub after_commit: Arc<AfterCommit>,
     pub patience: Arc<Patience>,
@@ -203,7 +203,7 @@ impl WriteInbound {
 pub(crate) struct WriteReceipts {
     pub pool: Pool,
     pub ids: Arc<IdGenerator>,
-    pub clock: Clock,
+    pub clock: DatabaseClock,
     pub patience: Arc<Patience>,
 }
 
@@ -249,7 +249,7 @@ mod tests {
             detail: None,
             temporary: false,
         };
-        let (ids, clock) = (Arc::new(IdGenerator::seeded(1)), Clock::System);
+        let (ids, clock) = (Arc::new(IdGenerator::seeded(1)), DatabaseClock::new(service::Clock::System));
         let write_inbound = WriteInbound {
             pool: pool.clone(),
             ids: Arc::clone(&ids),

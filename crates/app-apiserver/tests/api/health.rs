@@ -4,30 +4,55 @@ use std::time::Duration;
 
 use app_apiserver::RunError;
 use app_db::migrate::MigrateError;
+use jiff::SignedDuration;
 use serde_json::json;
 use service::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
-use crate::server::{CONFIG, Server, code, server, server_with, start};
+use crate::server::{CONFIG, Server, another_on, code, server, server_with, start};
 
 #[tokio::test]
 async fn a_server_whose_clock_is_off_is_not_ready() {
     let clock = Clock::manual(Clock::System.now());
     let server = server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
     let ready = server.client.get("/readyz").await.expect(200).json();
-    assert_eq!(ready, json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok"}));
+    assert_eq!(
+        ready,
+        json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok", "partitions": "ok", "dispatch": "ok"})
+    );
     clock.advance_ms(60_000);
     let answer = server.client.get("/readyz").await.expect(503).json();
     assert!(answer["clock"].as_str().unwrap().contains("off the database's"), "{answer}");
 }
 
 #[tokio::test]
+async fn a_server_whose_clock_leaps_stores_messages_under_the_databases_time() {
+    let clock = Clock::manual(Clock::System.now());
+    let server = server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
+    for leap_ms in [36 * 86_400_000, -72 * 86_400_000] {
+        clock.advance_ms(leap_ms);
+        let message = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+        let id: Uuid = message["id"].as_str().unwrap().parse().unwrap();
+        let off = model::id::time_of(id).duration_since(Clock::System.now());
+        assert!(off.abs() < SignedDuration::from_mins(10), "{leap_ms}: {off}");
+    }
+    server.client.get("/readyz").await.expect(503);
+}
+
+#[tokio::test]
 async fn another_schema_is_refused_at_start() {
     let database = testkit::database().await;
     let client = database.pool.get().await.unwrap();
-    client.batch_execute("update refinery_schema_history set version = version + 1000").await.unwrap();
+    client
+        .batch_execute(
+            "update refinery_schema_history set version = version + 1000;
+             update schema_compat set oldest_binary = oldest_binary + 1000",
+        )
+        .await
+        .unwrap();
     drop(client);
     let server = start(database, CONFIG, "127.0.0.1:0", Clock::System).await;
     let error = server.running.await.unwrap().unwrap_err();
@@ -36,6 +61,24 @@ async fn another_schema_is_refused_at_start() {
     let server = start(empty, CONFIG, "127.0.0.1:0", Clock::System).await;
     let error = server.running.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("app migrate"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_stays_ready_while_a_newer_version_migrates_the_schema() {
+    let clock = Clock::manual(Clock::System.now());
+    let server = server_with(CONFIG, "127.0.0.1:0", clock.clone()).await;
+    let client = server.database.pool.get().await.unwrap();
+    client
+        .batch_execute(
+            "insert into refinery_schema_history
+             select 999, 'from_the_future', applied_on, checksum from refinery_schema_history limit 1",
+        )
+        .await
+        .unwrap();
+    // The last look counts for a second.
+    clock.advance_ms(2_000);
+    server.client.get("/readyz").await.expect(200);
+    another_on(&server).await.get("/readyz").await.expect(200);
 }
 
 #[tokio::test]

@@ -71,6 +71,7 @@ impl Stage {
             database_url: SecretString::from(self.database.url.clone()),
             metrics: Metrics::default(),
             clock: Clock::System,
+            begin_held: false,
             wake: Arc::new(Notify::new()),
         }
     }
@@ -81,7 +82,9 @@ impl Stage {
     }
 
     pub(super) fn processor_of(&self, config: Config) -> Arc<Processor> {
-        Arc::new(Processor::new(self.parts(config)).unwrap())
+        let processor = Processor::new(self.parts(config)).unwrap();
+        processor.gate.open();
+        Arc::new(processor)
     }
 
     /// A processor with the provider `p`.

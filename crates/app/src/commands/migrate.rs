@@ -1,15 +1,17 @@
 //! `app migrate`: the schema, and the partitions of the weeks to come.
 
 use serde_json::json;
-use service::{Clock, Config};
+use service::Config;
 
 use crate::app_db_access::AppDb;
 use crate::output::Output;
 
 pub(crate) async fn run(output: Output) -> anyhow::Result<()> {
-    let app_db = AppDb::open(&Config::load()?).await?;
+    let config = Config::load()?;
+    let app_db = AppDb::open(&config).await?;
     let mut client = app_db.client().await?;
-    let applied = app_db::migrate::run(&mut client, Clock::System.now()).await?;
+    let applied = app_db::migrate::run(&mut client).await?;
+    app_db::installation::store_first(&client, config.installation_name.as_deref()).await?;
     drop(client);
     app_db.close().await?;
     for name in &applied {

@@ -24,7 +24,7 @@ use self::parts::Running;
 use crate::app_db_access::DATA_DIR;
 use crate::output::{self, Output};
 
-pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let shutdown = service::shutdown::on_signal()?;
     tokio::spawn(second_signal_forces(shutdown.clone()));
@@ -39,7 +39,7 @@ pub(crate) async fn run(output: Output) -> anyhow::Result<ExitCode> {
     }
 
     let mut running = tokio::select! {
-        running = Running::start(config, data_dir, output) => running?,
+        running = Running::start(config, data_dir, hold, output) => running?,
         // What was started by then goes with its handles.
         () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
     };

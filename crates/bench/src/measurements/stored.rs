@@ -6,7 +6,6 @@ use std::time::Duration;
 use app_db::partitions;
 use chaos::process::Process;
 use http::Method;
-use service::Clock;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, SMALL_STORED, checkpoint};
@@ -119,7 +118,7 @@ async fn retain(bench: &mut Bench, side: &Side) -> anyhow::Result<()> {
     let client = side.rig.installation.pool.get().await?;
     let before = side.rig.installation.count("select count(*) from messages").await?;
     let began = Instant::now();
-    let dropped = partitions::drop_older_than(&client, Clock::System.now(), RETENTION).await?;
+    let dropped = partitions::drop_older_than(&client, RETENTION).await?;
     let took_ms = began.elapsed().as_secs_f64() * 1e3;
     let after = side.rig.installation.count("select count(*) from messages").await?;
     anyhow::ensure!(!dropped.is_empty() && after < before, "retention dropped {dropped:?}");

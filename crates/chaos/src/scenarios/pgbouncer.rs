@@ -116,9 +116,7 @@ async fn through(stage: &mut Stage, server: &Server, url: String) -> anyhow::Res
 async fn migrate(url: &str, server: &Server) -> anyhow::Result<Figure> {
     let told = match app_db::connect(url, 1) {
         Ok(pool) => match pool.get().await {
-            Ok(mut client) => {
-                app_db::migrate::run(&mut client, service::Clock::now(&service::Clock::System)).await.is_ok()
-            }
+            Ok(mut client) => app_db::migrate::run(&mut client).await.is_ok(),
             Err(_) => false,
         },
         Err(_) => false,

@@ -84,6 +84,9 @@ fn the_first_of_two_values_is_the_one_that_calls_are_made_with() {
         let fixtures = KindFixtures::of(kind);
         let fixture = fixtures.cases("requests").remove(0);
         for &key in kind.verification_keys {
+            if !fixtures.values(&fixture).contains_key(key) {
+                continue;
+            }
             let other = other_value(kind, key);
             let first = with(&fixtures, &fixture, key, other);
             let provider =

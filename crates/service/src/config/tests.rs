@@ -159,7 +159,10 @@ fn a_file_that_cannot_be_read_is_told_by_its_place_without_its_text() {
         assert!(!found.contains("v3rysecret"), "{line}: {found}");
     }
     let found = problems("[webhooks]\nsecret = [31337]\n", &[]);
-    assert!(found.contains("webhooks.secret: must be a text") && !found.contains("31337"), "{found}");
+    assert!(
+        found.contains("webhooks.secret: takes a text, or a list of two") && !found.contains("31337"),
+        "{found}"
+    );
 }
 
 #[test]
@@ -322,6 +325,7 @@ fn a_verification_secret_may_be_a_list_of_two() {
     assert!(found.contains("auth_token: environment variable OLD is not set"), "{found}");
     for (value, problem) in [
         ("[\"a\", \"b\", \"c\"]", "takes a text, or a list of two"),
+        ("[\"a\"]", "takes a text, or a list of two"),
         ("[]", "takes a text, or a list of two"),
         ("[\"a\", \"\"]", "must not be empty"),
     ] {

@@ -35,7 +35,7 @@ pub(super) fn resolve_secret(raw: &str, environment: Environment<'_>) -> Result<
 /// A secret, or a list of two while it is rotated: both are accepted, the first is the one in use.
 pub(super) fn secrets(raw: toml::Value, environment: Environment<'_>) -> Result<Vec<SecretString>, String> {
     let values = match raw {
-        toml::Value::Array(values) if (1..=2).contains(&values.len()) => values,
+        toml::Value::Array(values) if values.len() == 2 => values,
         toml::Value::Array(_) => return Err("takes a text, or a list of two while it is rotated".to_owned()),
         value => vec![value],
     };

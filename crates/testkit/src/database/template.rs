@@ -42,8 +42,7 @@ pub(super) async fn ensure(admin_url: &str) -> String {
 async fn migrate(url: &str) {
     let pool = connect(url, 1);
     let mut client = pool.get().await.expect("a connection to the template");
-    let now = now(&client).await;
-    let migrated = app_db::migrate::run(&mut client, now).await;
+    let migrated = app_db::migrate::run(&mut client).await;
     migrated.unwrap_or_else(|error| panic!("{error}"));
     // The session ends with the pool. Renaming and copying wait some seconds for that by themselves.
 }

@@ -126,7 +126,7 @@ impl Case {
 
     pub(super) fn explained(&self) -> Value {
         let Self { config, facts, states, pauses } = self;
-        serde_json::to_value(explain(Known { config, facts, states, pauses })).unwrap()
+        serde_json::to_value(explain(Known { config, facts, states, pauses, hold: None })).unwrap()
     }
 
     /// The state's code, after a look at what its sentence says.

@@ -83,7 +83,12 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) async fn start(config: Config, data_dir: &Path, output: Output) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        config: Config,
+        data_dir: &Path,
+        hold: bool,
+        output: Output,
+    ) -> anyhow::Result<Self> {
         let is_demo = config.providers.is_empty();
         let listener = listeners::bind(config.listen, "APP_LISTEN").await?;
         let listen = listener.local_addr()?;
@@ -112,7 +117,7 @@ impl Running {
         // One more for the feed.
         let connections = app_apiserver::connections(&config) + app_processor::CONNECTIONS + 1;
         let pool = app_db::connect(database_url.expose_secret(), connections)?;
-        let database = migrate(&pool, embedded.as_ref(), data_dir).await?;
+        let database = migrate(&pool, &config, embedded.as_ref(), data_dir).await?;
         let has_keys = first_key::has_keys_or_makes_one(&pool, &config, output).await?;
 
         let embedded = embedded.map(|embedded| {
@@ -142,6 +147,7 @@ impl Running {
             database_url: database_url.clone(),
             metrics: metrics.clone(),
             clock: Clock::System,
+            begin_held: hold,
             wake: Arc::clone(&wake),
         };
         let processor = Part::start("the processor", |shutdown| async move {
@@ -294,9 +300,19 @@ async fn open_database(config: &Config, data_dir: &Path) -> anyhow::Result<(Secr
 }
 
 /// Brings the schema up to date. Answers what the welcome says of the database.
-async fn migrate(pool: &Pool, embedded: Option<&Embedded>, data_dir: &Path) -> anyhow::Result<String> {
+async fn migrate(
+    pool: &Pool,
+    config: &Config,
+    embedded: Option<&Embedded>,
+    data_dir: &Path,
+) -> anyhow::Result<String> {
     let mut client = pool.get().await.context("app-db cannot be reached: is DATABASE_URL right?")?;
-    let applied = app_db::migrate::run(&mut client, Clock::System.now()).await?;
+    let applied = app_db::migrate::run(&mut client).await?;
+    let name = config.installation_name.as_deref();
+    app_db::installation::store_first(&client, name).await?;
+    if let Some(hold) = app_db::installation::look(&client, name).await?.hold() {
+        output::warning(&hold);
+    }
     if !applied.is_empty() {
         output::note("Brought the schema up to date");
     }
