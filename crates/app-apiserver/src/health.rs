@@ -1,23 +1,17 @@
 //! `GET /healthz` and `GET /readyz`: whether the process lives, and whether it can serve.
 
-use std::time::Duration;
-
-use app_db::Client;
-use app_db::migrate::MigrateError;
+use app_db::readiness;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use service::clock::{clock_agrees, clock_offset};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::App;
 
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// So long an answer serves everybody who asks.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
@@ -40,7 +34,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// Whether the server can serve, and what is wrong if not.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(example = json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok", "partitions": "ok", "dispatch": "ok"}))]
+#[schema(example = json!({"ready": true, "database": "ok", "schema": "ok", "clock": "ok", "partitions": "ok", "writes": "ok", "dispatch": "ok"}))]
 pub(crate) struct Readiness {
     ready: bool,
     /// `ok`, or what is wrong.
@@ -51,15 +45,16 @@ pub(crate) struct Readiness {
     clock: String,
     /// `ok`, or until when messages can be stored, and what to do.
     partitions: String,
+    /// `ok`, or why nothing can be stored and committed.
+    writes: String,
     /// `ok`, or why nothing is sent although messages are stored, and what to do.
     dispatch: String,
 }
 
 /// Whether the server can serve
 ///
-/// The database answers, its schema is of this version, the clocks agree within 5 seconds, and this week has its
-/// partition. Looked at once a
-/// second at most.
+/// The database answers, its schema is of this version, the clocks agree within 5 seconds, this week has its partitions,
+/// and a write is stored and committed. Looked at once a second at most.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -98,53 +93,27 @@ async fn check(app: &App) -> Readiness {
 }
 
 fn not_ready(database: String) -> Readiness {
-    Readiness {
-        ready: false,
-        database,
-        schema: "unknown".to_owned(),
-        clock: "unknown".to_owned(),
-        partitions: "unknown".to_owned(),
-        dispatch: "unknown".to_owned(),
-    }
+    of(readiness::Readiness::without_database(database), "unknown".to_owned())
+}
+
+fn of(found: readiness::Readiness, dispatch: String) -> Readiness {
+    let ready = found.is_ready();
+    let readiness::Readiness { database, schema, clock, partitions, writes } = found;
+    Readiness { ready, database, schema, clock, partitions, writes, dispatch }
 }
 
 async fn look(app: &App) -> Readiness {
-    let silent = || not_ready(format!("did not answer within {} s", CHECK_TIMEOUT.as_secs()));
-    let client = match timeout(CHECK_TIMEOUT, app_db::pool::get(&app.pool)).await {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => return not_ready(error.to_string()),
-        Err(_) => return silent(),
-    };
-    let before = app.clock.now();
-    let (schema, database_time) = match timeout(CHECK_TIMEOUT, ask(&client)).await {
-        Ok(Ok(answers)) => answers,
-        Ok(Err(error)) => return not_ready(error.to_string()),
-        Err(_) => {
-            // Whoever came next on this connection would wait for the answer too.
-            drop(Client::take(client));
-            return silent();
-        }
-    };
-    let offset = clock_offset(before, database_time, app.clock.now());
-    let outlook = app.partitions.outlook();
-    let has_this_week = outlook.is_none_or(|outlook| database_time < outlook.made_until);
-    Readiness {
-        ready: schema.is_ok() && clock_agrees(offset) && has_this_week,
-        database: "ok".to_owned(),
-        schema: schema.map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
-        clock: if clock_agrees(offset) {
-            "ok".to_owned()
-        } else {
-            format!("{:+.1} s off the database's; set the clock of one of them", offset.as_secs_f64())
-        },
-        dispatch: app.database_watch.hold().unwrap_or_else(|| "ok".to_owned()),
-        partitions: outlook
-            .and_then(|outlook| outlook.warning())
-            .unwrap_or_else(|| if has_this_week { "ok" } else { "missing for this week" }.to_owned()),
+    let mut found = readiness::look(&app.pool, || app.clock.now()).await;
+    // Of weeks to come: it can serve, and somebody has to do something.
+    if found.is_ready()
+        && let Some(warning) = app.partitions.outlook().and_then(|outlook| outlook.warning())
+    {
+        found.partitions = warning;
+        return Readiness { ready: true, ..of(found, dispatch(app)) };
     }
+    of(found, dispatch(app))
 }
 
-async fn ask(client: &Client) -> Result<(Result<(), MigrateError>, Timestamp), app_db::Error> {
-    let schema = app_db::migrate::check(client).await;
-    Ok((schema, app_db::gauges::database_time(client).await?))
+fn dispatch(app: &App) -> String {
+    app.database_watch.hold().unwrap_or_else(|| "ok".to_owned())
 }

@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use model::Bucket;
+use service::failures;
 use service::metrics::RouteMethodStatus;
 use service::telemetry::chain;
 use tower::layer::layer_fn;
@@ -129,22 +130,17 @@ fn log(
                 "a request failed"
             );
         }
-        501.. => {
-            tracing::warn!(
-                http.status = status,
-                http.request_id = request_id,
-                http.route = route,
-                error = chain,
-                "a request could not be served"
-            );
-        }
-        _ => tracing::debug!(
+        501.. => failures::report("requests cannot be served", &**cause),
+        _ => {}
+    }
+    if status != 500 {
+        tracing::debug!(
             http.status = status,
             http.request_id = request_id,
             http.route = route,
             error = chain,
             "a request was refused"
-        ),
+        );
     }
 }
 

@@ -192,7 +192,9 @@ impl From<app_db::Error> for Problem {
                 Self::unavailable("the database has no room for this week's messages yet; try again later")
                     .because(error)
             }
-            app_db::Error::Refused(_) | app_db::Error::Unreadable(_) => Self::internal().because(error),
+            app_db::Error::Refused(_) | app_db::Error::Unreadable(_) | app_db::Error::Unusable(_) => {
+                Self::internal().because(error)
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ const RECEIPT_CONNECTIONS: usize = 1;
 const OTHER_CONNECTIONS: usize = 6;
 /// What was taken into a group is written out, within this time.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same while the database does not serve.
+const FLUSH_LIMIT_AWAY: Duration = Duration::from_secs(3);
 
 /// What a server works with.
 #[derive(Clone, Debug)]
@@ -105,7 +107,9 @@ pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToke
     drop(app);
     drop(background);
     writers.close();
-    if timeout(FLUSH_TIMEOUT, writers.wait()).await.is_err() {
+    let flush_limit =
+        if app_db::pool::health(&parts.pool).is_down() { FLUSH_LIMIT_AWAY } else { FLUSH_TIMEOUT };
+    if timeout(flush_limit, writers.wait()).await.is_err() {
         tracing::warn!("the database did not take the last groups in time; they were not answered");
     }
     tracing::info!("stopped");

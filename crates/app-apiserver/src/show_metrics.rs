@@ -23,5 +23,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 )]
 pub(crate) async fn show_metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     app.keys.may_see_metrics(&headers)?;
+    let health = app_db::pool::health(&app.pool);
+    app.metrics.note_database(!health.is_down(), health.silence());
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.encode()).into_response())
 }

@@ -42,6 +42,8 @@ mod outages;
 mod quarantine;
 #[path = "api/server.rs"]
 mod server;
+#[path = "api/silence.rs"]
+mod silence;
 #[path = "api/webhook_deliveries.rs"]
 mod webhook_deliveries;
 #[path = "api/webhooks.rs"]

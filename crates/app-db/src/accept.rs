@@ -114,7 +114,7 @@ async fn store(
         group.iter().enumerate().filter(is_fresh).map(|(_, request)| request).collect();
     fresh.sort_by_key(|request| request.message.id);
     if fresh.is_empty() {
-        open.commit().await?;
+        open.commit_after_earlier().await?;
     } else {
         let wanted =
             fresh.iter().map(|request| (by_participants(request), &request.message.participants)).collect();

@@ -1,13 +1,13 @@
 //! The audit log: who changed what, when and from where. An entry is written in the transaction of its change wherever
 //! that is a statement of ours. Entries are never changed.
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use model::{Bucket, IdGenerator};
 use serde_json::Value;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::pool::GenericClient;
 use crate::text::storable;
 use crate::{Client, Error};
 

@@ -1,11 +1,11 @@
 //! Canceling: only what nobody holds and nobody sent can be stopped. It is failed then, and listed with what failed.
 
-use deadpool_postgres::GenericClient;
 use model::{Bucket, Reason, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::Error;
+use crate::pool::GenericClient;
 
 /// Whether the message was still ours to stop. It is not once it is leased or settled.
 ///

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use model::transition::Earlier;
 use model::{Bucket, Channel, Endpoint, Priority};
@@ -11,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::pool::GenericClient;
 use crate::threads::Mail;
 use crate::{Client, Error};
 

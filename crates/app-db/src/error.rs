@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::PoolError;
+use deadpool::managed::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
 use uuid::Uuid;
+
+use crate::pool::LinkError;
 
 /// Cheap to clone: everybody in a failed group gets it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -31,6 +33,9 @@ pub enum Error {
     /// A stored value that this version does not know.
     #[error("the database holds a value that this version does not know: {0}")]
     Unreadable(String),
+    /// The database is of a kind that cannot be used: repeating does not help.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 /// PostgreSQL's error, without the values it is about.
@@ -71,6 +76,9 @@ impl Error {
 const CONFLICTS: [SqlState; 3] =
     [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE, SqlState::LOCK_NOT_AVAILABLE];
 
+const ENDS_OF_SESSIONS: [SqlState; 2] =
+    [SqlState::READ_ONLY_SQL_TRANSACTION, SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT];
+
 impl From<tokio_postgres::Error> for Error {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else { return Self::Unavailable(Arc::new(error)) };
@@ -84,8 +92,8 @@ impl From<tokio_postgres::Error> for Error {
         match &answer.state[..2] {
             // Connection, resources, operator intervention (shutdown, time-out), system, internal.
             "08" | "53" | "57" | "58" | "XX" => Self::Unavailable(answer),
-            // A read-only server: a failover is under way.
-            "25" if *said.code() == SqlState::READ_ONLY_SQL_TRANSACTION => Self::Unavailable(answer),
+            // A read-only server: a failover is under way. Or the server ended a session that was slow to go on.
+            "25" if ENDS_OF_SESSIONS.contains(said.code()) => Self::Unavailable(answer),
             _ => Self::Refused(answer),
         }
     }
@@ -103,14 +111,24 @@ fn first_uuid(detail: &str) -> Option<Uuid> {
     starts.filter_map(|start| detail.get(start..start + UUID_LENGTH)).find_map(|text| text.parse().ok())
 }
 
-/// No connection could be had, whatever the server says: a password that is changed, a database that is created anew.
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
+/// There is no connection, whatever the server answers: a password may be changed, a database created anew.
+impl From<LinkError> for Error {
+    fn from(error: LinkError) -> Self {
         match error {
-            PoolError::Backend(error) => match error.as_db_error() {
+            LinkError::Postgres(error) => match error.as_db_error() {
                 Some(said) => Self::Unavailable(Arc::new(Answer::of(said))),
                 None => Self::Unavailable(Arc::new(error)),
             },
+            LinkError::Encoding(_) | LinkError::TransactionPooling => Self::Unusable(error.to_string()),
+            error => Self::Unavailable(Arc::new(error)),
+        }
+    }
+}
+
+impl From<PoolError<LinkError>> for Error {
+    fn from(error: PoolError<LinkError>) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
             error => Self::Unavailable(Arc::new(error)),
         }
     }

@@ -5,6 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::claim::{self, Claimed};
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 /// Rows commit within this of the time that they are due from. One that took longer is left behind at first.
@@ -49,6 +50,7 @@ impl Floors {
 /// # Errors
 /// As the database gives them.
 pub async fn left_behind(client: &Client, lanes: &[(&str, Floors)]) -> Result<Vec<ByPriority>, Error> {
+    client.allow(LONG_LIMIT);
     let filter = claim::known_channel();
     let statement = client
         .prepare_cached(&format!(

@@ -1,6 +1,7 @@
 //! Depth and age of the outbox, for metrics and `app status`. Counting reads the whole outbox: ask seldom when it is
 //! large.
 
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 /// What waits in one channel.
@@ -20,6 +21,7 @@ pub struct Depth {
 /// # Errors
 /// As the database gives them.
 pub async fn outbox(client: &Client) -> Result<Vec<Depth>, Error> {
+    client.allow(LONG_LIMIT);
     let sql = "
         select channel,
             count(*) filter (where leased_by is null and next_attempt_at <= now()),

@@ -10,6 +10,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::claim::{self, Claimed, Lease};
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 const BATCH: i64 = 5_000;
@@ -26,6 +27,7 @@ const INBOUND_MARGIN_HOURS: f64 = 14.0 * 24.0;
 /// # Errors
 /// As the database gives them.
 pub async fn delete_old_keys(client: &Client, retention: Option<Duration>) -> Result<u64, Error> {
+    client.allow(LONG_LIMIT);
     let mut deleted = 0;
     let inbound_hours = retention.map(|keep| keep.as_secs_f64() / 3600.0 + INBOUND_MARGIN_HOURS);
     for (table, hours) in [
@@ -48,6 +50,7 @@ pub async fn delete_old_keys(client: &Client, retention: Option<Duration>) -> Re
 /// # Errors
 /// As the database gives them.
 pub async fn delete_idle_conversations(client: &Client, keep: Duration) -> Result<u64, Error> {
+    client.allow(LONG_LIMIT);
     let sql = "
         delete from conversations c using (
             select bucket, id from conversations i
@@ -135,6 +138,7 @@ impl Stranded {
 /// # Errors
 /// As the database gives them.
 pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
+    client.allow(LONG_LIMIT);
     let sql = "
         with recursive used as (
             (select route from outbox order by route limit 1)
@@ -151,6 +155,7 @@ pub async fn routes_in_use(client: &Client) -> Result<Vec<String>, Error> {
 /// # Errors
 /// As the database gives them.
 pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<Vec<Stranded>, Error> {
+    client.allow(LONG_LIMIT);
     let sql = format!(
         "select o.message_id, o.bucket, o.lease_no, o.channel, m.endpoint_target, m.endpoint_source, o.priority,
              m.metadata from outbox o
@@ -183,6 +188,7 @@ pub async fn rows_of_route(client: &Client, route: &str, after: Uuid) -> Result<
 /// # Errors
 /// As the database gives them.
 pub async fn reroute(client: &Client, moves: &[(Stranded, String)]) -> Result<u64, Error> {
+    client.allow(LONG_LIMIT);
     let ids: Vec<Uuid> = moves.iter().map(|(row, _)| row.lease.message_id).collect();
     let buckets: Vec<i16> = moves.iter().map(|(row, _)| row.bucket).collect();
     let routes: Vec<&str> = moves.iter().map(|(_, route)| route.as_str()).collect();

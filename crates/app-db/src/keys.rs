@@ -4,7 +4,6 @@
 
 mod role;
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use model::{Bucket, IdGenerator};
 use sha2::{Digest, Sha256};
@@ -12,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 pub use self::role::{Role, UnknownRole};
+use crate::pool::GenericClient;
 use crate::{Client, Error, Transaction};
 
 /// A stored key, without its secret.

@@ -29,6 +29,7 @@ pub mod provider_pauses;
 pub mod provider_states;
 pub mod quarantine;
 pub mod rates;
+pub mod readiness;
 pub mod receipt_deadlines;
 pub mod receipts;
 pub mod receive;

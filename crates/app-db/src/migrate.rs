@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
+use crate::pool::{Connection, NO_LIMIT};
 use crate::{Client, Error, partitions};
 
 mod embedded {
@@ -53,10 +54,25 @@ pub async fn run(client: &mut Client) -> Result<Vec<String>, MigrateError> {
     if version.parse::<u32>().unwrap_or(0) < 150_000 {
         return Err(MigrateError::ServerTooOld(version));
     }
-    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await?;
+    let lock = lock(client).await?;
+    // The server's own limits hold for each statement.
+    client.allow(NO_LIMIT);
+    client.batch_execute("set lock_timeout = '20s'").await?;
     let applied = apply(client).await;
-    client.execute("select pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await?;
+    client.reset_settings().await?;
+    drop(lock);
     applied
+}
+
+/// Held by the transaction of a session of its own: nothing is left behind, however this ends.
+async fn lock(client: &Client) -> Result<Connection, Error> {
+    let session = client.another().await?;
+    session.allow(NO_LIMIT);
+    let begin =
+        "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; begin";
+    session.batch_execute(begin).await?;
+    session.batch_execute(&format!("select pg_advisory_xact_lock({ADVISORY_LOCK})")).await?;
+    Ok(session)
 }
 
 async fn apply(client: &mut Client) -> Result<Vec<String>, MigrateError> {
@@ -67,7 +83,7 @@ async fn apply(client: &mut Client) -> Result<Vec<String>, MigrateError> {
         return Ok(Vec::new());
     }
     let runner = embedded::migrations::runner();
-    let report = runner.run_async(&mut ***client).await?;
+    let report = runner.run_async(&mut ****client).await?;
     partitions::ensure_ahead(client).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }

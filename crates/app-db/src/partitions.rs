@@ -12,6 +12,7 @@ use jiff::{Timestamp, ToSpan};
 use model::id::{first_id_at, time_of};
 use tokio_postgres::error::SqlState;
 
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error, Pool, gauges};
 
 pub use retention::drop_older_than;
@@ -83,6 +84,7 @@ pub async fn ensure_ahead(client: &mut Client) -> Result<Outlook, Error> {
 /// # Errors
 /// As [`ensure_ahead`], and when the role may not create tables.
 pub async fn ensure(client: &mut Client, around: Timestamp) -> Result<(), Error> {
+    client.allow(LONG_LIMIT);
     for weeks in -1..=WEEKS_AHEAD {
         ensure_week(client, monday_of(around).saturating_add((weeks * 7).days())).await?;
     }
@@ -206,6 +208,11 @@ async fn partitions(client: &Client) -> Result<Vec<Partition>, Error> {
         Some(Partition { name, table, monday, is_attached: row.get(2) })
     };
     Ok(rows.iter().filter_map(parse).collect())
+}
+
+/// The names of the partitions for this time.
+pub(crate) fn names_at(time: Timestamp) -> Vec<String> {
+    WEEKLY.iter().map(|weekly| partition_name(weekly.table, monday_of(time))).collect()
 }
 
 fn monday_of(time: Timestamp) -> Date {

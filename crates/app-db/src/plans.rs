@@ -72,7 +72,7 @@ const BY_INDEX: [&str; 5] =
 #[tokio::test]
 async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
     let database = testkit::database().await;
-    let client = database.pool.get().await.unwrap();
+    let client = crate::connect(&database.url, 1).unwrap().get().await.unwrap();
     load(&client, 1_000_000).await;
     let id = "(select max(id::text)::uuid from messages)";
     let id: uuid::Uuid = client.query_one(&format!("select {id}"), &[]).await.unwrap().get(0);
@@ -137,7 +137,7 @@ async fn claim_settle_and_lists_use_indexes_only_on_a_million_messages() {
 #[tokio::test]
 async fn a_page_of_either_list_reads_about_as_many_rows_as_it_has() {
     let database = testkit::database().await;
-    let client = database.pool.get().await.unwrap();
+    let client = crate::connect(&database.url, 1).unwrap().get().await.unwrap();
     load(&client, 100_000).await;
     let max = uuid::Uuid::max();
     let nil = uuid::Uuid::nil();

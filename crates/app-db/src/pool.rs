@@ -1,24 +1,47 @@
-//! Connections: TLS where the URL asks for it, and the settings that every session of ours has.
+//! Connections: how they are made, which settings every session of ours has, and when one may be lent again. Every
+//! wait for the database has a limit (`watched`); past it the connection is dropped and the work fails as
+//! [`Error::Unavailable`](crate::Error::Unavailable).
 
-use std::str::FromStr;
+mod connector;
+mod conninfo;
+mod frames;
+mod generic_client;
+mod health;
+mod link;
+mod passfile;
+mod pooler;
+mod settings;
+mod tls;
+mod watched;
+
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod, Runtime};
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool_postgres::ClientWrapper;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
+use self::connector::Connector;
+pub use self::generic_client::GenericClient;
+pub use self::health::Health;
+pub use self::link::LONG_LIMIT;
+pub(crate) use self::link::NO_LIMIT;
+use self::link::{ANSWER_LIMIT, Link};
 use crate::Error;
+use crate::wake::ListenError;
 
-pub type Pool = deadpool_postgres::Pool;
-pub type Client = deadpool_postgres::Client;
+pub type Pool = managed::Pool<Manager>;
+pub type Client = managed::Object<Manager>;
 /// A transaction on a connection of the pool. Dropped, it is rolled back.
 pub type Transaction<'a> = deadpool_postgres::Transaction<'a>;
 
 /// Plans must not depend on statistics: every statement is written for its index, and a plan that was made while
 /// a table was small would be kept when it has grown. Nor are they made anew for each group of values, which costs
 /// more than inserting the group. A commit is durable when it is answered, whatever the
-/// server's default says; nothing may wait for ever.
+/// server's default says; nothing may wait for ever. A lock is waited for less long than [`ANSWER_LIMIT`].
 const SESSION: &str = "
     set enable_seqscan = off;
     set enable_hashjoin = off;
@@ -30,64 +53,200 @@ const SESSION: &str = "
     set synchronous_commit = on;
     set timezone = 'UTC';
     set statement_timeout = '60s';
-    set lock_timeout = '20s';
+    set lock_timeout = '8s';
     set idle_in_transaction_session_timeout = '60s';
 ";
 
-/// Why a database URL cannot be used.
+/// A commit that waits for what every commit waits for: the disk, and a synchronous standby. It needs no table.
+const TINY_COMMIT: &str = "select pg_logical_emit_message(true, 'app', '')";
+/// Of a tiny commit during an outage.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Why a database URL cannot be used. The URL itself is not shown: it holds the password.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The URL itself is not shown: it holds the password.
-    #[error("DATABASE_URL cannot be read ({0}); it looks like postgres://user:password@host:5432/app")]
-    Url(#[source] tokio_postgres::Error),
-    #[error("the system's certificates cannot be read: {0}")]
+    #[error("DATABASE_URL is empty; set it to a database, e.g. postgres://user:password@host:5432/app")]
+    Empty,
+    #[error("DATABASE_URL cannot be used: {0}; it looks like postgres://user:password@host:5432/app")]
+    Url(String),
+    #[error("the certificates for the database cannot be used: {0}")]
     Certificates(String),
     #[error("the connection pool cannot be made: {0}")]
     Pool(String),
 }
 
-/// A pool of at most `size` connections; they are made when they are first asked for.
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error(transparent)]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("cannot connect: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("{0} only allows reading")]
+    ReadOnly(String),
+    #[error("{0} allows writing, and target_session_attrs asks for one that does not")]
+    Writable(String),
+    #[error("the server does not offer TLS")]
+    NoTls,
+    #[error("another attempt to reach the database failed just now")]
+    Down,
+    #[error(
+        "the database's encoding is {0}, which cannot hold every message; create one with \
+         `createdb --encoding=UTF8 --template=template0 NAME`"
+    )]
+    Encoding(String),
+    #[error(
+        "DATABASE_URL leads to a pooler in transaction mode, which changes the session between two transactions; use \
+         the database's own address, or a pool in session mode (PgBouncer: pool_mode = session)"
+    )]
+    TransactionPooling,
+}
+
+impl LinkError {
+    /// Whether the same server may take a session with TLS, or without.
+    fn may_be_about_tls(&self) -> bool {
+        match self {
+            Self::NoTls => true,
+            // `pg_hba.conf` has lines for one of them only.
+            Self::Postgres(error) => error.code().is_none_or(|code| code.code() == "28000"),
+            _ => false,
+        }
+    }
+
+    /// For the log.
+    fn cause(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text = format!("{text}: {more}");
+            }
+            source = error.source();
+        }
+        text
+    }
+}
+
+/// Makes the pool's connections, and looks at one before it is lent again.
+#[derive(Debug)]
+pub struct Manager {
+    connector: Arc<Connector>,
+}
+
+impl managed::Manager for Manager {
+    type Type = Connection;
+    type Error = LinkError;
+
+    async fn create(&self) -> Result<Connection, LinkError> {
+        let health = &self.connector.health;
+        let create = async {
+            let connection = self.connector.connect(None).await?;
+            if health.is_down() {
+                connection.probe().await?;
+            }
+            Ok(connection)
+        };
+        health.attempt(create).await
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<LinkError> {
+        if connection.is_closed() {
+            return Err(RecycleError::message("closed"));
+        }
+        connection.allow(ANSWER_LIMIT);
+        let health = &self.connector.health;
+        if health.is_down() {
+            health.attempt(connection.probe()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One session. It may be used as a `tokio_postgres::Client`.
+#[derive(Debug)]
+pub struct Connection {
+    client: ClientWrapper,
+    link: Arc<Link>,
+    connector: Arc<Connector>,
+}
+
+impl Connection {
+    fn new(
+        client: tokio_postgres::Client,
+        task: JoinHandle<()>,
+        link: Arc<Link>,
+        connector: Arc<Connector>,
+    ) -> Self {
+        Self { client: ClientWrapper::new(client, task), link, connector }
+    }
+
+    /// The limit of each wait for an answer, until the connection goes back to its pool.
+    pub fn allow(&self, limit: Duration) {
+        self.link.set_limit(limit);
+    }
+
+    /// Another session on the same database, outside of any pool.
+    pub(crate) async fn another(&self) -> Result<Self, LinkError> {
+        self.connector.connect(None).await
+    }
+
+    /// Sets what every session has.
+    pub(crate) async fn reset_settings(&self) -> Result<(), tokio_postgres::Error> {
+        self.batch_execute(SESSION).await
+    }
+
+    /// Resolves when the connection has ended.
+    pub(crate) async fn ended(&self) {
+        self.link.ended.cancelled().await;
+    }
+
+    /// Whether the database can do what its sessions are for.
+    async fn probe(&self) -> Result<(), LinkError> {
+        let limit = self.link.limit();
+        self.allow(PROBE_LIMIT);
+        let sql = if self.connector.writes() { TINY_COMMIT } else { "select 1" };
+        let answer = self.simple_query(sql).await;
+        self.allow(limit);
+        Ok(answer.map(|_| ())?)
+    }
+}
+
+impl Deref for Connection {
+    type Target = ClientWrapper;
+
+    fn deref(&self) -> &ClientWrapper {
+        &self.client
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut ClientWrapper {
+        &mut self.client
+    }
+}
+
+/// A pool of at most `size` connections; they are made when they are first asked for. What the URL leaves out is taken
+/// from libpq's environment variables.
 ///
 /// # Errors
-/// When the URL cannot be read. Whether anything listens there shows at first use.
+/// When the URL cannot be used. Whether anything listens there shows at first use.
 pub fn connect(url: &str, size: usize) -> Result<Pool, ConnectError> {
-    let config = session_config(url)?;
-    let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = Manager::from_config(config, tls()?, manager_config);
-    Pool::builder(manager)
+    let connector = Arc::new(Connector::new(url, &|name| std::env::var(name).ok())?);
+    Pool::builder(Manager { connector })
         .max_size(size)
         .runtime(Runtime::Tokio1)
-        .create_timeout(Some(Duration::from_secs(5)))
         .wait_timeout(Some(Duration::from_secs(10)))
-        .recycle_timeout(Some(Duration::from_secs(5)))
-        .post_create(Hook::async_fn(|client, _| {
-            Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
-        }))
         .build()
         .map_err(|error| ConnectError::Pool(error.to_string()))
 }
 
-pub(crate) fn session_config(url: &str) -> Result<tokio_postgres::Config, ConnectError> {
-    let mut config = tokio_postgres::Config::from_str(url).map_err(ConnectError::Url)?;
-    if config.get_application_name().is_none() {
-        config.application_name("app");
-    }
-    config.connect_timeout(Duration::from_secs(5)).tcp_user_timeout(Duration::from_secs(10));
-    Ok(config)
-}
-
-/// Verifies servers against the system's certificates; used only where `sslmode` asks for TLS.
-pub(crate) fn tls() -> Result<MakeRustlsConnect, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::Certificates(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(MakeRustlsConnect::new(config))
+/// A session of its own for notifications, each of which notifies `wake`.
+pub(crate) async fn listener(url: &str, wake: &Arc<Notify>) -> Result<Connection, ListenError> {
+    let connector = Arc::new(Connector::new(url, &|name| std::env::var(name).ok())?);
+    Ok(connector.connect(Some(wake)).await?)
 }
 
 /// Begins a transaction.
@@ -112,4 +271,19 @@ pub async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
 /// [`Error::Unavailable`] mostly.
 pub async fn get(pool: &Pool) -> Result<Client, Error> {
     Ok(pool.get().await?)
+}
+
+/// A connection for statements that may work long.
+///
+/// # Errors
+/// As [`get`].
+pub async fn get_for_long(pool: &Pool) -> Result<Client, Error> {
+    let client = get(pool).await?;
+    client.allow(LONG_LIMIT);
+    Ok(client)
+}
+
+/// What the uses of this pool know about the database.
+pub fn health(pool: &Pool) -> &Health {
+    &pool.manager().connector.health
 }

@@ -1,8 +1,8 @@
 //! Providers that an operator has taken out of use. Processors read them now and then.
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 
+use crate::pool::GenericClient;
 use crate::text::storable;
 use crate::{Client, Error, wake};
 

@@ -3,13 +3,14 @@
 
 use std::str::FromStr;
 
-use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::pool::GenericClient;
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,7 @@ pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
 /// # Errors
 /// As the database gives them.
 pub async fn trim(client: &Client) -> Result<u64, Error> {
+    client.allow(LONG_LIMIT);
     let sql = "
         with ranked as (
             select id, row_number() over newest as rank, sum(octet_length(body)) over newest as bytes

@@ -72,7 +72,7 @@ mod tests {
     #[tokio::test]
     async fn takers_share_one_budget_and_what_is_given_back_is_there_again() {
         let database = testkit::database().await;
-        let client = database.pool.get().await.unwrap();
+        let client = crate::connect(&database.url, 1).unwrap().get().await.unwrap();
         // So slow that the test's own time earns nothing.
         let rate = 0.001;
         assert_eq!(take(&client, "p", rate, 10_000.0, 4).await.unwrap(), 4);
@@ -83,7 +83,7 @@ mod tests {
         );
         let mut others = Vec::new();
         for _ in 0..4 {
-            let client = database.pool.get().await.unwrap();
+            let client = crate::connect(&database.url, 1).unwrap().get().await.unwrap();
             others.push(async move { take(&client, "p", rate, 10_000.0, 4).await.unwrap() });
         }
         let taken = futures_util::future::join_all(others).await;
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn a_budget_fills_with_time_up_to_its_burst() {
         let database = testkit::database().await;
-        let client = database.pool.get().await.unwrap();
+        let client = crate::connect(&database.url, 1).unwrap().get().await.unwrap();
         assert_eq!(take(&client, "p", 1.0, 5.0, 100).await.unwrap(), 5);
         let later = |seconds: f64| {
             format!("update provider_rates set used_until = used_until - {seconds} * interval '1 second'")

@@ -12,6 +12,7 @@ use model::{Bucket, IdGenerator, Status};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 type Transaction<'a> = deadpool_postgres::Transaction<'a>;
@@ -70,6 +71,7 @@ pub async fn examine(
     ids: &IdGenerator,
     examination: Examination<'_>,
 ) -> Result<Progress, Error> {
+    client.allow(LONG_LIMIT);
     let transaction = client.transaction().await?;
     let sql = "select examined_to from receipt_cursor for update skip locked";
     let Some(cursor) = transaction.query_opt(sql, &[]).await? else { return Ok(Progress::default()) };

@@ -98,7 +98,7 @@ async fn store(
     }
     fresh.sort_by_key(|inbound| inbound.message.id);
     if fresh.is_empty() {
-        open.commit().await?;
+        open.commit_after_earlier().await?;
     } else {
         let wanted =
             fresh.iter().map(|inbound| (by_participants(inbound), &inbound.message.participants)).collect();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
+use crate::pool::GenericClient;
 use crate::{Client, Error};
 
 /// A working day. The database's clock counts it.

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use deadpool_postgres::GenericClient;
 use model::{Bucket, Channel, Delivery, Next, Status, StatusPayload, Transition};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::Error;
 use crate::claim::Lease;
+use crate::pool::GenericClient;
 use crate::text::{storable, storable_payload};
 
 /// A step of a message under a lease.

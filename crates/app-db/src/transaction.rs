@@ -6,8 +6,6 @@
 
 use std::ops::Deref;
 
-use deadpool_postgres::Object;
-
 use crate::{Client, Error, Pool};
 
 /// A connection inside a transaction. Dropped before its end, the connection is closed and the server rolls back.
@@ -24,6 +22,16 @@ impl Open {
 
     pub(crate) async fn commit(&self) -> Result<(), Error> {
         Ok(self.batch_execute("commit").await?)
+    }
+
+    /// A commit of a transaction that wrote nothing and answers with what an earlier one wrote. Where that one was given
+    /// up while it waited for a synchronous standby, its rows are seen and the standby may not have them: this commit
+    /// waits for the standby, too.
+    pub(crate) async fn commit_after_earlier(&self) -> Result<(), Error> {
+        let sql = "select pg_logical_emit_message(true, 'app', '')
+                       where current_setting('synchronous_standby_names') <> '';
+                   commit";
+        Ok(self.batch_execute(sql).await?)
     }
 
     /// Gives the connection back after its COMMIT, or after a ROLLBACK.
@@ -47,7 +55,7 @@ impl Deref for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(client) = self.0.take() {
-            drop(Object::take(client));
+            drop(Client::take(client));
         }
     }
 }

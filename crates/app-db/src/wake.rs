@@ -2,14 +2,12 @@
 //! serialise their commits). Only a hint: polling finds what a lost notification does not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
-use futures_util::StreamExt;
 use tokio::sync::Notify;
-use tokio_postgres::AsyncMessage;
 
 use crate::Error;
-use crate::pool::{ConnectError, session_config, tls};
+use crate::pool::{self, ConnectError, GenericClient, LinkError};
 
 const CHANNEL: &str = "app_outbox";
 
@@ -21,11 +19,16 @@ pub async fn notify(client: &impl GenericClient) -> Result<(), Error> {
     Ok(client.batch_execute(&format!("notify {CHANNEL}")).await?)
 }
 
+/// So long a connection that does not answer goes unnoticed, and as long again until it is given up.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
 /// Why listening ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error("no connection to listen on: {0}")]
+    Link(#[from] LinkError),
     #[error("the listening connection broke: {0}")]
     Broken(#[from] tokio_postgres::Error),
     #[error("the listening connection was closed")]
@@ -38,25 +41,14 @@ pub enum ListenError {
 /// # Errors
 /// Always: it returns only when the connection is gone.
 pub async fn listen(url: &str, wake: &Arc<Notify>) -> Result<std::convert::Infallible, ListenError> {
-    let (client, mut connection) = session_config(url)?.connect(tls()?).await?;
-    let mut messages = futures_util::stream::poll_fn(move |context| connection.poll_message(context));
-    let command = format!("listen {CHANNEL}");
-    let listening = client.batch_execute(&command);
-    tokio::pin!(listening);
-    let mut began = false;
+    let connection = pool::listener(url, wake).await?;
+    connection.allow(PING_INTERVAL);
+    connection.batch_execute(&format!("listen {CHANNEL}")).await?;
+    wake.notify_one();
     loop {
         tokio::select! {
-            result = &mut listening, if !began => {
-                result?;
-                began = true;
-                wake.notify_one();
-            }
-            message = messages.next() => match message {
-                Some(Ok(AsyncMessage::Notification(_))) => wake.notify_one(),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.into()),
-                None => return Err(ListenError::Closed),
-            },
+            () = connection.ended() => return Err(ListenError::Closed),
+            () = tokio::time::sleep(PING_INTERVAL) => connection.batch_execute("").await?,
         }
     }
 }

@@ -11,7 +11,7 @@ use app_db::floors;
 use app_db::settle::Settlement;
 use model::transition::{self, Elsewhere, Rules, Transition, Tried};
 use model::{Bucket, OnUnknown, Reason};
-use service::telemetry::chain;
+use service::failures;
 use tokio::time::Instant;
 
 use crate::Processor;
@@ -105,8 +105,10 @@ impl Processor {
             Err(error) => {
                 // The next claim settles it where only a partition was missing.
                 let _ = app_db::partitions::make_missing(&self.parts.pool, &error).await;
-                let error = chain(&error);
-                tracing::error!(error, "what a claim found out is not settled; the next one finds it again");
+                failures::report(
+                    "what a claim found out is not settled; the next one finds it again",
+                    &error,
+                );
             }
         }
     }

@@ -9,8 +9,8 @@ use app_db::Error;
 use app_db::receipt_deadlines::{self, Examination};
 use app_db::settle::Settlement;
 use model::Reason;
+use service::failures;
 use service::metrics::{ChannelLabel, ChannelState, ProviderResolution};
-use service::telemetry::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -269,6 +269,7 @@ impl Processor {
             let age = metrics.outbox_oldest_due_age_seconds.get_or_create(&ChannelLabel::new(name)).clone();
             age.set(depth.oldest_due_age_s);
         }
+        metrics.measured();
         Ok(())
     }
 }
@@ -290,6 +291,7 @@ impl PartitionWarning {
 
 fn report(task: &str, result: Result<(), Error>) {
     if let Err(error) = result {
-        tracing::warn!(task, error = chain(&error), "housekeeping failed; it will be tried again");
+        tracing::debug!(task, "housekeeping failed");
+        failures::report("housekeeping failed; it will be tried again", &error);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use app_db::claim::Lease;
-use service::telemetry::chain;
+use service::failures;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +102,7 @@ impl Processor {
                 match self.extend_leases().await {
                     Ok(()) => break,
                     Err(error) => {
-                        tracing::warn!(error = chain(&error), "cannot extend leases; trying again");
+                        failures::report("cannot extend leases; trying again", &error);
                         tokio::time::sleep(lease / 20).await;
                     }
                 }

@@ -18,6 +18,7 @@ mod run_once;
 mod send;
 mod settle;
 mod smtp;
+mod startup;
 mod states;
 mod thread;
 mod try_send;
@@ -26,12 +27,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_db::Pool;
+use app_db::migrate::MigrateError;
 use model::IdGenerator;
 use secrecy::{ExposeSecret, SecretString};
 use service::metrics::Metrics;
-use service::{Clock, Config};
+use service::{Clock, Config, failures};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -41,8 +44,10 @@ use crate::claim::Floors;
 use crate::dispatch_gate::DispatchGate;
 use crate::lanes::Lanes;
 use crate::lease::Leases;
+use crate::observe::Observed;
 use crate::settle::Settler;
 
+pub use crate::observe::listen as listen_for_metrics;
 pub use crate::try_send::{Trial, try_send};
 
 /// What a processor works with.
@@ -73,6 +78,8 @@ pub enum StartError {
     Client { id: String, problem: String },
     #[error("a client for attachments cannot be made: {0}")]
     Fetcher(String),
+    #[error(transparent)]
+    Schema(#[from] MigrateError),
 }
 
 /// One processor of any number: its identity as a lease owner, and its state.
@@ -130,18 +137,23 @@ pub async fn run(
     metrics_listener: Option<TcpListener>,
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
-    let processor = Arc::new(Processor::new(parts)?);
     let background = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
+    let observed = Arc::new(Observed::new(parts.clone(), shutdown.clone()));
+    if let Some(listener) = metrics_listener {
+        tasks.spawn(observe::serve(listener, Arc::clone(&observed), background.clone()));
+    }
+    if !startup::wait_for_database(&parts.pool, &shutdown).await? {
+        return Ok(());
+    }
+    let processor = Arc::new(Processor::new(parts)?);
+    observed.started();
     tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_gate(background.clone()));
     tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_looking_behind(background.clone()));
     tasks.spawn(Arc::clone(&processor).keep_states(background.clone()));
     tasks.spawn(listen(processor.parts.clone(), background.clone()));
-    if let Some(listener) = metrics_listener {
-        tasks.spawn(observe::serve(listener, processor.parts.clone(), background.clone()));
-    }
     tracing::info!(owner = %processor.owner, routes = processor.parts.config.routes.0.len(), "processing");
     if processor.parts.begin_held {
         processor.hold_outbox(&shutdown).await;
@@ -149,9 +161,16 @@ pub async fn run(
     processor.work(&shutdown).await;
     processor.drain().await;
     background.cancel();
-    tasks.join_all().await;
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if timeout(END_LIMIT, ended).await.is_err() {
+        tracing::warn!("the database does not answer; what else was to be written is left");
+        tasks.shutdown().await;
+    }
     Ok(())
 }
+
+/// After the drain, what the background tasks have in hand gets this long.
+const END_LIMIT: Duration = Duration::from_secs(3);
 
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -164,7 +183,7 @@ async fn listen(parts: Parts, shutdown: CancellationToken) {
         tokio::select! {
             ended = app_db::wake::listen(parts.database_url.expose_secret(), &parts.wake) => {
                 let Err(error) = ended;
-                tracing::warn!(error = %error, "not listening; polling until it works again");
+                failures::report("not listening; polling until it works again", &error);
             }
             () = shutdown.cancelled() => return,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app_db::claim::{Claimed, Lease};
-use service::telemetry::chain;
+use service::failures;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ impl Processor {
             }
             let visit = if everyone { Visit::Everyone } else { Visit::Only(&unserved) };
             let round = self.run_once(&mut turns, visit, shutdown).await.inspect_err(|error| {
-                tracing::error!(error = chain(error), "cannot claim; trying again");
+                failures::report("cannot claim; trying again", error);
             });
             let (pause, longest) = match &round {
                 Ok(round) if !round.unserved.is_empty() => (CLAIM_PACE, BUSY_PACE),

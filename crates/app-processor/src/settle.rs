@@ -12,6 +12,7 @@ use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
 use model::transition::{self, Elsewhere, EventKind, Rules, Transition};
 use model::{Delivery, IdGenerator, Next, Outcome, Variant};
+use service::failures;
 use service::metrics::{ChannelStatusCode, ProviderResolution};
 use service::telemetry::chain;
 use tokio::sync::mpsc;
@@ -181,7 +182,7 @@ impl Writer {
                 self.parts.wake.notify_one();
             }
             if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {
-                tracing::warn!(error = chain(&error), "parked receipts were not looked at");
+                failures::report("parked receipts were not looked at", &error);
             }
             if (BUSY_ROWS..SETTLE_ROWS_MAX).contains(&settlements.len()) {
                 tokio::time::sleep(SETTLE_PACE.saturating_sub(began.elapsed())).await;
@@ -203,8 +204,7 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
                 if matches!(app_db::partitions::make_missing(&parts.pool, &error).await, Ok(true)) {
                     continue;
                 }
-                let waiting = settlements.len();
-                tracing::error!(error = chain(&error), waiting, "cannot settle; trying again");
+                failures::report("cannot settle; trying again", &error);
                 tokio::time::sleep(DATABASE_PAUSE).await;
             }
             Err(error) => {

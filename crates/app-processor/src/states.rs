@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use app_db::provider_states::ProviderState;
 use model::ProviderHealth;
+use service::failures;
 use service::telemetry::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,10 +31,7 @@ impl Processor {
                 Ok(true) => (published, published_at) = (states, Some(Instant::now())),
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(
-                        error = chain(&error),
-                        "providers' states are not exchanged; trying again"
-                    );
+                    failures::report("providers' states are not exchanged; trying again", &error);
                 }
             }
             tokio::select! {

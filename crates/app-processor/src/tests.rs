@@ -14,6 +14,7 @@ mod provider;
 mod rounds;
 mod routing;
 mod settling;
+mod silence;
 mod smtp;
 mod stage;
 mod unknown_outcomes;

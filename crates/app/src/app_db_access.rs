@@ -12,6 +12,14 @@ use service::Config;
 /// Where the embedded app-db and logs are.
 pub(crate) const DATA_DIR: &str = "data";
 
+/// A connection for a command, whose statements may work long.
+pub(crate) async fn client(pool: &Pool) -> anyhow::Result<app_db::Client> {
+    match app_db::pool::get_for_long(pool).await {
+        Err(error @ app_db::Error::Unusable(_)) => Err(error.into()),
+        other => other.context("app-db cannot be reached (DATABASE_URL, or else ./data)"),
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct AppDb {
     pub(crate) pool: Pool,
@@ -35,7 +43,7 @@ impl AppDb {
     }
 
     pub(crate) async fn client(&self) -> anyhow::Result<app_db::Client> {
-        self.pool.get().await.context("app-db cannot be reached (DATABASE_URL, or else ./data)")
+        client(&self.pool).await
     }
 
     pub(crate) async fn close(self) -> anyhow::Result<()> {

@@ -202,7 +202,9 @@ impl Config {
     /// # Errors
     /// All problems at once.
     pub fn load() -> Result<Self, ConfigError> {
-        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        // An empty DATABASE_URL is a mistake, and not the wish for an embedded database.
+        let is_given = |name: &str, value: &String| name == "DATABASE_URL" || !value.is_empty();
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| is_given(name, value));
         let (text, path) = read_file(&environment)?;
         Self::parse(&text, &path.display().to_string(), &environment)
     }
@@ -257,10 +259,17 @@ impl Config {
             Duration::from_secs(days.saturating_mul(24 * 3600))
         });
 
+        let database_url = environment("DATABASE_URL");
+        if database_url.as_ref().is_some_and(|url| url.trim().is_empty()) {
+            let problem =
+                "it is empty: set it to a database, e.g. postgres://user:password@host:5432/app, or unset it";
+            problems.add_outside("DATABASE_URL", problem.to_owned());
+        }
+
         problems.into_result()?;
         let why_keys_are_needed = exposure::why_keys_are_needed(&public_url, &providers);
         Ok(Self {
-            database_url: environment("DATABASE_URL").map(SecretString::from),
+            database_url: database_url.map(SecretString::from),
             listen,
             installation_name,
             public_url,

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod failures;
 pub mod metrics;
 pub mod named_hosts;
 pub mod shutdown;

@@ -1,7 +1,8 @@
 //! Every metric of the platform, by its Prometheus name. Ids and addresses are never labels.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -66,6 +67,10 @@ pub struct Inner {
     pub settle_duration_seconds: Histogram,
     pub send_duration_seconds: HistogramFamily<ProviderLabel>,
     pub dispatch_latency_seconds: HistogramFamily<ChannelLabel>,
+    database_reachable: Gauge,
+    database_figures_age_seconds: Gauge<f64, AtomicU64>,
+    /// When the gauges of the outbox were last read from the database.
+    measured_at: Mutex<Option<Instant>>,
 }
 
 /// From half a millisecond to 33 s, doubling.
@@ -92,6 +97,9 @@ impl Default for Metrics {
             settle_duration_seconds: latency(),
             send_duration_seconds: Family::new_with_constructor(latency),
             dispatch_latency_seconds: Family::new_with_constructor(latency),
+            database_reachable: Gauge::default(),
+            database_figures_age_seconds: Gauge::default(),
+            measured_at: Mutex::new(None),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -132,6 +140,16 @@ impl Inner {
             "From due to the provider's answer",
             self.dispatch_latency_seconds.clone(),
         );
+        r.register(
+            "database_reachable",
+            "1 while the database serves, 0 from the first failure until it serves again",
+            self.database_reachable.clone(),
+        );
+        r.register(
+            "database_figures_age_seconds",
+            "Age of the gauges that are read from the database; where none is, since its last answer",
+            self.database_figures_age_seconds.clone(),
+        );
         r.register("build", "Version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 }
@@ -145,6 +163,20 @@ impl std::ops::Deref for Metrics {
 }
 
 impl Metrics {
+    /// The gauges of the outbox were just read from the database.
+    pub fn measured(&self) {
+        *self.measured_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Notes what is known of the database, for [`encode`](Self::encode): whether it serves, and since when it has
+    /// answered nothing.
+    pub fn note_database(&self, serves: bool, silence: Duration) {
+        self.database_reachable.set(i64::from(serves));
+        let measured_at = *self.measured_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = measured_at.map_or(silence, |at| at.elapsed());
+        self.database_figures_age_seconds.set(age.as_secs_f64());
+    }
+
     /// The text that Prometheus reads (`application/openmetrics-text; version=1.0.0; charset=utf-8`).
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -164,12 +196,15 @@ mod tests {
         metrics.messages_accepted.get_or_create(&ChannelDirection::new("sms", "outbound")).inc();
         metrics.outbox_messages.get_or_create(&ChannelState::new("sms", "due")).set(3);
         metrics.claim_duration_seconds.observe(0.001);
+        metrics.note_database(false, Duration::from_secs(90));
         let text = metrics.encode();
         for line in [
             "app_messages_accepted_total{channel=\"sms\",direction=\"outbound\"} 1",
             "app_outbox_messages{channel=\"sms\",state=\"due\"} 3",
             "app_claim_duration_seconds_count 1",
             "app_leases_lost_total 0",
+            "app_database_reachable 0",
+            "app_database_figures_age_seconds 90.0",
             "app_build_info{version=",
         ] {
             assert!(text.contains(line), "{line} is missing in {text}");

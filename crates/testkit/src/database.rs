@@ -48,6 +48,7 @@ impl TestDatabase {
     async fn as_admin(&self, sql: &str) {
         let admin = connect(&self.admin_url, 1);
         let client = admin.get().await.expect("a connection to the test server");
+        client.allow(app_db::pool::LONG_LIMIT);
         // One by one: ALTER DATABASE must be committed before sessions are ended, or new ones slip in; and all are told to
         // end before one is waited for, or what it held lets others go on.
         for statement in sql.split(';') {
@@ -78,6 +79,8 @@ async fn create(migrated: bool) -> TestDatabase {
     let template = if migrated { server.template.as_str() } else { "template0" };
     let admin = connect(&server.admin_url, 1);
     let client = admin.get().await.expect("a connection to the test server");
+    // Copying a template takes long on a busy machine.
+    client.allow(app_db::pool::LONG_LIMIT);
     client
         .batch_execute(&format!("create database {name} template {template}"))
         .await
@@ -111,6 +114,7 @@ impl Drop for TestDatabase {
         let dropping = thread::spawn(move || {
             server::block_on(async {
                 if let Ok(client) = connect(&admin_url, 1).get().await {
+                    client.allow(app_db::pool::LONG_LIMIT);
                     let _ = client.batch_execute(&drop_it).await;
                 }
             });

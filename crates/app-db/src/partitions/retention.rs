@@ -8,6 +8,7 @@ use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
 
 use super::{Partition, attach_sql, bounds, monday_of, partitions, start_of};
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error, gauges};
 
 /// The tables whose rows hang on messages and go with their week.
@@ -26,9 +27,10 @@ pub(crate) const IS_IN_USE: &str =
 /// # Errors
 /// When the database refuses; partitions dropped before stay dropped.
 pub async fn drop_older_than(client: &Client, keep: Duration) -> Result<Vec<String>, Error> {
+    client.allow(LONG_LIMIT);
     client.batch_execute("set lock_timeout = '5s'").await?;
     let dropped = drop_all_older_than(client, keep).await;
-    client.batch_execute("set lock_timeout = '20s'").await?;
+    client.batch_execute("set lock_timeout = '8s'").await?;
     dropped
 }
 

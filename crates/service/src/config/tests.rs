@@ -340,3 +340,12 @@ fn a_verification_secret_may_be_a_list_of_two() {
     let config = parse("[webhooks]\nsecret = [\"new\", \"old\"]\n", &[]).unwrap();
     assert_eq!(config.webhook_secret.unwrap().values().count(), 2);
 }
+
+#[test]
+fn an_empty_database_url_is_refused_and_not_taken_for_none() {
+    for url in ["", "  "] {
+        let environment = |name: &str| (name == "DATABASE_URL").then(|| url.to_owned());
+        let error = Config::parse("", "app.toml", &environment).unwrap_err().to_string();
+        assert!(error.contains("DATABASE_URL") && error.contains("it is empty"), "{error}");
+    }
+}

@@ -22,6 +22,7 @@ pub(super) async fn ensure(admin_url: &str) -> String {
     let admin = connect(admin_url, 1);
     let client =
         admin.get().await.unwrap_or_else(|error| panic!("no connection to the test server: {error}"));
+    client.allow(app_db::pool::LONG_LIMIT);
     let name = format!("app_test_template_{}", key(now(&client).await));
     client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.expect("the lock");
     let there =
@@ -74,6 +75,7 @@ pub(super) async fn drop_leftovers(admin_url: &str) {
     let admin = connect(admin_url, 1);
     let client =
         admin.get().await.unwrap_or_else(|error| panic!("no connection to the test server: {error}"));
+    client.allow(app_db::pool::LONG_LIMIT);
     let leftovers = "select datname from pg_database where datname ~ '^app_test_[0-9]+_[0-9]+$'";
     for row in client.query(leftovers, &[]).await.expect("a list") {
         let name: String = row.get(0);

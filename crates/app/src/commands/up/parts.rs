@@ -21,6 +21,7 @@ use super::listeners::{self, SIMULATOR_VARIABLE};
 use super::welcome::Welcome;
 use super::{demo, first_key};
 use crate::api::Api;
+use crate::app_db_access;
 use crate::output::{self, Output};
 
 /// The longest pause between two tries to start a database that ended.
@@ -99,7 +100,9 @@ impl Running {
             None
         };
         let metrics_listener = if config.processor.listen_configured {
-            Some(listeners::bind(config.processor.listen, "APP_PROCESSOR_LISTEN").await?)
+            // Several processors share a machine, and nothing that one does for messages depends on its listener.
+            let bound = listeners::bind(config.processor.listen, "APP_PROCESSOR_LISTEN").await;
+            bound.inspect_err(|error| warn(&format!("no /metrics of the processor: {error}"))).ok()
         } else {
             None
         };
@@ -306,7 +309,7 @@ async fn migrate(
     embedded: Option<&Embedded>,
     data_dir: &Path,
 ) -> anyhow::Result<String> {
-    let mut client = pool.get().await.context("app-db cannot be reached: is DATABASE_URL right?")?;
+    let mut client = app_db_access::client(pool).await?;
     let applied = app_db::migrate::run(&mut client).await?;
     let name = config.installation_name.as_deref();
     app_db::installation::store_first(&client, name).await?;
