@@ -23,7 +23,7 @@ const GROUP_MAX: usize = 500;
 /// costs beside its rows is as much as a dozen of them.
 const GROUP_WORTH: usize = 32;
 
-/// But not longer than this: the other one may hang at a lock.
+/// But not longer than this after its first member: the other one may hang at a lock.
 const GATHER_TIME: Duration = Duration::from_millis(50);
 
 struct Waiting<T, R> {
@@ -110,12 +110,15 @@ impl<T, R> Gathering<T, R> {
         if receiver.recv_many(&mut group, GROUP_MAX).await == 0 {
             return group;
         }
+        // From the first member on: one deadline, however many arrive meanwhile.
+        let deadline = tokio::time::Instant::now() + GATHER_TIME;
         while group.len() < GROUP_WORTH && self.writing.load(Ordering::Acquire) > 0 {
             let room = GROUP_MAX - group.len();
             tokio::select! {
-                more = receiver.recv_many(&mut group, room) => if more == 0 { break },
+                biased;
+                () = tokio::time::sleep_until(deadline) => break,
                 () = self.written.notified() => {}
-                () = tokio::time::sleep(GATHER_TIME) => break,
+                more = receiver.recv_many(&mut group, room) => if more == 0 { break },
             }
         }
         self.writing.fetch_add(1, Ordering::AcqRel);
@@ -202,6 +205,33 @@ mod tests {
             (0..size).for_each(enter);
             assert_eq!((groups.recv().await, began.elapsed()), (Some(size), wait));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_of_members_does_not_put_off_the_group_that_they_join() {
+        let (sizes, mut groups) = mpsc::unbounded_channel();
+        let queue = Queue::start(2, 100, &TaskTracker::new(), move |group: Vec<usize>| {
+            sizes.send(group.len()).unwrap();
+            std::future::pending::<Vec<Result<usize, Error>>>()
+        });
+        let enter = |n| drop(queue.enter(n, Share::default()).ok().unwrap());
+        enter(0);
+        assert_eq!(groups.recv().await, Some(1));
+        let began = tokio::time::Instant::now();
+        let mut arrivals = tokio::time::interval(GATHER_TIME / 5);
+        let trickle = async {
+            for n in 1..GROUP_WORTH {
+                arrivals.tick().await;
+                enter(n);
+            }
+            std::future::pending().await
+        };
+        let size = tokio::select! {
+            size = groups.recv() => size.unwrap(),
+            () = trickle => 0,
+        };
+        assert!((5..=6).contains(&size), "{size} members");
+        assert_eq!(began.elapsed(), GATHER_TIME);
     }
 
     #[tokio::test]

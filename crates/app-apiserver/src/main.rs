@@ -23,7 +23,10 @@ struct Arguments {}
 #[tokio::main]
 async fn main() -> ExitCode {
     Arguments::parse();
-    service::telemetry::init_stderr();
+    if let Err(error) = service::telemetry::init_server() {
+        eprintln!("app-apiserver: {error}");
+        return ExitCode::FAILURE;
+    }
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -45,7 +48,7 @@ async fn run() -> anyhow::Result<()> {
         );
     };
     let pool = app_db::connect(database_url.expose_secret(), app_apiserver::connections(&config))?;
-    let shutdown = service::shutdown::on_signal()?;
+    let (shutdown, _reloads) = service::shutdown::of_server()?;
     let listener = listen(&config).await?;
     let parts = app_apiserver::Parts {
         config,

@@ -8,6 +8,7 @@ use app_db::Pool;
 use app_db::migrate::MigrateError;
 use model::IdGenerator;
 use service::metrics::Metrics;
+use service::supervision::{Supervisor, TaskEnded};
 use service::{Clock, Config};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
@@ -66,6 +67,9 @@ pub enum RunError {
     Entropy(String),
     #[error("the listener has no address: {0}")]
     Listener(#[from] std::io::Error),
+    /// Requests under way are answered. It is to be started again.
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
 }
 
 /// Connections that a server of this configuration uses.
@@ -82,13 +86,22 @@ pub fn connections(config: &Config) -> usize {
 /// reached, it answers that.
 ///
 /// # Errors
-/// When the schema is of another version, or there is no API key where one is needed.
+/// When the schema is of another version, or there is no API key where one is needed, or one of its tasks ended.
 pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToken) -> Result<(), RunError> {
+    run_supervised(parts, listener, shutdown, Supervisor::default()).await
+}
+
+async fn run_supervised(
+    parts: Parts,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    supervisor: Supervisor,
+) -> Result<(), RunError> {
     let address = listener.local_addr()?;
     let writers = TaskTracker::new();
     let stop = shutdown.child_token();
     let app = start(&parts, address, &writers, stop.clone())?;
-    let background = start_background(&parts, &app);
+    let background = start_background(&parts, &app, &supervisor);
     let router = router::router(app.clone());
 
     let connections_max = parts.config.server.max_connections;
@@ -101,7 +114,17 @@ pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToke
         }
     };
     tracing::info!(http.address = %address, "listening");
-    let ((), prepared) = tokio::join!(serving, preparing);
+    let watching = async {
+        tokio::select! {
+            failure = supervisor.failure() => {
+                stop.cancel();
+                Err(failure)
+            }
+            () = stop.cancelled() => Ok(()),
+        }
+    };
+    let ((), prepared, watched) = tokio::join!(serving, preparing, watching);
+    supervisor.expect_ends();
 
     // The last owner of the queues: their writers empty them and end.
     drop(app);
@@ -113,7 +136,8 @@ pub async fn run(parts: Parts, listener: TcpListener, shutdown: CancellationToke
         tracing::warn!("the database did not take the last groups in time; they were not answered");
     }
     tracing::info!("stopped");
-    prepared
+    prepared?;
+    Ok(watched?)
 }
 
 fn start(
@@ -185,17 +209,29 @@ fn start(
 }
 
 /// What runs beside requests. Ends when the set is dropped; must not own an [`App`], whose queues would never end.
-fn start_background(parts: &Parts, app: &App) -> JoinSet<()> {
+fn start_background(parts: &Parts, app: &App, supervisor: &Supervisor) -> JoinSet<()> {
     let mut background = JoinSet::new();
     let (pool, after_commit) = (parts.pool.clone(), Arc::clone(&app.after_commit));
-    background.spawn(async move { after_commit.notify_processors(&pool).await });
+    let notifying = async move { after_commit.notify_processors(&pool).await };
+    background.spawn(supervisor.guard(TASKS[0], notifying));
     let (pool, after_commit) = (parts.pool.clone(), Arc::clone(&app.after_commit));
-    background.spawn(async move { after_commit.touch_conversations(&pool).await });
+    let touching = async move { after_commit.touch_conversations(&pool).await };
+    background.spawn(supervisor.guard(TASKS[1], touching));
     let (pool, keys, clock) = (parts.pool.clone(), Arc::clone(&app.keys), parts.clock.clone());
-    background.spawn(async move { keys.keep_reading(&pool, &clock).await });
+    let reading = async move { keys.keep_reading(&pool, &clock).await };
+    background.spawn(supervisor.guard(TASKS[2], reading));
     let (pool, partitions) = (parts.pool.clone(), Arc::clone(&app.partitions));
-    background.spawn(async move { startup::keep_partitions(&pool, &partitions).await });
+    let keeping = async move { startup::keep_partitions(&pool, &partitions).await };
+    background.spawn(supervisor.guard(TASKS[3], keeping));
     let (pool, watch) = (parts.pool.clone(), Arc::clone(&app.database_watch));
-    background.spawn(async move { database_watch::keep_reading(&pool, &watch).await });
+    let watching = async move { database_watch::keep_reading(&pool, &watch).await };
+    background.spawn(supervisor.guard(TASKS[4], watching));
     background
 }
+
+/// The tasks beside requests, in the order of their start.
+const TASKS: [&str; 5] =
+    ["notifier of processors", "activity writer", "key reader", "partition keeper", "database watch"];
+
+#[cfg(test)]
+mod tests;

@@ -57,17 +57,16 @@ pub async fn accept(
     group::run(group, Surroundings { pool, ids, now }).await
 }
 
+pub(crate) const REPLAYED: &str =
+    "select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2";
+
 /// The answer to a request that came before under its key; nothing where none did. For requests that would be refused
 /// today and may not have been then.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn replay(client: &Client, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select fingerprint, message_id from idempotency_keys where bucket = $1 and key_hash = $2",
-        )
-        .await?;
+    let statement = client.prepare_cached(REPLAYED).await?;
     let key_hash = idempotency.key_hash.as_slice();
     let row = client.query_opt(&statement, &[&i16::from(key_hash[0]), &key_hash]).await?;
     let Some(row) = row else { return Ok(None) };
@@ -180,6 +179,14 @@ impl Keys {
     }
 }
 
+pub(crate) const TAKE_KEYS: &str = "insert into idempotency_keys (bucket, key_hash, fingerprint, message_id)
+             select * from unnest($1::smallint[], $2::bytea[], $3::bytea[], $4::uuid[])
+             on conflict (bucket, key_hash) do nothing returning key_hash";
+
+pub(crate) const OWNERS_OF_KEYS: &str = "select i.key_hash, i.fingerprint, i.message_id
+             from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
+             join idempotency_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash";
+
 async fn take_keys(client: &Client, group: &[Accept]) -> Result<Keys, Error> {
     let mut keys = BTreeMap::new();
     for (position, request) in group.iter().enumerate() {
@@ -198,24 +205,12 @@ async fn take_keys(client: &Client, group: &[Accept]) -> Result<Keys, Error> {
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let fingerprints: Vec<&[u8]> = keys.values().map(|owner| owner.fingerprint.as_slice()).collect();
     let message_ids: Vec<Uuid> = keys.values().map(|owner| owner.message_id).collect();
-    let statement = client
-        .prepare_cached(
-            "insert into idempotency_keys (bucket, key_hash, fingerprint, message_id)
-             select * from unnest($1::smallint[], $2::bytea[], $3::bytea[], $4::uuid[])
-             on conflict (bucket, key_hash) do nothing returning key_hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(TAKE_KEYS).await?;
     let taken = client.query(&statement, &[&buckets, &hashes, &fingerprints, &message_ids]).await?;
     if taken.len() == keys.len() {
         return Ok(Keys(keys));
     }
-    let statement = client
-        .prepare_cached(
-            "select i.key_hash, i.fingerprint, i.message_id
-             from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join idempotency_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(OWNERS_OF_KEYS).await?;
     let owned = client.query(&statement, &[&buckets, &hashes]).await?;
     if owned.len() < keys.len() {
         return Err(Error::Unreadable(

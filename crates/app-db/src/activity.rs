@@ -47,14 +47,7 @@ pub struct Count {
 /// counted without.
 const COUNTS_MAX: i64 = 500;
 
-/// The messages stored from `since` until before `until`, by their ids: to the millisecond, by their servers' clocks.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Result<Vec<Count>, Error> {
-    let statement = client
-        .prepare_cached(
-            "with counted as (
+pub(crate) const BETWEEN: &str = "with counted as (
              select provider_id, fate, case when has_cause then coalesce(status_payload ->> 'code', delivery_tag) end as code,
                  case when has_cause then status_payload ->> 'provider_code' end as provider_code, count(*) as messages
              from (
@@ -79,9 +72,14 @@ pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Res
              )
              select provider_id, fate, case when place <= $3 then code end, case when place <= $3 then provider_code end,
                  sum(messages)::bigint
-             from ranked group by 1, 2, 3, 4",
-        )
-        .await?;
+             from ranked group by 1, 2, 3, 4";
+
+/// The messages stored from `since` until before `until`, by their ids: to the millisecond, by their servers' clocks.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn between(client: &Client, since: Timestamp, until: Timestamp) -> Result<Vec<Count>, Error> {
+    let statement = client.prepare_cached(BETWEEN).await?;
     let count = |row: &tokio_postgres::Row| Count {
         provider_id: row.get(0),
         fate: match row.get(1) {
@@ -109,17 +107,16 @@ pub struct Late {
     pub oldest_s: f64,
 }
 
+pub(crate) const LATE: &str =
+    "select count(*), coalesce(extract(epoch from now() - min(next_attempt_at)), 0)::float8 from outbox
+             where leased_by is null and next_attempt_at < now() - $1::float8 * interval '1 s'";
+
 /// What has been due for longer than `after`. Reads the whole outbox.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn late(client: &Client, after: Duration) -> Result<Late, Error> {
-    let statement = client
-        .prepare_cached(
-            "select count(*), coalesce(extract(epoch from now() - min(next_attempt_at)), 0)::float8 from outbox
-             where leased_by is null and next_attempt_at < now() - $1::float8 * interval '1 s'",
-        )
-        .await?;
+    let statement = client.prepare_cached(LATE).await?;
     let row = client.query_one(&statement, &[&after.as_secs_f64()]).await?;
     Ok(Late { messages: row.get(0), oldest_s: row.get(1) })
 }
@@ -143,15 +140,7 @@ pub struct Backlog {
     pub oldest_due_age_s: f64,
 }
 
-/// The whole outbox, by channel and route. Reads all of it.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn backlog(client: &Client) -> Result<Vec<Backlog>, Error> {
-    // A row that was never leased was never tried: asking again for one that failed makes it due at once.
-    let statement = client
-        .prepare_cached(
-            "select channel, route,
+pub(crate) const BACKLOG: &str = "select channel, route,
                  count(*) filter (where is_free and next_attempt_at <= now()),
                  count(*) filter (where is_later and not confirms and lease_no = 0),
                  count(*) filter (where is_later and not confirms and lease_no > 0),
@@ -164,9 +153,15 @@ pub async fn backlog(client: &Client) -> Result<Vec<Backlog>, Error> {
                  select leased_by is null as is_free, reconciling or accepted_by is not null as confirms,
                      leased_by is null and next_attempt_at > now() and next_attempt_at < 'infinity' as is_later
              ) as o
-             group by channel, route order by channel, route",
-        )
-        .await?;
+             group by channel, route order by channel, route";
+
+/// The whole outbox, by channel and route. Reads all of it.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn backlog(client: &Client) -> Result<Vec<Backlog>, Error> {
+    // A row that was never leased was never tried: asking again for one that failed makes it due at once.
+    let statement = client.prepare_cached(BACKLOG).await?;
     let backlog = |row: &tokio_postgres::Row| Backlog {
         channel: row.get(0),
         route: row.get(1),

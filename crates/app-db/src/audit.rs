@@ -67,6 +67,10 @@ pub fn new_id(ids: &IdGenerator, now: Timestamp) -> Uuid {
     ids.next(now, Bucket(0))
 }
 
+pub(crate) const WRITE: &str =
+    "insert into audit_log (id, actor_kind, actor, actor_name, action, target, source, detail)
+             values ($1, $2, $3, (select name from api_keys where id = $4), $5, $6, $7, $8)";
+
 /// Writes an entry.
 ///
 /// # Errors
@@ -76,12 +80,7 @@ pub async fn write(client: &impl GenericClient, entry: &NewEntry) -> Result<(), 
         Actor::Key(id) => Some(id),
         Actor::Anyone | Actor::OsUser(_) | Actor::Server => None,
     };
-    let statement = client
-        .prepare_cached(
-            "insert into audit_log (id, actor_kind, actor, actor_name, action, target, source, detail)
-             values ($1, $2, $3, (select name from api_keys where id = $4), $5, $6, $7, $8)",
-        )
-        .await?;
+    let statement = client.prepare_cached(WRITE).await?;
     let (actor, target) = (entry.actor.text(), entry.target.as_deref().map(short));
     client
         .execute(
@@ -134,6 +133,14 @@ pub struct Filter {
     pub until: Option<Timestamp>,
 }
 
+pub(crate) const LIST: &str =
+    "select id, at, actor_kind, actor, actor_name, action, target, source, detail from audit_log
+             where id < $1 and ($2::text is null or action = $2 or split_part(action, '.', 1) = $2)
+               and ($3::text is null or actor = $3 or actor_name = $3)
+               and ($4::text is null or target = $4)
+               and ($5::timestamptz is null or at >= $5) and ($6::timestamptz is null or at < $6)
+             order by id desc limit $7";
+
 /// Entries older than `before`, the newest first.
 ///
 /// # Errors
@@ -144,16 +151,7 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Entry>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select id, at, actor_kind, actor, actor_name, action, target, source, detail from audit_log
-             where id < $1 and ($2::text is null or action = $2 or split_part(action, '.', 1) = $2)
-               and ($3::text is null or actor = $3 or actor_name = $3)
-               and ($4::text is null or target = $4)
-               and ($5::timestamptz is null or at >= $5) and ($6::timestamptz is null or at < $6)
-             order by id desc limit $7",
-        )
-        .await?;
+    let statement = client.prepare_cached(LIST).await?;
     let before = before.unwrap_or(Uuid::max());
     let Filter { action, actor, target, since, until } = filter;
     let rows = client.query(&statement, &[&before, action, actor, target, since, until, &limit]).await?;

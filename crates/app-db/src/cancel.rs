@@ -7,15 +7,7 @@ use uuid::Uuid;
 use crate::Error;
 use crate::pool::GenericClient;
 
-/// Whether the message was still ours to stop. It is not once it is leased or settled.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn cancel(client: &impl GenericClient, message_id: Uuid, event_id: Uuid) -> Result<bool, Error> {
-    let payload = StatusPayload::new(Reason::Canceled);
-    let statement = client
-        .prepare_cached(
-            "with stopped as (
+pub(crate) const CANCEL: &str = "with stopped as (
                  delete from outbox where message_id = $1 and bucket = $2 and leased_by is null and accepted_by is null
                  returning message_id, bucket, lease_no, attempt
              ), changed as (
@@ -29,9 +21,15 @@ pub async fn cancel(client: &impl GenericClient, message_id: Uuid, event_id: Uui
                  insert into problems (bucket, message_id, kind) select bucket, message_id, 'failed' from stopped
                  on conflict (message_id, bucket) do update set kind = excluded.kind
              )
-             select from stopped",
-        )
-        .await?;
+             select from stopped";
+
+/// Whether the message was still ours to stop. It is not once it is leased or settled.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn cancel(client: &impl GenericClient, message_id: Uuid, event_id: Uuid) -> Result<bool, Error> {
+    let payload = StatusPayload::new(Reason::Canceled);
+    let statement = client.prepare_cached(CANCEL).await?;
     let bucket = Bucket::of(message_id).as_i16();
     let stopped = client.query_opt(&statement, &[&message_id, &bucket, &Json(&payload), &event_id]).await?;
     Ok(stopped.is_some())

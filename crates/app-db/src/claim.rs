@@ -106,7 +106,7 @@ const CLAIM: &str = "
               and next_attempt_at >= p.floor and next_attempt_at <= now()
               and (leased_until is null or leased_until <= now())
               and {known_channel}
-            order by next_attempt_at limit $4 for update skip locked
+            order by next_attempt_at limit $4 for no key update skip locked
         ) as d
         limit $4
     ), o as (
@@ -189,6 +189,12 @@ pub struct Lease {
     pub lease_no: i32,
 }
 
+pub(crate) const EXTEND: &str = "update outbox o set leased_until = now() + $5 * interval '1 second'
+             from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
+             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
+               and o.leased_by = $4
+             returning o.message_id, o.lease_no";
+
 /// Moves the ends of leases that are still ours. Returns those that are.
 ///
 /// # Errors
@@ -199,33 +205,24 @@ pub async fn extend(
     lease: Duration,
     leases: &[Lease],
 ) -> Result<Vec<Lease>, Error> {
-    let statement = client
-        .prepare_cached(
-            "update outbox o set leased_until = now() + $5 * interval '1 second'
-             from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
-             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
-               and o.leased_by = $4
-             returning o.message_id, o.lease_no",
-        )
-        .await?;
+    let statement = client.prepare_cached(EXTEND).await?;
     let (ids, buckets, numbers) = columns(leases);
     let rows = client.query(&statement, &[&ids, &buckets, &numbers, &owner, &lease.as_secs_f64()]).await?;
     Ok(rows.iter().map(|row| Lease { message_id: row.get(0), lease_no: row.get(1) }).collect())
 }
+
+pub(crate) const RELEASE: &str =
+    "update outbox o set leased_by = null, leased_provider = null, leased_until = null
+             from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
+             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
+               and o.leased_by = $4";
 
 /// Gives back leases under which nothing was sent: due again at once, at no cost.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn release(client: &Client, owner: Uuid, leases: &[Lease]) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            "update outbox o set leased_by = null, leased_provider = null, leased_until = null
-             from unnest($1::uuid[], $2::smallint[], $3::integer[]) as k(message_id, bucket, lease_no)
-             where o.message_id = any(array[k.message_id]) and o.bucket = k.bucket and o.lease_no = k.lease_no
-               and o.leased_by = $4",
-        )
-        .await?;
+    let statement = client.prepare_cached(RELEASE).await?;
     let (ids, buckets, numbers) = columns(leases);
     client.execute(&statement, &[&ids, &buckets, &numbers, &owner]).await?;
     Ok(())

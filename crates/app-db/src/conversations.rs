@@ -43,22 +43,28 @@ pub(crate) fn of<'a>(known: &'a Known, participants: &Participants) -> Result<&'
     known.get(&participants.hash()).ok_or_else(vanished)
 }
 
+pub(crate) const OF_PARTICIPANTS: &str = "select c.participants_hash, c.id, c.provider_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join conversations c on c.bucket = any(array[k.bucket]) and c.participants_hash = k.hash";
+
 /// The conversations that are there already.
 pub(crate) async fn select(client: &Client, wanted: &Wanted<'_>) -> Result<Known, Error> {
     let hashes: Vec<&[u8]> = wanted.keys().map(<[u8; 32]>::as_slice).collect();
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
-    let statement = client
-        .prepare_cached(
-            "select c.participants_hash, c.id, c.provider_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
-             join conversations c on c.bucket = any(array[k.bucket]) and c.participants_hash = k.hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(OF_PARTICIPANTS).await?;
     let mut known = Known::with_capacity(wanted.len());
     for row in client.query(&statement, &[&buckets, &hashes]).await? {
         remember(&row, &mut known);
     }
     Ok(known)
 }
+
+pub(crate) const ADD_MISSING: &str =
+    "insert into conversations (bucket, id, participants_hash, medium, participants)
+             select bucket, id, hash, medium, array(select jsonb_array_elements_text(participants))
+             from unnest($1::smallint[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[])
+                 as k(bucket, id, hash, medium, participants)
+             on conflict (bucket, participants_hash) do nothing
+             returning participants_hash, id, provider_id";
 
 /// Inserts the conversations that are not known yet, in the order of their keys, so that two groups never wait for
 /// each other in a circle.
@@ -80,16 +86,7 @@ pub(crate) async fn add_missing(
     let media: Vec<&str> = missing.values().map(|participants| participants.medium().as_str()).collect();
     let lists: Vec<Json<&[String]>> =
         missing.values().map(|participants| Json(participants.endpoints())).collect();
-    let statement = client
-        .prepare_cached(
-            "insert into conversations (bucket, id, participants_hash, medium, participants)
-             select bucket, id, hash, medium, array(select jsonb_array_elements_text(participants))
-             from unnest($1::smallint[], $2::uuid[], $3::bytea[], $4::text[], $5::jsonb[])
-                 as k(bucket, id, hash, medium, participants)
-             on conflict (bucket, participants_hash) do nothing
-             returning participants_hash, id, provider_id",
-        )
-        .await?;
+    let statement = client.prepare_cached(ADD_MISSING).await?;
     let inserted = client.query(&statement, &[&buckets, &new_ids, &hashes, &media, &lists]).await?;
     for row in &inserted {
         remember(row, known);
@@ -107,6 +104,14 @@ fn remember(row: &tokio_postgres::Row, known: &mut Known) {
     }
 }
 
+pub(crate) const REMEMBER_PROVIDERS: &str = "update conversations c set provider_id = k.provider_id from (
+                 select k.* from unnest($1::smallint[], $2::uuid[], $3::text[])
+                     as k(bucket, id, provider_id)
+                 cross join lateral (
+                     select from conversations where id = k.id and bucket = k.bucket for no key update
+                 ) as o
+             ) as k where c.bucket = any(array[k.bucket]) and c.id = k.id";
+
 /// Notes which provider these conversations' inbound messages came through, where it was another one before. Rows are
 /// locked in the order of their ids.
 pub(crate) async fn remember_providers(client: &Client, latest: &BTreeMap<Uuid, &str>) -> Result<(), Error> {
@@ -116,41 +121,31 @@ pub(crate) async fn remember_providers(client: &Client, latest: &BTreeMap<Uuid, 
     let ids: Vec<Uuid> = latest.keys().copied().collect();
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
     let providers: Vec<&str> = latest.values().copied().collect();
-    let statement = client
-        .prepare_cached(
-            "update conversations c set provider_id = k.provider_id from (
-                 select k.* from unnest($1::smallint[], $2::uuid[], $3::text[])
-                     as k(bucket, id, provider_id)
-                 cross join lateral (
-                     select from conversations where id = k.id and bucket = k.bucket for no key update
-                 ) as o
-             ) as k where c.bucket = any(array[k.bucket]) and c.id = k.id",
-        )
-        .await?;
+    let statement = client.prepare_cached(REMEMBER_PROVIDERS).await?;
     client.execute(&statement, &[&buckets, &ids, &providers]).await?;
     Ok(())
 }
 
-/// Notes that something happened in these conversations, in this order. A transaction of its own, skipping rows that others are
-/// noting at this moment: activity orders a list, nothing depends on it. A server calls it once a second at most.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
-    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let statement = client
-        .prepare_cached(
-            "update conversations c
+pub(crate) const TOUCH: &str = "update conversations c
              set last_message_at = greatest(last_message_at, now() - stale.before * interval '1 microsecond')
              from (
                  select c.bucket, c.id, cardinality($2::uuid[]) - k.position as before
                  from unnest($1::smallint[], $2::uuid[]) with ordinality as k(bucket, id, position)
                  join conversations c on c.bucket = any(array[k.bucket]) and c.id = k.id
-                 for update of c skip locked
+                 for no key update of c skip locked
              ) as stale
-             where c.bucket = any(array[stale.bucket]) and c.id = stale.id",
-        )
-        .await?;
+             where c.bucket = any(array[stale.bucket]) and c.id = stale.id";
+
+/// Notes that something happened in these conversations, in this order. A transaction of its own that skips rows that
+/// another server is noting at this moment: activity orders a list, nothing depends on it. The lock does not conflict
+/// with the key share lock that every insert of a message holds on its conversation. A server calls it once a second
+/// at most.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn touch(client: &Client, ids: &[Uuid]) -> Result<(), Error> {
+    let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
+    let statement = client.prepare_cached(TOUCH).await?;
     client.execute(&statement, &[&buckets, &ids]).await?;
     Ok(())
 }
@@ -167,14 +162,16 @@ pub(crate) fn from_row(row: &tokio_postgres::Row) -> Conversation {
     }
 }
 
+pub(crate) fn find_sql() -> String {
+    format!("select {COLUMNS} from conversations where bucket = $1 and id = $2")
+}
+
 /// One conversation.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<Conversation>, Error> {
-    let statement = client
-        .prepare_cached(&format!("select {COLUMNS} from conversations where bucket = $1 and id = $2"))
-        .await?;
+    let statement = client.prepare_cached(&find_sql()).await?;
     Ok(client.query_opt(&statement, &[&Bucket::of(id).as_i16(), &id]).await?.as_ref().map(from_row))
 }
 
@@ -203,6 +200,27 @@ pub(crate) fn list_sql() -> String {
     )
 }
 
+/// So many of the newest conversations tell whether an address is common.
+const NEWEST: i64 = 400;
+/// An address in more of them is.
+const COMMON: i64 = NEWEST / 4;
+
+pub(crate) fn among_the_newest_sql() -> String {
+    format!(
+        "select count(*) from (
+             select participants from conversations order by last_message_at desc, id desc limit {NEWEST}
+         ) as newest
+         where participants @> array[$1]"
+    )
+}
+
+/// Whether the address (its grouping key) takes part in a large share of the conversations. The index on participants
+/// has as many entries for such an address, and walking the newest finds enough of its conversations at once.
+pub(crate) async fn is_common(client: &Client, key: &str) -> Result<bool, Error> {
+    let statement = client.prepare_cached(&among_the_newest_sql()).await?;
+    Ok(client.query_one(&statement, &[&key]).await?.get::<_, i64>(0) > COMMON)
+}
+
 /// How to answer in a conversation: the ends and the channel of its newest message, turned round if that was
 /// inbound.
 #[derive(Clone, Debug)]
@@ -214,19 +232,18 @@ pub struct ReplyEnds {
     pub subject: Option<String>,
 }
 
+pub(crate) const REPLY_ENDS: &str =
+    "select channel, inbound_or_outbound, endpoint_source, endpoint_target, subject from messages
+             where (conversation_id, id) >= ($1, '00000000-0000-0000-0000-000000000000')
+               and (conversation_id, id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and bucket = $2
+             order by conversation_id desc, id desc limit 1";
+
 /// Nothing where the conversation has no messages (any more).
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn reply_ends(client: &Client, id: Uuid) -> Result<Option<ReplyEnds>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select channel, inbound_or_outbound, endpoint_source, endpoint_target, subject from messages
-             where (conversation_id, id) >= ($1, '00000000-0000-0000-0000-000000000000')
-               and (conversation_id, id) <= ($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and bucket = $2
-             order by conversation_id desc, id desc limit 1",
-        )
-        .await?;
+    let statement = client.prepare_cached(REPLY_ENDS).await?;
     let Some(row) = client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await? else {
         return Ok(None);
     };

@@ -51,21 +51,7 @@ impl Floors {
 /// As the database gives them.
 pub async fn left_behind(client: &Client, lanes: &[(&str, Floors)]) -> Result<Vec<ByPriority>, Error> {
     client.allow(LONG_LIMIT);
-    let filter = claim::known_channel();
-    let statement = client
-        .prepare_cached(&format!(
-            "select d.next_attempt_at from unnest($1::text[], $2::smallint[], $3::timestamptz[])
-                 with ordinality as p(route, priority, floor, number)
-             left join lateral (
-                 select next_attempt_at from outbox
-                 where route = p.route and priority = p.priority and next_attempt_at < p.floor
-                   and (leased_until is null or leased_until <= now())
-                   and {filter}
-                 order by next_attempt_at limit 1
-             ) as d on true
-             order by p.number"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&left_behind_sql()).await?;
     let (mut names, mut priorities, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for (name, Floors(of_lane)) in lanes {
         for (priority, floor) in (0_i16..).zip(of_lane) {
@@ -77,6 +63,22 @@ pub async fn left_behind(client: &Client, lanes: &[(&str, Floors)]) -> Result<Ve
     let rows = client.query(&statement, &[&names, &priorities, &floors]).await?;
     let found: Vec<Option<Timestamp>> = rows.iter().map(|row| row.get(0)).collect();
     Ok(found.chunks_exact(3).map(|lane| [lane[0], lane[1], lane[2]]).collect())
+}
+
+pub(crate) fn left_behind_sql() -> String {
+    format!(
+        "select d.next_attempt_at from unnest($1::text[], $2::smallint[], $3::timestamptz[])
+             with ordinality as p(route, priority, floor, number)
+         left join lateral (
+             select next_attempt_at from outbox
+             where route = p.route and priority = p.priority and next_attempt_at < p.floor
+               and (leased_until is null or leased_until <= now())
+               and {}
+             order by next_attempt_at limit 1
+         ) as d on true
+         order by p.number",
+        claim::known_channel()
+    )
 }
 
 /// Which of these lanes have something due above their floors: one look for all.

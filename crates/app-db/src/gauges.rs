@@ -16,13 +16,7 @@ pub struct Depth {
     pub oldest_due_age_s: f64,
 }
 
-/// One row a channel that has any.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn outbox(client: &Client) -> Result<Vec<Depth>, Error> {
-    client.allow(LONG_LIMIT);
-    let sql = "
+pub(crate) const OUTBOX: &str = "
         select channel,
             count(*) filter (where leased_by is null and next_attempt_at <= now()),
             count(*) filter (where leased_by is null and next_attempt_at > now() and next_attempt_at < 'infinity'),
@@ -31,6 +25,13 @@ pub async fn outbox(client: &Client) -> Result<Vec<Depth>, Error> {
             coalesce(extract(epoch from now() - min(next_attempt_at)
                 filter (where leased_by is null and next_attempt_at <= now())), 0)::float8
         from outbox group by channel order by channel";
+
+/// One row a channel that has any.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn outbox(client: &Client) -> Result<Vec<Depth>, Error> {
+    client.allow(LONG_LIMIT);
     let depth = |row: &tokio_postgres::Row| Depth {
         channel: row.get(0),
         due: row.get(1),
@@ -39,13 +40,15 @@ pub async fn outbox(client: &Client) -> Result<Vec<Depth>, Error> {
         held: row.get(4),
         oldest_due_age_s: row.get(5),
     };
-    Ok(client.query(sql, &[]).await?.iter().map(depth).collect())
+    Ok(client.query(OUTBOX, &[]).await?.iter().map(depth).collect())
 }
+
+pub(crate) const DATABASE_TIME: &str = "select clock_timestamp()";
 
 /// The database's clock, to compare a server's with.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn database_time(client: &Client) -> Result<jiff::Timestamp, Error> {
-    Ok(client.query_one("select clock_timestamp()", &[]).await?.get(0))
+    Ok(client.query_one(DATABASE_TIME, &[]).await?.get(0))
 }

@@ -27,12 +27,14 @@ pub struct Changed {
     pub messages: u64,
 }
 
+pub(crate) const NOW: &str = "select now()";
+
 /// Of the outbox, in the order of ids: what may be held.
 pub(crate) const HOLDABLE: &str = "
     select message_id, bucket from outbox
     where message_id > $1 and message_id < $2 and ($3::text is null or channel = $3)
         and next_attempt_at < 'infinity' and (leased_until is null or leased_until <= now())
-    order by message_id limit $4 for update skip locked";
+    order by message_id limit $4 for no key update skip locked";
 
 pub(crate) const HOLD: &str = "
     with k as (
@@ -58,7 +60,7 @@ pub(crate) const RELEASABLE: &str = "
     join messages m on m.id = any(array[o.message_id]) and m.bucket = o.bucket
     where o.message_id > $1 and o.message_id < $2 and ($3::text is null or o.channel = $3)
         and o.next_attempt_at = 'infinity' and m.status_payload ->> 'code' in ('operator', 'restored')
-    order by o.message_id limit $4 for update of o skip locked";
+    order by o.message_id limit $4 for no key update of o skip locked";
 
 pub(crate) const RELEASE: &str = "
     with k as (
@@ -134,26 +136,26 @@ async fn change(
 
 async fn pick(
     transaction: &Transaction<'_>,
-    sql: &str,
+    statement: &str,
     scope: Scope,
     after: Uuid,
 ) -> Result<Vec<(Uuid, i16)>, Error> {
     let before = scope.accepted_before.map_or(Uuid::max(), first_id_at);
     let channel = scope.channel.map(Channel::as_str);
-    let rows = transaction.query(sql, &[&after, &before, &channel, &BATCH]).await?;
+    let rows = transaction.query(statement, &[&after, &before, &channel, &BATCH]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 async fn write_batch(
     transaction: &Transaction<'_>,
-    sql: &str,
+    statement: &str,
     ids: &IdGenerator,
     reason: Reason,
     batch: Vec<(Uuid, i16)>,
 ) -> Result<u64, Error> {
-    let now: Timestamp = transaction.query_one("select now()", &[]).await?.get(0);
+    let now: Timestamp = transaction.query_one(NOW, &[]).await?.get(0);
     let event_ids: Vec<Uuid> = batch.iter().map(|(id, _)| ids.next(now, Bucket::of(*id))).collect();
     let (message_ids, buckets): (Vec<Uuid>, Vec<i16>) = batch.into_iter().unzip();
     let payload = Json(StatusPayload::new(reason));
-    Ok(transaction.execute(sql, &[&message_ids, &buckets, &event_ids, &payload]).await?)
+    Ok(transaction.execute(statement, &[&message_ids, &buckets, &event_ids, &payload]).await?)
 }

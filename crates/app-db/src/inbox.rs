@@ -6,6 +6,7 @@ use model::{Bucket, Channel, Delivery, Direction, Endpoint, Status};
 use uuid::Uuid;
 
 use crate::conversations::{self, Conversation};
+use crate::transaction::with_bitmap_scans;
 use crate::{Client, Error};
 
 /// Unread messages are counted so far and no further.
@@ -122,37 +123,66 @@ fn entry(row: &tokio_postgres::Row) -> Result<Entry, Error> {
     Ok(Entry { conversation: conversations::from_row(row), newest, unread: row.get("unread") })
 }
 
+/// A conflict locks the row, also where nothing changes: a message that is read already causes none.
+pub(crate) const MARK_READ: &str = "insert into conversation_reads as r (bucket, conversation_id, read_to)
+             select $1, $2, $3 where not exists (
+                 select from conversation_reads where bucket = $1 and conversation_id = $2 and read_to >= $3
+             )
+             on conflict (bucket, conversation_id) do update set read_to = excluded.read_to
+             where r.read_to < excluded.read_to";
+
 /// People were shown the conversation up to this message. It never goes back.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn mark_read(client: &Client, conversation_id: Uuid, read_to: Uuid) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            // A conflict locks the row, also where nothing changes: it is not met for what is read already.
-            "insert into conversation_reads as r (bucket, conversation_id, read_to)
-             select $1, $2, $3 where not exists (
-                 select from conversation_reads where bucket = $1 and conversation_id = $2 and read_to >= $3
-             )
-             on conflict (bucket, conversation_id) do update set read_to = excluded.read_to
-             where r.read_to < excluded.read_to",
-        )
-        .await?;
+    let statement = client.prepare_cached(MARK_READ).await?;
     client.execute(&statement, &[&Bucket::of(conversation_id).as_i16(), &conversation_id, &read_to]).await?;
     Ok(())
 }
 
-/// The conversations that an address takes part in, the newest activity first.
+/// An address that takes part in more conversations than this is common: the newest conversations have some of its own.
+const CONVERSATIONS_MAX: i64 = 1_000;
+/// So many of the newest conversations are looked through for those of a common address.
+const NEWEST_MAX: i64 = 5_000;
+
+/// A condition finds the conversations of a common address too, but all of them before the first.
+pub(crate) fn of_address_sql() -> String {
+    format!(
+        "with found as materialized (
+             select id, medium, participants, created_at, last_message_at from conversations
+             where participants @> array[$1] limit {CONVERSATIONS_MAX} + 1
+         )
+         select found.*, (select count(*) from found) > {CONVERSATIONS_MAX} as is_common from found
+         order by last_message_at desc, id desc limit $2"
+    )
+}
+
+pub(crate) fn of_common_address_sql() -> String {
+    format!(
+        "select id, medium, participants, created_at, last_message_at from (
+             select * from conversations order by last_message_at desc, id desc limit {NEWEST_MAX}
+         ) as newest
+         where participants @> array[$1] order by last_message_at desc, id desc limit $2"
+    )
+}
+
+/// The conversations that an address takes part in, the newest activity first. Of an address with very many, those
+/// among the newest conversations of all.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn of_address(client: &Client, address: &str, limit: i64) -> Result<Vec<Conversation>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select id, medium, participants, created_at, last_message_at from conversations
-             where participants @> array[$1] order by last_message_at desc, id desc limit $2",
-        )
-        .await?;
+pub async fn of_address(client: &mut Client, address: &str, limit: i64) -> Result<Vec<Conversation>, Error> {
     let key = model::Endpoint::stored(address).grouping_key();
+    if !conversations::is_common(client, &key).await? {
+        let transaction = with_bitmap_scans(client).await?;
+        let statement = transaction.prepare_cached(&of_address_sql()).await?;
+        let rows = transaction.query(&statement, &[&key, &limit]).await?;
+        transaction.commit().await?;
+        if !rows.first().is_some_and(|row| row.get("is_common")) {
+            return Ok(rows.iter().map(conversations::from_row).collect());
+        }
+    }
+    let statement = client.prepare_cached(&of_common_address_sql()).await?;
     Ok(client.query(&statement, &[&key, &limit]).await?.iter().map(conversations::from_row).collect())
 }

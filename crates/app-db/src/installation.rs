@@ -111,9 +111,9 @@ pub async fn adopt(client: &Client, name: Option<&str>) -> Result<(), Error> {
     store(client, ADOPT, name).await.map(|_| ())
 }
 
-async fn store(client: &Client, sql: &str, name: Option<&str>) -> Result<bool, Error> {
+async fn store(client: &Client, statement: &str, name: Option<&str>) -> Result<bool, Error> {
     let Identity { system_identifier, database_oid, name } = look(client, name).await?.found;
-    Ok(client.execute(sql, &[&system_identifier, &database_oid, &name]).await? > 0)
+    Ok(client.execute(statement, &[&system_identifier, &database_oid, &name]).await? > 0)
 }
 
 #[cfg(test)]

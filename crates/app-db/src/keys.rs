@@ -109,6 +109,11 @@ pub async fn create(
     }
 }
 
+pub(crate) const CREATE: &str =
+    "insert into api_keys (id, name, prefix, key_hash, role) values ($1, $2, $3, $4, $5)
+             on conflict (id) do nothing
+             returning id, name, prefix, role, created_at, revoked_at, last_used_at";
+
 /// As [`create`], under an id that may be tried twice: nothing where it is taken.
 ///
 /// # Errors
@@ -123,34 +128,31 @@ pub async fn create_once(
     let key = generate(random);
     let key_hash: [u8; 32] = Sha256::digest(&key).into();
     let row = client
-        .query_opt(
-            "insert into api_keys (id, name, prefix, key_hash, role) values ($1, $2, $3, $4, $5)
-             on conflict (id) do nothing
-             returning id, name, prefix, role, created_at, revoked_at, last_used_at",
-            &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice(), &role.as_str()],
-        )
+        .query_opt(CREATE, &[&id, &name, &&key[..SHOWN_CHARS], &key_hash.as_slice(), &role.as_str()])
         .await?;
     row.map(|row| Ok((key, from_row(&row)?))).transpose()
 }
+
+pub(crate) const LIST: &str =
+    "select id, name, prefix, role, created_at, revoked_at, last_used_at from api_keys order by id desc";
 
 /// All keys, the newest first.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn list(client: &Client) -> Result<Vec<ApiKey>, Error> {
-    let sql =
-        "select id, name, prefix, role, created_at, revoked_at, last_used_at from api_keys order by id desc";
-    client.query(sql, &[]).await?.iter().map(from_row).collect()
+    client.query(LIST, &[]).await?.iter().map(from_row).collect()
 }
+
+pub(crate) const REVOKE: &str = "with ended as (delete from console_sessions where api_key_id = $1)
+    update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
 
 /// Ends its sessions with it. Whether there was such a key that was not revoked yet.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn revoke(client: &impl GenericClient, id: Uuid) -> Result<bool, Error> {
-    let sql = "with ended as (delete from console_sessions where api_key_id = $1)
-               update api_keys set revoked_at = now() where id = $1 and revoked_at is null";
-    Ok(client.execute(sql, &[&id]).await? > 0)
+    Ok(client.execute(REVOKE, &[&id]).await? > 0)
 }
 
 /// What became of a wish to revoke a key.
@@ -178,6 +180,9 @@ pub async fn revoke_unless_last(client: &mut Client, id: Uuid) -> Result<Revocat
     Ok(outcome)
 }
 
+pub(crate) const LOCK_OPERATORS: &str =
+    "select id from api_keys where role = 'operator' and revoked_at is null order by id for no key update";
+
 /// As [`revoke_unless_last`], in a transaction of the caller's, which must roll it back unless the key is revoked.
 ///
 /// # Errors
@@ -185,9 +190,7 @@ pub async fn revoke_unless_last(client: &mut Client, id: Uuid) -> Result<Revocat
 pub async fn revoke_unless_last_within(transaction: &Transaction<'_>, id: Uuid) -> Result<Revocation, Error> {
     // Whoever revokes one of these waits here for whoever revokes another, and then does not find that one any more.
     // The order keeps the two from waiting for each other.
-    let operators =
-        "select id from api_keys where role = 'operator' and revoked_at is null order by id for update";
-    let operators = transaction.query(operators, &[]).await?;
+    let operators = transaction.query(LOCK_OPERATORS, &[]).await?;
     let is_left = operators.iter().any(|row| row.get::<_, Uuid>(0) != id);
     Ok(match revoke(transaction, id).await? {
         false => Revocation::NoSuchKey,
@@ -196,12 +199,14 @@ pub async fn revoke_unless_last_within(transaction: &Transaction<'_>, id: Uuid) 
     })
 }
 
+pub(crate) const VALID: &str = "select key_hash, id, role from api_keys where revoked_at is null";
+
 /// The keys that are valid. A server keeps them in memory and reads them again now and then.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn valid(client: &Client) -> Result<Vec<ValidKey>, Error> {
-    let rows = client.query("select key_hash, id, role from api_keys where revoked_at is null", &[]).await?;
+    let rows = client.query(VALID, &[]).await?;
     rows.iter()
         .map(|row| {
             let hash = row.get::<_, &[u8]>(0).try_into();
@@ -211,13 +216,21 @@ pub async fn valid(client: &Client) -> Result<Vec<ValidKey>, Error> {
         .collect()
 }
 
+pub(crate) const WAS_ANY_MADE: &str = "select exists (select 1 from api_keys)";
+
 /// Whether a key was ever made here, revoked ones included.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn was_any_made(client: &Client) -> Result<bool, Error> {
-    Ok(client.query_one("select exists (select 1 from api_keys)", &[]).await?.get(0))
+    Ok(client.query_one(WAS_ANY_MADE, &[]).await?.get(0))
 }
+
+pub(crate) const NOTE_USE: &str = "with due as (
+                   select id from api_keys
+                   where id = any($1) and (last_used_at is null or last_used_at < now() - interval '1 minute')
+                   for no key update skip locked)
+               update api_keys set last_used_at = now() from due where api_keys.id = due.id";
 
 /// Notes that these keys were used just now, each at most once a minute, whichever servers say so.
 ///
@@ -225,12 +238,7 @@ pub async fn was_any_made(client: &Client) -> Result<bool, Error> {
 /// As the database gives them.
 pub async fn note_use(client: &Client, ids: &[Uuid]) -> Result<u64, Error> {
     // Who holds a row notes the same, or revokes the key.
-    let sql = "with due as (
-                   select id from api_keys
-                   where id = any($1) and (last_used_at is null or last_used_at < now() - interval '1 minute')
-                   for update skip locked)
-               update api_keys set last_used_at = now() from due where api_keys.id = due.id";
-    Ok(client.execute(sql, &[&ids]).await?)
+    Ok(client.execute(NOTE_USE, &[&ids]).await?)
 }
 
 fn role_of(row: &Row, column: usize) -> Result<Role, Error> {

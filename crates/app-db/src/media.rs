@@ -56,13 +56,11 @@ fn batch_len(sizes: impl Iterator<Item = usize>) -> usize {
     sizes.take(BATCH_FILES).take_while(fits).count().max(1)
 }
 
+pub(crate) const INSERT: &str = "insert into media (bucket, id, message_id, filename, content_type, bytes)
+             select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])";
+
 async fn insert_batch(client: &Client, files: &[(Uuid, &NewFile)]) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            "insert into media (bucket, id, message_id, filename, content_type, bytes)
-             select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::bytea[])",
-        )
-        .await?;
+    let statement = client.prepare_cached(INSERT).await?;
     let buckets: Vec<i16> = files.iter().map(|(_, file)| Bucket::of(file.id).as_i16()).collect();
     let ids: Vec<Uuid> = files.iter().map(|(_, file)| file.id).collect();
     let message_ids: Vec<Uuid> = files.iter().map(|(message_id, _)| *message_id).collect();
@@ -73,17 +71,21 @@ async fn insert_batch(client: &Client, files: &[(Uuid, &NewFile)]) -> Result<(),
     Ok(())
 }
 
+pub(crate) const FIND: &str = "select filename, content_type, bytes from media where id = $1 and bucket = $2";
+
 /// One file.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<StoredFile>, Error> {
-    let statement = client
-        .prepare_cached("select filename, content_type, bytes from media where id = $1 and bucket = $2")
-        .await?;
+    let statement = client.prepare_cached(FIND).await?;
     let row = client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await?;
     Ok(row.map(|row| StoredFile { filename: row.get(0), content_type: row.get(1), bytes: row.get(2) }))
 }
+
+pub(crate) const FACTS: &str = "select m.id, m.filename, m.content_type, octet_length(m.bytes)::bigint
+             from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
+             join media m on m.id = any(array[k.id]) and m.bucket = k.bucket";
 
 /// What these files are, as far as they are stored; in no order.
 ///
@@ -91,13 +93,7 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<StoredFile>, Error
 /// As the database gives them.
 pub async fn facts(client: &Client, ids: &[Uuid]) -> Result<Vec<FileFacts>, Error> {
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let statement = client
-        .prepare_cached(
-            "select m.id, m.filename, m.content_type, octet_length(m.bytes)::bigint
-             from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             join media m on m.id = any(array[k.id]) and m.bucket = k.bucket",
-        )
-        .await?;
+    let statement = client.prepare_cached(FACTS).await?;
     let rows = client.query(&statement, &[&ids, &buckets]).await?;
     let facts = |row: &tokio_postgres::Row| FileFacts {
         id: row.get(0),

@@ -34,7 +34,7 @@ pub(crate) struct Insert<'a> {
 }
 
 /// A message that goes out gets its outbox row in the statement that stores it: neither is ever there alone.
-const INSERT: &str = "
+pub(crate) const INSERT: &str = "
     with n as (
         select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
             $8::text[], $9::text[], $10::jsonb[], $11::jsonb[], $12::smallint[], $13::text[], $14::text[],
@@ -196,20 +196,25 @@ pub(crate) fn from_row(row: &Row) -> Result<Message, Error> {
     })
 }
 
+pub(crate) fn find_sql() -> String {
+    format!(
+        "select {COLUMNS} from messages m
+         left join outbox o on o.message_id = m.id and o.bucket = m.bucket
+         where m.id = $1 and m.bucket = $2"
+    )
+}
+
 /// One message.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn find(client: &crate::Client, id: Uuid) -> Result<Option<Message>, Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select {COLUMNS} from messages m
-             left join outbox o on o.message_id = m.id and o.bucket = m.bucket
-             where m.id = $1 and m.bucket = $2"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&find_sql()).await?;
     client.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await?.as_ref().map(from_row).transpose()
 }
+
+pub(crate) const IDS_BETWEEN: &str =
+    "select id from messages where id >= $1 and id <= $2 order by id limit $3";
 
 /// Messages whose ids lie between these, both included; the oldest first.
 ///
@@ -221,11 +226,16 @@ pub async fn ids_between(
     last: Uuid,
     limit: i64,
 ) -> Result<Vec<Uuid>, Error> {
-    let statement = client
-        .prepare_cached("select id from messages where id >= $1 and id <= $2 order by id limit $3")
-        .await?;
+    let statement = client.prepare_cached(IDS_BETWEEN).await?;
     Ok(client.query(&statement, &[&first, &last, &limit]).await?.iter().map(|row| row.get(0)).collect())
 }
+
+pub(crate) const OF_PROVIDER: &str =
+    "select r.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.hash
+             union
+             select i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
+             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.hash";
 
 /// The messages that a provider's id may mean: `key_hashes` are of [`crate::receive::key_hash`]. Only kinds whose receipts
 /// cannot carry our id have theirs kept for what was sent.
@@ -235,27 +245,24 @@ pub async fn ids_between(
 pub async fn of_provider(client: &crate::Client, key_hashes: &[[u8; 32]]) -> Result<Vec<Uuid>, Error> {
     let hashes: Vec<&[u8]> = key_hashes.iter().map(<[u8; 32]>::as_slice).collect();
     let buckets: Vec<i16> = key_hashes.iter().map(|hash| Bucket::of_hash(hash).as_i16()).collect();
-    let statement = client
-        .prepare_cached(
-            "select r.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
-             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.hash
-             union
-             select i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, hash)
-             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(OF_PROVIDER).await?;
     Ok(client.query(&statement, &[&buckets, &hashes]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-/// Several messages, in no order.
+pub(crate) fn find_all_sql() -> String {
+    format!(
+        "select {COLUMNS} from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
+         join messages m on m.id = any(array[k.id]) and m.bucket = k.bucket
+         left join outbox o on o.message_id = any(array[m.id]) and o.bucket = m.bucket"
+    )
+}
+
+/// Several messages, in no order. Without an id the database is not asked.
 pub(crate) async fn find_all(client: &crate::Client, ids: &[Uuid]) -> Result<Vec<Message>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let statement = client
-        .prepare_cached(&format!(
-            "select {COLUMNS} from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-             join messages m on m.id = any(array[k.id]) and m.bucket = k.bucket
-             left join outbox o on o.message_id = any(array[m.id]) and o.bucket = m.bucket"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&find_all_sql()).await?;
     client.query(&statement, &[&ids, &buckets]).await?.iter().map(from_row).collect()
 }

@@ -38,6 +38,12 @@ impl From<tokio_postgres::Error> for MigrateError {
     }
 }
 
+pub(crate) const SERVER_VERSION: &str = "select current_setting('server_version_num')";
+
+pub(crate) fn lock_sql() -> String {
+    format!("select pg_advisory_xact_lock({ADVISORY_LOCK})")
+}
+
 /// The version that this binary was made for.
 pub fn newest_version() -> u32 {
     let migrations = embedded::migrations::runner();
@@ -50,7 +56,7 @@ pub fn newest_version() -> u32 {
 /// # Errors
 /// [`MigrateError::Newer`] before anything is touched; a failed migration leaves the ones before it.
 pub async fn run(client: &mut Client) -> Result<Vec<String>, MigrateError> {
-    let version: String = client.query_one("show server_version_num", &[]).await?.get(0);
+    let version: String = client.query_one(SERVER_VERSION, &[]).await?.get(0);
     if version.parse::<u32>().unwrap_or(0) < 150_000 {
         return Err(MigrateError::ServerTooOld(version));
     }
@@ -71,7 +77,7 @@ async fn lock(client: &Client) -> Result<Connection, Error> {
     let begin =
         "set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0; begin";
     session.batch_execute(begin).await?;
-    session.batch_execute(&format!("select pg_advisory_xact_lock({ADVISORY_LOCK})")).await?;
+    session.batch_execute(&lock_sql()).await?;
     Ok(session)
 }
 
@@ -130,9 +136,11 @@ async fn oldest_binary(client: &Client) -> Result<u32, Error> {
 /// # Errors
 /// When it cannot be asked.
 pub async fn server_version(client: &Client) -> Result<u32, Error> {
-    let number: String = client.query_one("show server_version_num", &[]).await?.get(0);
+    let number: String = client.query_one(SERVER_VERSION, &[]).await?.get(0);
     Ok(number.parse::<u32>().unwrap_or(0) / 10_000)
 }
+
+pub(crate) const SETTINGS: &str = "select name, reset_val from pg_settings where name = any($1)";
 
 /// What this server does not promise although "accepted" needs it: a sentence for each setting that is off.
 ///
@@ -144,12 +152,7 @@ pub async fn durability_warnings(client: &Client) -> Result<Vec<String>, Error> 
         ("full_page_writes", "a crash of the machine can corrupt what was accepted"),
         ("synchronous_commit", "other sessions' commits can be lost by a crash; ours ask for it themselves"),
     ];
-    let rows = client
-        .query(
-            "select name, reset_val from pg_settings where name = any($1)",
-            &[&consequences.map(|(n, _)| n).to_vec()],
-        )
-        .await?;
+    let rows = client.query(SETTINGS, &[&consequences.map(|(n, _)| n).to_vec()]).await?;
     let off =
         rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, String>(1))).filter(|(_, v)| v == "off");
     let consequence = |name: &str| consequences.iter().find(|(n, _)| *n == name).map_or("", |(_, text)| text);

@@ -29,17 +29,20 @@ pub fn delivery(id: Uuid, receipt: &NewReceipt) -> Result<Delivery, Error> {
     })
 }
 
+pub(crate) const FORGET: &str = "delete from webhook_deliveries where id = $1 and reason = 'unmatched'";
+
 /// Forgets one that found its message after all.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn forget(client: &Client, id: Uuid) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached("delete from webhook_deliveries where id = $1 and reason = 'unmatched'")
-        .await?;
+    let statement = client.prepare_cached(FORGET).await?;
     client.execute(&statement, &[&id]).await?;
     Ok(())
 }
+
+pub(crate) const LOOK: &str =
+    "select id, body from webhook_deliveries where key_hash = any($1) and reason = 'unmatched'";
 
 /// What is parked for these keys (`receive::key_hash`): to be applied, and only then forgotten.
 ///
@@ -47,12 +50,10 @@ pub async fn forget(client: &Client, id: Uuid) -> Result<(), Error> {
 /// As the database gives them.
 pub async fn look(client: &Client, key_hashes: &[[u8; 32]]) -> Result<Vec<(Uuid, NewReceipt)>, Error> {
     let hashes: Vec<&[u8]> = key_hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let statement = client
-        .prepare_cached(
-            "select id, body from webhook_deliveries where key_hash = any($1) and reason = 'unmatched' order by id",
-        )
-        .await?;
-    let rows = client.query(&statement, &[&hashes]).await?;
+    let statement = client.prepare_cached(LOOK).await?;
+    let mut rows = client.query(&statement, &[&hashes]).await?;
+    // Not ORDER BY: it would walk all that is kept by id instead of looking the keys up.
+    rows.sort_by_key(|row| row.get::<_, Uuid>(0));
     // One that an older version wrote otherwise is of no use any more.
     Ok(rows.iter().filter_map(|row| Some((row.get(0), serde_json::from_slice(row.get(1)).ok()?))).collect())
 }

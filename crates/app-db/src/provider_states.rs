@@ -32,14 +32,7 @@ pub struct ProviderState {
     pub calls_per_s: Option<f32>,
 }
 
-/// Writes what the processor knows now, in place of what it knew before.
-///
-/// # Errors
-/// As the database gives them; the next time writes it again.
-pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState]) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            "insert into provider_states (provider_id, processor, state, reason, since, until, in_flight, slots,
+pub(crate) const PUBLISH: &str = "insert into provider_states (provider_id, processor, state, reason, since, until, in_flight, slots,
                  failures, latency_ms, latency_p95_ms, calls_per_s)
              select provider_id, $1, state, reason, since, until, in_flight, slots, failures, latency_ms,
                  latency_p95_ms, calls_per_s
@@ -51,9 +44,14 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
                  since = excluded.since, until = excluded.until, in_flight = excluded.in_flight,
                  slots = excluded.slots, failures = excluded.failures, latency_ms = excluded.latency_ms,
                  latency_p95_ms = excluded.latency_p95_ms, calls_per_s = excluded.calls_per_s,
-                 updated_at = excluded.updated_at",
-        )
-        .await?;
+                 updated_at = excluded.updated_at";
+
+/// Writes what the processor knows now, in place of what it knew before.
+///
+/// # Errors
+/// As the database gives them; the next time writes it again.
+pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState]) -> Result<(), Error> {
+    let statement = client.prepare_cached(PUBLISH).await?;
     let provider_ids: Vec<&str> = states.iter().map(|state| state.provider_id.as_str()).collect();
     let healths: Vec<&str> = states.iter().map(|state| state.state.as_str()).collect();
     let reasons: Vec<Option<&str>> = states.iter().map(|state| state.reason.as_deref()).collect();
@@ -87,19 +85,18 @@ pub async fn publish(client: &Client, processor: Uuid, states: &[ProviderState])
     Ok(())
 }
 
+pub(crate) const ALL: &str =
+    "select provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms,
+                 latency_p95_ms, calls_per_s
+             from provider_states where updated_at > now() - $1 * interval '1 second'
+             order by provider_id, processor";
+
 /// What all processors know, of each provider a row for each of them.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select provider_id, state, reason, since, until, in_flight, slots, failures, latency_ms,
-                 latency_p95_ms, calls_per_s
-             from provider_states where updated_at > now() - $1 * interval '1 second'
-             order by provider_id, processor",
-        )
-        .await?;
+    let statement = client.prepare_cached(ALL).await?;
     let state = |row: &tokio_postgres::Row| {
         Ok(ProviderState {
             provider_id: row.get(0),
@@ -118,20 +115,24 @@ pub async fn all(client: &Client) -> Result<Vec<ProviderState>, Error> {
     client.query(&statement, &[&GONE_AFTER_S]).await?.iter().map(state).collect()
 }
 
+pub(crate) const WITHDRAW: &str = "delete from provider_states where processor = $1";
+
 /// A processor ends: what it said of providers no longer counts.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn withdraw(client: &Client, processor: Uuid) -> Result<(), Error> {
-    client.execute("delete from provider_states where processor = $1", &[&processor]).await?;
+    client.execute(WITHDRAW, &[&processor]).await?;
     Ok(())
 }
+
+pub(crate) const DELETE_GONE: &str =
+    "delete from provider_states where updated_at <= now() - $1 * interval '1 second'";
 
 /// Deletes the rows of vanished processors. Returns how many.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn delete_gone(client: &Client) -> Result<u64, Error> {
-    let sql = "delete from provider_states where updated_at <= now() - $1 * interval '1 second'";
-    Ok(client.execute(sql, &[&GONE_AFTER_S]).await?)
+    Ok(client.execute(DELETE_GONE, &[&GONE_AFTER_S]).await?)
 }

@@ -67,18 +67,16 @@ const BYTES_MAX: i64 = 256 << 20;
 /// An unmatched receipt is tried again for so long.
 const UNMATCHED_HOURS: f64 = 72.0;
 
+pub(crate) const KEEP: &str = "insert into webhook_deliveries
+                 (id, provider_id, reason, detail, method, target, headers, body, is_cut, key_hash)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing";
+
 /// Keeps one; once, however often it is called.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            "insert into webhook_deliveries
-                 (id, provider_id, reason, detail, method, target, headers, body, is_cut, key_hash)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing",
-        )
-        .await?;
+    let statement = client.prepare_cached(KEEP).await?;
     let key_hash = delivery.key_hash.as_ref().map(<[u8; 32]>::as_slice);
     client
         .execute(
@@ -100,13 +98,7 @@ pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes the oldest above the bounds, and unmatched receipts past their time.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn trim(client: &Client) -> Result<u64, Error> {
-    client.allow(LONG_LIMIT);
-    let sql = "
+pub(crate) const TRIM: &str = "
         with ranked as (
             select id, row_number() over newest as rank, sum(octet_length(body)) over newest as bytes
             from webhook_deliveries window newest as (partition by reason order by id desc)
@@ -114,7 +106,14 @@ pub async fn trim(client: &Client) -> Result<u64, Error> {
         delete from webhook_deliveries d using ranked r
         where d.id = r.id and (r.rank > $1 or r.bytes > $2
             or (d.reason = 'unmatched' and d.received_at < now() - $3 * interval '1 hour'))";
-    Ok(client.execute(sql, &[&ROWS_MAX, &BYTES_MAX, &UNMATCHED_HOURS]).await?)
+
+/// Removes the oldest above the bounds, and unmatched receipts past their time.
+///
+/// # Errors
+/// As the database gives them.
+pub async fn trim(client: &Client) -> Result<u64, Error> {
+    client.allow(LONG_LIMIT);
+    Ok(client.execute(TRIM, &[&ROWS_MAX, &BYTES_MAX, &UNMATCHED_HOURS]).await?)
 }
 
 /// Which of those that are kept.
@@ -163,6 +162,32 @@ fn kept(row: &Row) -> Result<Kept, Error> {
 /// Servers of an older version cut at so many bytes and do not say so.
 const IS_CUT: &str = "(is_cut or reason = 'unverified' and octet_length(body) >= 262144)";
 
+pub(crate) fn list_sql() -> String {
+    format!(
+        "select id, provider_id, reason, detail, octet_length(body) as body_bytes, {IS_CUT} as is_cut, received_at
+         from webhook_deliveries where {WHICH} and id < $4 order by id desc limit $5"
+    )
+}
+
+pub(crate) fn ids_sql() -> String {
+    format!("select id from webhook_deliveries where {WHICH} and id > $4 order by id limit $5")
+}
+
+pub(crate) fn count_sql() -> String {
+    format!("select count(*), (array_agg(id order by id desc))[1] from webhook_deliveries where {WHICH}")
+}
+
+pub(crate) fn find_sql() -> String {
+    format!(
+        "select provider_id, reason, detail, method, target, headers, body, {IS_CUT} as is_cut, key_hash, received_at
+         from webhook_deliveries where id = $1"
+    )
+}
+
+pub(crate) fn remove_all_sql() -> String {
+    format!("delete from webhook_deliveries where {WHICH}")
+}
+
 /// What is kept, older than `before`, the newest first.
 ///
 /// # Errors
@@ -173,12 +198,7 @@ pub async fn list(
     before: Option<Uuid>,
     limit: i64,
 ) -> Result<Vec<Kept>, Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select id, provider_id, reason, detail, octet_length(body) as body_bytes, {IS_CUT} as is_cut, received_at
-             from webhook_deliveries where {WHICH} and id < $4 order by id desc limit $5"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&list_sql()).await?;
     let (reason, provider_id, up_to) = which.arguments();
     let before = before.unwrap_or(Uuid::max());
     client
@@ -194,11 +214,7 @@ pub async fn list(
 /// # Errors
 /// As the database gives them.
 pub async fn ids(client: &Client, which: &Which, after: Uuid, limit: i64) -> Result<Vec<Uuid>, Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select id from webhook_deliveries where {WHICH} and id > $4 order by id limit $5"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&ids_sql()).await?;
     let (reason, provider_id, up_to) = which.arguments();
     let rows = client.query(&statement, &[&reason, &provider_id, &up_to, &after, &limit]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
@@ -209,11 +225,7 @@ pub async fn ids(client: &Client, which: &Which, after: Uuid, limit: i64) -> Res
 /// # Errors
 /// As the database gives them.
 pub async fn count(client: &Client, which: &Which) -> Result<(i64, Option<Uuid>), Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select count(*), (array_agg(id order by id desc))[1] from webhook_deliveries where {WHICH}"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&count_sql()).await?;
     let (reason, provider_id, up_to) = which.arguments();
     let row = client.query_one(&statement, &[&reason, &provider_id, &up_to]).await?;
     Ok((row.get(0), row.get(1)))
@@ -224,12 +236,7 @@ pub async fn count(client: &Client, which: &Which) -> Result<(i64, Option<Uuid>)
 /// # Errors
 /// As the database gives them.
 pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timestamp)>, Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select provider_id, reason, detail, method, target, headers, body, {IS_CUT} as is_cut, key_hash, received_at
-             from webhook_deliveries where id = $1"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&find_sql()).await?;
     let Some(row) = client.query_opt(&statement, &[&id]).await? else { return Ok(None) };
     let delivery = Delivery {
         id,
@@ -246,23 +253,26 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timesta
     Ok(Some((delivery, row.get(9))))
 }
 
+pub(crate) const NOTE: &str = "update webhook_deliveries set reason = $2, detail = $3 where id = $1";
+
 /// Notes what is wrong with it now.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn note(client: &Client, id: Uuid, reason: Reason, detail: &str) -> Result<(), Error> {
-    let statement =
-        client.prepare_cached("update webhook_deliveries set reason = $2, detail = $3 where id = $1").await?;
+    let statement = client.prepare_cached(NOTE).await?;
     client.execute(&statement, &[&id, &reason.as_str(), &detail]).await?;
     Ok(())
 }
+
+pub(crate) const REMOVE: &str = "delete from webhook_deliveries where id = $1";
 
 /// Forgets one, because it was taken in after all or is of no use. Whether it was there.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn remove(client: &impl GenericClient, id: Uuid) -> Result<bool, Error> {
-    let statement = client.prepare_cached("delete from webhook_deliveries where id = $1").await?;
+    let statement = client.prepare_cached(REMOVE).await?;
     Ok(client.execute(&statement, &[&id]).await? > 0)
 }
 
@@ -271,21 +281,20 @@ pub async fn remove(client: &impl GenericClient, id: Uuid) -> Result<bool, Error
 /// # Errors
 /// As the database gives them.
 pub async fn remove_all(client: &impl GenericClient, which: &Which) -> Result<u64, Error> {
-    let statement = client.prepare_cached(&format!("delete from webhook_deliveries where {WHICH}")).await?;
+    let statement = client.prepare_cached(&remove_all_sql()).await?;
     let (reason, provider_id, up_to) = which.arguments();
     Ok(client.execute(&statement, &[&reason, &provider_id, &up_to]).await?)
 }
+
+pub(crate) const COUNTS: &str =
+    "select reason, provider_id, count(*) from webhook_deliveries group by 1, 2 order by 1, 2";
 
 /// How many are kept, by reason and provider.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn counts(client: &Client) -> Result<Vec<(Reason, String, i64)>, Error> {
-    let statement = client
-        .prepare_cached(
-            "select reason, provider_id, count(*) from webhook_deliveries group by 1, 2 order by 1, 2",
-        )
-        .await?;
+    let statement = client.prepare_cached(COUNTS).await?;
     let count = |row: &Row| Ok((row.get::<_, &str>(0).parse()?, row.get(1), row.get(2)));
     client.query(&statement, &[]).await?.iter().map(count).collect()
 }

@@ -4,6 +4,10 @@
 
 use crate::{Client, Error};
 
+pub(crate) const ADD_ROW: &str =
+    "insert into provider_rates (provider_id, used_until) values ($1, clock_timestamp())
+                   on conflict (provider_id) do nothing";
+
 /// Takes up to `wanted` calls of a budget of `rate` a second, of which up to `burst_s` seconds' worth (at least one
 /// call) may be taken at once. Returns how many were there.
 ///
@@ -21,10 +25,20 @@ pub async fn take(
         if let Some(given) = take_from_row(client, provider_id, rate, burst_s, wanted).await? {
             return Ok(given);
         }
-        let sql = "insert into provider_rates (provider_id, used_until) values ($1, clock_timestamp())
-                   on conflict (provider_id) do nothing";
-        client.execute(sql, &[&provider_id]).await?;
+        client.execute(ADD_ROW, &[&provider_id]).await?;
     }
+}
+
+pub(crate) fn take_sql() -> String {
+    // clock_timestamp(), not now(): whoever waited for the row's lock must not count from before that. The thousandth is
+    // for what the clock and the division round off.
+    let room = "least($4::float8, greatest(0, floor(0.001 + $3::float8
+        - $2::float8 * greatest(0, extract(epoch from used_until - clock_timestamp())::float8))))";
+    format!(
+        "update provider_rates set given = {room},
+             used_until = greatest(used_until, clock_timestamp()) + {room} / $2 * interval '1 second'
+         where provider_id = $1 returning given"
+    )
 }
 
 /// Nothing where the provider has no row yet.
@@ -36,30 +50,20 @@ async fn take_from_row(
     wanted: f64,
 ) -> Result<Option<usize>, Error> {
     let burst = (burst_s * rate).floor().max(1.0);
-    // clock_timestamp(), not now(): whoever waited for the row's lock must not count from before that. The thousandth is
-    // for what the clock and the division round off.
-    let room = "least($4::float8, greatest(0, floor(0.001 + $3::float8
-        - $2::float8 * greatest(0, extract(epoch from used_until - clock_timestamp())::float8))))";
-    let sql = format!(
-        "update provider_rates set given = {room},
-             used_until = greatest(used_until, clock_timestamp()) + {room} / $2 * interval '1 second'
-         where provider_id = $1 returning given"
-    );
-    let statement = client.prepare_cached(&sql).await?;
+    let statement = client.prepare_cached(&take_sql()).await?;
     let row = client.query_opt(&statement, &[&provider_id, &rate, &burst, &wanted]).await?;
     Ok(row.map(|row| usize::try_from(row.get::<_, i32>(0)).unwrap_or(0)))
 }
+
+pub(crate) const GIVE_BACK: &str =
+    "update provider_rates set used_until = used_until - $2 * interval '1 second' where provider_id = $1";
 
 /// Gives back calls that were taken and not made.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn give_back(client: &Client, provider_id: &str, rate: f64, calls: usize) -> Result<(), Error> {
-    let statement = client
-        .prepare_cached(
-            "update provider_rates set used_until = used_until - $2 * interval '1 second' where provider_id = $1",
-        )
-        .await?;
+    let statement = client.prepare_cached(GIVE_BACK).await?;
     let seconds = f64::from(u32::try_from(calls).unwrap_or(u32::MAX)) / rate;
     client.execute(&statement, &[&provider_id, &seconds]).await?;
     Ok(())

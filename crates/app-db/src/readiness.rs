@@ -109,21 +109,26 @@ fn closed() -> Error {
     Error::Unavailable(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::TimedOut)))
 }
 
+pub(crate) const MISSING_PARTITIONS: &str =
+    "select name from unnest($1::text[]) as wanted(name) where to_regclass(name) is null";
+
 /// Of this week.
 async fn missing_partitions(client: &Client, now: Timestamp) -> Result<Vec<String>, Error> {
-    let sql = "select name from unnest($1::text[]) as wanted(name) where to_regclass(name) is null";
-    let statement = client.prepare_cached(sql).await?;
+    let statement = client.prepare_cached(MISSING_PARTITIONS).await?;
     let names = partitions::names_at(now);
     Ok(client.query(&statement, &[&names]).await?.iter().map(|row| row.get(0)).collect())
 }
 
+pub(crate) const HAS_TABLE: &str = "select to_regclass('pg_temp.app_readiness') is not null";
+const INSERT: &str = "insert into pg_temp.app_readiness values (1);";
+
 /// A committed write. The row goes to a table of this session alone, whose file grows and is cut again each time: a full
 /// disk shows, and nothing is left behind. The message makes the commit wait for what every commit waits for.
 async fn write(client: &Client) -> Result<(), Error> {
-    let sql = "select to_regclass('pg_temp.app_readiness') is not null";
-    let exists: bool = client.query_one(&client.prepare_cached(sql).await?, &[]).await?.get(0);
+    let statement = client.prepare_cached(HAS_TABLE).await?;
+    let exists: bool = client.query_one(&statement, &[]).await?.get(0);
     let has_table = exists || create_table(client).await?;
-    let insert = if has_table { "insert into pg_temp.app_readiness values (1);" } else { "" };
+    let insert = if has_table { INSERT } else { "" };
     let sql = format!("begin; {insert} select pg_logical_emit_message(true, 'app', ''); commit");
     if let Err(error) = client.batch_execute(&sql).await {
         let error = Error::from(error);

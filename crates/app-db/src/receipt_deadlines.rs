@@ -62,6 +62,10 @@ struct Row {
     is_again: bool,
 }
 
+pub(crate) const LOCK_CURSOR: &str = "select examined_to from receipt_cursor for no key update skip locked";
+
+pub(crate) const MOVE_CURSOR: &str = "update receipt_cursor set examined_to = $1";
+
 /// Looks at the next piece: nothing, where another processor is at it.
 ///
 /// # Errors
@@ -73,14 +77,13 @@ pub async fn examine(
 ) -> Result<Progress, Error> {
     client.allow(LONG_LIMIT);
     let transaction = client.transaction().await?;
-    let sql = "select examined_to from receipt_cursor for update skip locked";
-    let Some(cursor) = transaction.query_opt(sql, &[]).await? else { return Ok(Progress::default()) };
+    let Some(cursor) = transaction.query_opt(LOCK_CURSOR, &[]).await? else { return Ok(Progress::default()) };
     let passed = next(&transaction, cursor.get(0), examination).await?;
     let again = again(&transaction, examination).await?;
     let is_full = |rows: &[Row]| i64::try_from(rows.len()).is_ok_and(|count| count == BATCH);
     let more = is_full(&passed) || is_full(&again);
     if let Some(last) = passed.last() {
-        transaction.execute("update receipt_cursor set examined_to = $1", &[&last.id]).await?;
+        transaction.execute(MOVE_CURSOR, &[&last.id]).await?;
     }
     let rows: Vec<Row> = passed.into_iter().chain(again).collect();
     note(&transaction, &rows).await?;
@@ -131,15 +134,22 @@ fn read(
     Ok(Row { id: row.get(0), bucket: row.get(1), verdict, is_again })
 }
 
+pub(crate) const FORGET: &str =
+    "delete from receipt_deadlines d using unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
+            where d.message_id = any(array[k.id]) and d.bucket = k.bucket";
+
+pub(crate) const NOTE: &str = "insert into receipt_deadlines (bucket, message_id, examine_at)
+        select distinct on (id, bucket) bucket, id, now() + wait_s * interval '1 second'
+        from unnest($1::uuid[], $2::smallint[], $3::float8[]) as k(id, bucket, wait_s)
+        on conflict (message_id, bucket) do update set examine_at = excluded.examine_at";
+
 /// Notes what is to be looked at again, and forgets what need not be.
 async fn note(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), Error> {
     let is_later = |row: &&Row| matches!(row.verdict, Verdict::After(_));
     let done = rows.iter().filter(|row| row.is_again && !is_later(row));
     let (ids, buckets): (Vec<Uuid>, Vec<i16>) = done.map(|row| (row.id, row.bucket)).unzip();
     if !ids.is_empty() {
-        let sql = "delete from receipt_deadlines d using unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
-            where d.message_id = any(array[k.id]) and d.bucket = k.bucket";
-        transaction.execute(sql, &[&ids, &buckets]).await?;
+        transaction.execute(FORGET, &[&ids, &buckets]).await?;
     }
     let later: Vec<&Row> = rows.iter().filter(is_later).collect();
     if later.is_empty() {
@@ -152,13 +162,29 @@ async fn note(transaction: &Transaction<'_>, rows: &[Row]) -> Result<(), Error> 
         Verdict::Done | Verdict::TimedOut => 0.0,
     };
     let waits: Vec<f64> = later.iter().map(wait).collect();
-    let sql = "insert into receipt_deadlines (bucket, message_id, examine_at)
-        select distinct on (id, bucket) bucket, id, now() + wait_s * interval '1 second'
-        from unnest($1::uuid[], $2::smallint[], $3::float8[]) as k(id, bucket, wait_s)
-        on conflict (message_id, bucket) do update set examine_at = excluded.examine_at";
-    transaction.execute(sql, &[&ids, &buckets, &waits]).await?;
+    transaction.execute(NOTE, &[&ids, &buckets, &waits]).await?;
     Ok(())
 }
+
+pub(crate) const TIME_OUT: &str = "with late as materialized (
+                 select k.*, m.attempt, m.lease_no, m.provider_id
+                 from unnest($1::uuid[], $2::smallint[], $3::uuid[]) as k(id, bucket, event_id)
+                 cross join lateral (
+                     select attempt, lease_no, provider_id from messages
+                     where id = k.id and bucket = k.bucket and status_tag = 'ok' and delivery_tag = 'pending'
+                     for no key update
+                 ) as m
+             ), changed as (
+                 update messages m set delivery_tag = 'unknown', status_payload = $4, updated_at = now()
+                 from late where m.id = any(array[late.id]) and m.bucket = late.bucket
+             ), event as (
+                 insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt,
+                     lease_no, provider_id, code, detail)
+                 select bucket, id, event_id, 'outcome_unknown', 'ok', 'unknown', attempt, lease_no, provider_id,
+                     $4 ->> 'code', $4 ->> 'detail'
+                 from late
+             )
+             select id, coalesce(provider_id, '') from late";
 
 /// A receipt that is being applied is waited for, and what it changed is left alone.
 async fn time_out(
@@ -178,29 +204,7 @@ async fn time_out(
         late.iter().map(|(id, _)| ids.next(examination.now, Bucket::of(*id))).collect();
     let (message_ids, buckets): (Vec<Uuid>, Vec<i16>) = late.into_iter().unzip();
     let payload = Json(receipt_deadline::payload(examination.deadline));
-    let statement = transaction
-        .prepare_cached(
-            "with late as materialized (
-                 select k.*, m.attempt, m.lease_no, m.provider_id
-                 from unnest($1::uuid[], $2::smallint[], $3::uuid[]) as k(id, bucket, event_id)
-                 cross join lateral (
-                     select attempt, lease_no, provider_id from messages
-                     where id = k.id and bucket = k.bucket and status_tag = 'ok' and delivery_tag = 'pending'
-                     for update
-                 ) as m
-             ), changed as (
-                 update messages m set delivery_tag = 'unknown', status_payload = $4, updated_at = now()
-                 from late where m.id = any(array[late.id]) and m.bucket = late.bucket
-             ), event as (
-                 insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt,
-                     lease_no, provider_id, code, detail)
-                 select bucket, id, event_id, 'outcome_unknown', 'ok', 'unknown', attempt, lease_no, provider_id,
-                     $4 ->> 'code', $4 ->> 'detail'
-                 from late
-             )
-             select id, coalesce(provider_id, '') from late",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(TIME_OUT).await?;
     let rows = transaction.query(&statement, &[&message_ids, &buckets, &event_ids, &payload]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

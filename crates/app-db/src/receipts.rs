@@ -1,8 +1,8 @@
 //! Receipts: the provider's later word. Applied in groups, each message locked once; what is locked first is the
 //! outbox row, as everywhere. Which receipt changes what is decided in `model::transition`.
 
-mod standing;
-mod writing;
+pub(crate) mod standing;
+pub(crate) mod writing;
 
 use std::collections::HashMap;
 
@@ -217,6 +217,9 @@ fn reference_hash(receipt: &NewReceipt) -> Option<[u8; 32]> {
     Some(crate::receive::key_hash(&receipt.provider_id, receipt.provider_message_id.as_deref()?))
 }
 
+pub(crate) const REFERENCES: &str = "select r.key_hash, r.message_id, r.attempt from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
+             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.key_hash";
+
 /// Our messages and their attempts, by the provider's id, for the receipts that do not bring ours back.
 async fn find_references(
     transaction: &deadpool_postgres::Transaction<'_>,
@@ -229,12 +232,7 @@ async fn find_references(
     }
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let hashes: Vec<&[u8]> = hashes.iter().map(<[u8; 32]>::as_slice).collect();
-    let statement = transaction
-        .prepare_cached(
-            "select r.key_hash, r.message_id, r.attempt from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join provider_refs r on r.bucket = any(array[k.bucket]) and r.key_hash = k.key_hash",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(REFERENCES).await?;
     let rows = transaction.query(&statement, &[&buckets, &hashes]).await?;
     let pair = |row: &tokio_postgres::Row| {
         let hash = <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok()?;

@@ -144,6 +144,14 @@ struct Keys {
     taken: HashSet<[u8; 32]>,
 }
 
+pub(crate) const TAKE_KEYS: &str = "insert into inbound_keys (bucket, key_hash, message_id)
+             select * from unnest($1::smallint[], $2::bytea[], $3::uuid[])
+             on conflict (bucket, key_hash) do nothing returning key_hash";
+
+pub(crate) const OWNERS_OF_KEYS: &str =
+    "select i.key_hash, i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
+             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash";
+
 async fn take_keys(client: &Client, group: &[Inbound], hashes: &[[u8; 32]]) -> Result<Keys, Error> {
     let mut owners: BTreeMap<[u8; 32], Uuid> = BTreeMap::new();
     for (inbound, hash) in group.iter().zip(hashes) {
@@ -152,25 +160,14 @@ async fn take_keys(client: &Client, group: &[Inbound], hashes: &[[u8; 32]]) -> R
     let hashes: Vec<&[u8]> = owners.keys().map(|hash| hash.as_slice()).collect();
     let buckets: Vec<i16> = hashes.iter().map(|hash| i16::from(hash[0])).collect();
     let message_ids: Vec<Uuid> = owners.values().copied().collect();
-    let statement = client
-        .prepare_cached(
-            "insert into inbound_keys (bucket, key_hash, message_id)
-             select * from unnest($1::smallint[], $2::bytea[], $3::uuid[])
-             on conflict (bucket, key_hash) do nothing returning key_hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(TAKE_KEYS).await?;
     let inserted = client.query(&statement, &[&buckets, &hashes, &message_ids]).await?;
     let hash_of = |row: &Row| <[u8; 32]>::try_from(row.get::<_, &[u8]>(0)).ok();
     let taken: HashSet<[u8; 32]> = inserted.iter().filter_map(hash_of).collect();
     if taken.len() == owners.len() {
         return Ok(Keys { owners, taken });
     }
-    let statement = client
-        .prepare_cached(
-            "select i.key_hash, i.message_id from unnest($1::smallint[], $2::bytea[]) as k(bucket, key_hash)
-             join inbound_keys i on i.bucket = any(array[k.bucket]) and i.key_hash = k.key_hash",
-        )
-        .await?;
+    let statement = client.prepare_cached(OWNERS_OF_KEYS).await?;
     let owned = client.query(&statement, &[&buckets, &hashes]).await?;
     // What no row says is not taken for stored.
     if owned.len() < owners.len() {

@@ -217,6 +217,13 @@ pub async fn settle(
     Ok(Settled { written, by_receipt })
 }
 
+pub(crate) const ADD_PROVIDER_IDS: &str = "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),
+                 provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
+             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::integer[])
+                 as k(id, bucket, provider_id, provider_message_id, lease_no)
+             where m.id = any(array[k.id]) and m.bucket = k.bucket and m.status_tag = 'ok' and m.lease_no = k.lease_no
+             returning m.id";
+
 /// The answers that came after a receipt had settled their message.
 async fn add_provider_ids(client: &impl GenericClient, lost: &[&Settlement]) -> Result<HashSet<Uuid>, Error> {
     let accepted = |s: &&&Settlement| s.transition.status == Status::Ok;
@@ -230,16 +237,7 @@ async fn add_provider_ids(client: &impl GenericClient, lost: &[&Settlement]) -> 
         .filter(accepted)
         .map(|s| s.transition.provider_message_id.as_deref().map(storable))
         .collect();
-    let statement = client
-        .prepare_cached(
-            "update messages m set provider_id = coalesce(m.provider_id, k.provider_id),
-                 provider_message_id = coalesce(m.provider_message_id, k.provider_message_id)
-             from unnest($1::uuid[], $2::smallint[], $3::text[], $4::text[], $5::integer[])
-                 as k(id, bucket, provider_id, provider_message_id, lease_no)
-             where m.id = any(array[k.id]) and m.bucket = k.bucket and m.status_tag = 'ok' and m.lease_no = k.lease_no
-             returning m.id",
-        )
-        .await?;
+    let statement = client.prepare_cached(ADD_PROVIDER_IDS).await?;
     let rows =
         client.query(&statement, &[&ids, &buckets, &provider_ids, &provider_message_ids, &lease_nos]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

@@ -8,6 +8,26 @@ use std::ops::Deref;
 
 use crate::{Client, Error, Pool};
 
+/// More than any caller asks for.
+const COMMON_ROWS: u32 = 10_000;
+
+/// A transaction that only reads and may use bitmap scans: an index that has several entries for a row (GIN) is of no use
+/// without them, and our sessions do not allow them otherwise (`pool`). Of an entry with very many rows it gives about
+/// [`COMMON_ROWS`] of them, chosen at random: enough to see that it is common. An entry with fewer is answered in whole.
+pub(crate) async fn with_bitmap_scans(
+    client: &mut Client,
+) -> Result<deadpool_postgres::Transaction<'_>, Error> {
+    let transaction = client.build_transaction().read_only(true).start().await?;
+    let settings =
+        format!("set local enable_bitmapscan = on; set local gin_fuzzy_search_limit = {COMMON_ROWS}");
+    transaction.batch_execute(&settings).await?;
+    Ok(transaction)
+}
+
+const COMMIT_AFTER_EARLIER: &str = "select pg_logical_emit_message(true, 'app', '')
+        where current_setting('synchronous_standby_names') <> '';
+    commit";
+
 /// A connection inside a transaction. Dropped before its end, the connection is closed and the server rolls back.
 pub(crate) struct Open(Option<Client>);
 
@@ -28,10 +48,7 @@ impl Open {
     /// up while it waited for a synchronous standby, its rows are seen and the standby may not have them: this commit
     /// waits for the standby, too.
     pub(crate) async fn commit_after_earlier(&self) -> Result<(), Error> {
-        let sql = "select pg_logical_emit_message(true, 'app', '')
-                       where current_setting('synchronous_standby_names') <> '';
-                   commit";
-        Ok(self.batch_execute(sql).await?)
+        Ok(self.batch_execute(COMMIT_AFTER_EARLIER).await?)
     }
 
     /// Gives the connection back after its COMMIT, or after a ROLLBACK.

@@ -35,11 +35,11 @@ impl Stored {
     }
 
     async fn pages(&self, filter: &Filter, order: Order, limit: usize) -> Vec<Vec<Uuid>> {
-        let client = self.database.pool.get().await.unwrap();
+        let mut client = self.database.pool.get().await.unwrap();
         let mut pages = Vec::new();
         let mut after = None;
         loop {
-            let page = list(&client, filter, Wanted::new(order, after, limit)).await.unwrap();
+            let page = list(&mut client, filter, Wanted::new(order, after, limit)).await.unwrap();
             pages.push(page.messages.iter().map(|message| message.id).collect());
             after = page.next;
             if after.is_none() {

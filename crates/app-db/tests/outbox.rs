@@ -231,7 +231,9 @@ async fn what_outlived_its_time_is_taken_to_be_expired() {
         let mut client = outbox.pool().get().await.unwrap();
         let transaction = client.transaction().await.unwrap();
         let now = outbox.fixtures.now + Duration::from_secs(7200);
-        let rows = housekeeping::claim_expired(&transaction, outbox.owner, now, max_age).await.unwrap();
+        let rows = housekeeping::claim_expired(&transaction, outbox.owner, now, max_age, &mut Uuid::nil())
+            .await
+            .unwrap();
         rows.into_iter().map(|row| row.message_id).collect::<Vec<_>>()
     };
     let day = Duration::from_secs(86_400);
@@ -258,8 +260,15 @@ async fn what_waits_for_a_receipt_does_not_expire() {
     let mut client = outbox.pool().get().await.unwrap();
     let transaction = client.transaction().await.unwrap();
     let max_age = Duration::from_secs(86_400);
-    let rows =
-        housekeeping::claim_expired(&transaction, outbox.owner, outbox.fixtures.now, max_age).await.unwrap();
+    let rows = housekeeping::claim_expired(
+        &transaction,
+        outbox.owner,
+        outbox.fixtures.now,
+        max_age,
+        &mut Uuid::nil(),
+    )
+    .await
+    .unwrap();
     assert!(rows.is_empty());
 }
 
@@ -349,6 +358,9 @@ async fn housekeeping_passes_over_rows_of_an_unknown_channel() {
     assert_eq!(stranded.iter().map(|row| row.lease.message_id).collect::<Vec<_>>(), [known.id]);
     let transaction = client.transaction().await.unwrap();
     let now = outbox.fixtures.now + Duration::from_secs(7200);
-    let expired = housekeeping::claim_expired(&transaction, outbox.owner, now, Duration::ZERO).await.unwrap();
+    let expired =
+        housekeeping::claim_expired(&transaction, outbox.owner, now, Duration::ZERO, &mut Uuid::nil())
+            .await
+            .unwrap();
     assert_eq!(expired.iter().map(|row| row.message_id).collect::<Vec<_>>(), [known.id]);
 }

@@ -66,9 +66,21 @@ impl Fetcher {
 }
 
 impl Processor {
+    /// Given up when the processor stops: the provider was not asked, and the message is due again.
+    ///
     /// # Errors
-    /// The message's outcome, where it is not to be sent without a file.
+    /// The message's outcome, where it is not to be sent without a file, or not now.
     pub(crate) async fn gather<'a>(&self, claimed: &'a Claimed) -> Result<Gathered<'a>, Outcome> {
+        tokio::select! {
+            biased;
+            gathered = self.gather_files(claimed) => gathered,
+            () = self.stopping.cancelled() => {
+                Err(Outcome::Unreachable { detail: "the processor stopped while the files were fetched".to_owned() })
+            }
+        }
+    }
+
+    async fn gather_files<'a>(&self, claimed: &'a Claimed) -> Result<Gathered<'a>, Outcome> {
         let urls = &claimed.attachments;
         let config = &self.fetcher.config;
         if claimed.channel != Channel::Email || urls.is_empty() || !config.fetch {

@@ -7,6 +7,7 @@ mod candidate;
 mod claim;
 mod dispatch_gate;
 mod drain;
+mod duties;
 mod housekeeping;
 mod lanes;
 mod latest_calls;
@@ -31,9 +32,11 @@ use app_db::migrate::MigrateError;
 use model::IdGenerator;
 use secrecy::{ExposeSecret, SecretString};
 use service::metrics::Metrics;
+use service::supervision::{Supervisor, TaskEnded};
 use service::{Clock, Config, failures};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -42,6 +45,7 @@ use crate::attachments::Fetcher;
 use crate::candidate::Candidates;
 use crate::claim::Floors;
 use crate::dispatch_gate::DispatchGate;
+use crate::duties::DutySlots;
 use crate::lanes::Lanes;
 use crate::lease::Leases;
 use crate::observe::Observed;
@@ -65,9 +69,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
 }
 
-/// Connections that a processor needs: claim, settle, parked receipts, lease, what was left behind, states,
-/// housekeeping, files, the dispatch gate.
-pub const CONNECTIONS: usize = 9;
+/// Connections that a processor needs: claim, settle, parked receipts, lease, states, files, the dispatch gate, and two for maintenance.
+pub const CONNECTIONS: usize = 7 + duties::AT_ONCE;
 
 /// Why a processor could not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +83,16 @@ pub enum StartError {
     Fetcher(String),
     #[error(transparent)]
     Schema(#[from] MigrateError),
+}
+
+/// Why a processor ended without being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// What it had in hand is settled as far as possible. It is to be started again.
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
 }
 
 /// One processor of any number: its identity as a lease owner, and its state.
@@ -98,11 +111,15 @@ struct Processor {
     partition_warning: housekeeping::PartitionWarning,
     /// Notified when half of the slots are free that a route was left unserved for.
     room: Notify,
+    duty_slots: DutySlots,
+    /// Canceled when nothing new is to begin: a file that is being fetched is then given up.
+    stopping: CancellationToken,
+    supervisor: Supervisor,
 }
 
 impl Processor {
     /// Begins its settling task, too.
-    fn new(parts: Parts) -> Result<Self, StartError> {
+    fn new(parts: Parts, supervisor: Supervisor) -> Result<Self, StartError> {
         let ids = IdGenerator::from_entropy().map_err(|error| StartError::Entropy(error.to_string()))?;
         let ids = Arc::new(ids);
         let owner = ids.next(parts.clock.now(), model::Bucket(0));
@@ -110,7 +127,7 @@ impl Processor {
         let candidates = Candidates::new(&parts.config, &parts.metrics)?;
         let lanes = Lanes::new(&parts.config.routes, &candidates);
         let fetcher = Fetcher::new(&parts.config).map_err(StartError::Fetcher)?;
-        let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases));
+        let settler = Settler::new(parts.clone(), owner, Arc::clone(&ids), Arc::clone(&leases), &supervisor);
         Ok(Self {
             parts,
             owner,
@@ -124,6 +141,9 @@ impl Processor {
             gate: DispatchGate::default(),
             partition_warning: housekeeping::PartitionWarning::default(),
             room: Notify::new(),
+            duty_slots: DutySlots::default(),
+            stopping: CancellationToken::new(),
+            supervisor,
         })
     }
 }
@@ -131,42 +151,82 @@ impl Processor {
 /// Works until `shutdown`, then drains: no new claims, calls under way are finished and settled.
 ///
 /// # Errors
-/// When it cannot start. A database that is away is waited for.
+/// When it cannot start, or one of its tasks ended. A database that is away is waited for.
 pub async fn run(
     parts: Parts,
     metrics_listener: Option<TcpListener>,
     shutdown: CancellationToken,
-) -> Result<(), StartError> {
+) -> Result<(), RunError> {
+    run_supervised(parts, metrics_listener, shutdown, Supervisor::default()).await
+}
+
+async fn run_supervised(
+    parts: Parts,
+    metrics_listener: Option<TcpListener>,
+    shutdown: CancellationToken,
+    supervisor: Supervisor,
+) -> Result<(), RunError> {
     let background = CancellationToken::new();
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     let observed = Arc::new(Observed::new(parts.clone(), shutdown.clone()));
     if let Some(listener) = metrics_listener {
-        tasks.spawn(observe::serve(listener, Arc::clone(&observed), background.clone()));
+        let serving = observe::serve(listener, Arc::clone(&observed), background.clone());
+        tasks.spawn(supervisor.guard("metrics server", serving));
     }
-    if !startup::wait_for_database(&parts.pool, &shutdown).await? {
+    if !startup::wait_for_database(&parts.pool, &shutdown).await.map_err(StartError::from)? {
         return Ok(());
     }
-    let processor = Arc::new(Processor::new(parts)?);
+    let processor = Arc::new(Processor::new(parts, supervisor.clone())?);
     observed.started();
-    tasks.spawn(Arc::clone(&processor).keep_leases(background.clone()));
-    tasks.spawn(Arc::clone(&processor).keep_gate(background.clone()));
-    tasks.spawn(Arc::clone(&processor).housekeep(background.clone()));
-    tasks.spawn(Arc::clone(&processor).keep_looking_behind(background.clone()));
-    tasks.spawn(Arc::clone(&processor).keep_states(background.clone()));
-    tasks.spawn(listen(processor.parts.clone(), background.clone()));
+    processor.start_tasks(&mut tasks, &background);
     tracing::info!(owner = %processor.owner, routes = processor.parts.config.routes.0.len(), "processing");
-    if processor.parts.begin_held {
-        processor.hold_outbox(&shutdown).await;
+    let working = async {
+        processor.read_pauses(&shutdown).await;
+        if processor.parts.begin_held {
+            processor.hold_outbox(&shutdown).await;
+        }
+        processor.work(&shutdown).await;
+        processor.drain().await;
+    };
+    let ended = tokio::select! {
+        () = working => Ok(()),
+        failure = supervisor.failure() => Err(failure),
+    };
+    if let Err(failure) = &ended
+        && failure.task != settle::TASK
+    {
+        processor.drain().await;
     }
-    processor.work(&shutdown).await;
-    processor.drain().await;
+    supervisor.expect_ends();
     background.cancel();
-    let ended = async { while tasks.join_next().await.is_some() {} };
-    if timeout(END_LIMIT, ended).await.is_err() {
+    let joined = async { while tasks.join_next().await.is_some() {} };
+    if timeout(END_LIMIT, joined).await.is_err() {
         tracing::warn!("the database does not answer; what else was to be written is left");
         tasks.shutdown().await;
     }
-    Ok(())
+    Ok(ended?)
+}
+
+impl Processor {
+    /// Begins everything that runs beside the claims.
+    fn start_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>, background: &CancellationToken) {
+        let supervisor = &self.supervisor;
+        let own = || (Arc::clone(self), background.clone());
+        let (processor, end) = own();
+        tasks.spawn(supervisor.guard("lease keeper", processor.keep_leases(end)));
+        let (processor, end) = own();
+        tasks.spawn(supervisor.guard("dispatch gate keeper", processor.keep_gate(end)));
+        let (processor, end) = own();
+        tasks.spawn(supervisor.guard("provider state publisher", processor.keep_states(end)));
+        for duty in duties::DUTIES {
+            let (processor, end) = own();
+            tasks.spawn(supervisor.guard(duty.name, processor.keep(duty, end)));
+        }
+        if self.parts.config.processor.notify {
+            let listening = listen(self.parts.clone(), background.clone());
+            tasks.spawn(supervisor.guard("listener for work", listening));
+        }
+    }
 }
 
 /// After the drain, what the background tasks have in hand gets this long.
@@ -176,9 +236,6 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Listens for wake-ups; polling goes on whether it works or not.
 async fn listen(parts: Parts, shutdown: CancellationToken) {
-    if !parts.config.processor.notify {
-        return;
-    }
     while !shutdown.is_cancelled() {
         tokio::select! {
             ended = app_db::wake::listen(parts.database_url.expose_secret(), &parts.wake) => {

@@ -25,7 +25,10 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    service::telemetry::init_stderr();
+    if let Err(error) = service::telemetry::init_server() {
+        eprintln!("app-processor: {error}");
+        return ExitCode::FAILURE;
+    }
     match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,7 +49,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
     };
     let pool = app_db::connect(database_url.expose_secret(), CONNECTIONS)?;
-    let shutdown = service::shutdown::on_signal()?;
+    let (shutdown, _reloads) = service::shutdown::of_server()?;
     let metrics_listener = app_processor::listen_for_metrics(&config).await;
     let parts = Parts {
         config,

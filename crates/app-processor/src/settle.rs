@@ -14,6 +14,7 @@ use model::transition::{self, Elsewhere, EventKind, Rules, Transition};
 use model::{Delivery, IdGenerator, Next, Outcome, Variant};
 use service::failures;
 use service::metrics::{ChannelStatusCode, ProviderResolution};
+use service::supervision::Supervisor;
 use service::telemetry::chain;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -36,6 +37,9 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(200);
 /// leaves them unknown.
 const WAITING_MAX: usize = 2 * SETTLE_ROWS_MAX;
 
+/// The name of the settling task.
+pub(crate) const TASK: &str = "settler";
+
 /// The way to the settling task.
 #[derive(Debug)]
 pub(crate) struct Settler {
@@ -51,13 +55,19 @@ struct Pending {
 }
 
 impl Settler {
-    pub(crate) fn new(parts: Parts, owner: Uuid, ids: Arc<IdGenerator>, leases: Arc<Leases>) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        owner: Uuid,
+        ids: Arc<IdGenerator>,
+        leases: Arc<Leases>,
+        supervisor: &Supervisor,
+    ) -> Self {
         let (queue, pending) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let slots: usize = parts.config.providers.iter().map(|provider| provider.max_in_flight).sum();
         let waiting_max = slots.min(WAITING_MAX);
         let writer = Writer { parts, owner, ids, leases, waiting: Arc::clone(&waiting), waiting_max };
-        tokio::spawn(writer.write_batches(pending));
+        tokio::spawn(supervisor.guard(TASK, writer.write_batches(pending)));
         Self { queue, waiting, waiting_max }
     }
 

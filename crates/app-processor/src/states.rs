@@ -44,6 +44,23 @@ impl Processor {
         }
     }
 
+    /// Reads what operators have paused, before the first claim: without that a paused provider would get a batch at
+    /// every start. Tries until the database answers, or until shutdown.
+    pub(crate) async fn read_pauses(&self, shutdown: &CancellationToken) {
+        loop {
+            let read = tokio::select! {
+                read = self.exchange(None) => read,
+                () = shutdown.cancelled() => return,
+            };
+            let Err(error) = read else { return };
+            failures::report("paused providers cannot be read; nothing is claimed before", &error);
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
     async fn withdraw(&self) -> Result<(), app_db::Error> {
         let client = app_db::pool::get(&self.parts.pool).await?;
         app_db::provider_states::withdraw(&client, self.owner).await

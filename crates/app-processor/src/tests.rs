@@ -17,4 +17,5 @@ mod settling;
 mod silence;
 mod smtp;
 mod stage;
+mod supervision;
 mod unknown_outcomes;

@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod config;
 pub mod failures;
+pub mod log_file;
 pub mod metrics;
 pub mod named_hosts;
 pub mod shutdown;
+pub mod supervision;
 pub mod telemetry;
 
 pub use clock::Clock;

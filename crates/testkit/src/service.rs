@@ -203,8 +203,16 @@ impl Service {
     /// When it cannot be told, or does not end within 60 s.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.ended().await
+    }
+
+    /// Its exit status, when it has ended.
+    ///
+    /// # Panics
+    /// When it does not end within 60 s.
+    pub async fn ended(&mut self) -> ExitStatus {
         let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
-        ended.expect("its end within 60 s of SIGTERM").expect("its end")
+        ended.expect("its end within 60 s").expect("its end")
     }
 
     /// # Panics

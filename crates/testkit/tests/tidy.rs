@@ -2,6 +2,9 @@
 //! they grow. Numbers here may go down, never up.
 #![expect(clippy::unwrap_used, reason = "a test: what cannot be read fails it")]
 
+#[path = "tidy/statements.rs"]
+mod statements;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

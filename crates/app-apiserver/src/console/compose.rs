@@ -144,7 +144,7 @@ async fn usual_sender(app: &App, by: By) -> Result<String, Problem> {
     };
     let filter = Filter { direction: Some(Direction::Outbound), channel: Some(channel), ..Filter::default() };
     let wanted = Wanted { body_chars: 0, ..Wanted::new(Order::NewestFirst, None, 1) };
-    let found = list::list(&*app.database().await?, &filter, wanted).await?;
+    let found = list::list(&mut *app.database().await?, &filter, wanted).await?;
     Ok(found.messages.first().map(|message| message.source.as_str().to_owned()).unwrap_or_default())
 }
 

@@ -93,10 +93,10 @@ pub(super) async fn live(
 async fn look(app: &App, narrowed: &Narrowed, page: &PageRequest) -> Result<Page, Problem> {
     let cursors = List::of("/messages", &narrowed.said);
     let after = page.cursor.as_deref().map(|cursor| cursors.place(cursor)).transpose()?;
-    let database = app.database().await?;
+    let mut database = app.database().await?;
     let after = after.map(|place| place.id);
     let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, after, page.limit) };
-    Ok(list::list(&database, &narrowed.filter, wanted).await?)
+    Ok(list::list(&mut database, &narrowed.filter, wanted).await?)
 }
 
 fn older(narrowed: &Narrowed, next: Uuid) -> String {

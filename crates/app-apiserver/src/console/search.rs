@@ -163,10 +163,10 @@ async fn by_address(app: &App, text: &str) -> Result<Vec<(String, Conversation)>
             addresses.push(endpoint.into_string());
         }
     }
-    let database = app.database().await?;
+    let mut database = app.database().await?;
     let mut found: Vec<(String, Conversation)> = Vec::new();
     for address in addresses {
-        for conversation in inbox::of_address(&database, &address, CONVERSATIONS).await? {
+        for conversation in inbox::of_address(&mut database, &address, CONVERSATIONS).await? {
             if !found.iter().any(|(_, known)| known.id == conversation.id) {
                 found.push((address.clone(), conversation));
             }

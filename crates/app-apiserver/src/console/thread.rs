@@ -129,7 +129,7 @@ pub(super) struct Looked {
 pub(super) async fn look(app: &App, id: Uuid, before: Option<Uuid>) -> Result<Looked, Problem> {
     let filter = Filter { conversation_id: Some(id), ..Filter::default() };
     let wanted = Wanted { body_chars: BODY_CHARS, ..Wanted::new(Order::NewestFirst, before, MESSAGES) };
-    let page = list::list(&*app.database().await?, &filter, wanted).await?;
+    let page = list::list(&mut *app.database().await?, &filter, wanted).await?;
     let files = Files::of(app, &page.messages, LISTED_ATTACHMENTS_MAX).await?;
     Ok(Looked { page, files })
 }

@@ -101,9 +101,10 @@ pub(crate) async fn answer(
 ) -> Result<Json<MessageListJson>, Problem> {
     let list = List::of(path, &(filter, order));
     let after = page.cursor.as_deref().map(|cursor| list.place(cursor)).transpose()?;
-    let database = app.database().await?;
+    let mut database = app.database().await?;
     let found =
-        list::list(&database, filter, Wanted::new(order, after.map(|place| place.id), page.limit)).await?;
+        list::list(&mut database, filter, Wanted::new(order, after.map(|place| place.id), page.limit))
+            .await?;
     Ok(Json(MessageListJson {
         messages: found.messages.into_iter().map(MessageJson::in_list).collect(),
         next_cursor: found.next.map(|id| list.cursor(Place::at(id))),

@@ -43,17 +43,19 @@ pub fn first_of(message: &Message) -> Event {
     }
 }
 
+pub(crate) fn list_sql() -> String {
+    format!(
+        "select {COLUMNS} from message_events
+         where message_id = $1 and bucket = $2 and id > $3 order by id limit $4"
+    )
+}
+
 /// The events of a message after the event `after`.
 ///
 /// # Errors
 /// As the database gives them.
 pub async fn list(client: &Client, message_id: Uuid, after: Uuid, limit: i64) -> Result<Vec<Event>, Error> {
-    let statement = client
-        .prepare_cached(&format!(
-            "select {COLUMNS} from message_events
-             where message_id = $1 and bucket = $2 and id > $3 order by id limit $4"
-        ))
-        .await?;
+    let statement = client.prepare_cached(&list_sql()).await?;
     let rows =
         client.query(&statement, &[&message_id, &Bucket::of(message_id).as_i16(), &after, &limit]).await?;
     Ok(rows.iter().map(from_row).collect())

@@ -45,6 +45,23 @@ pub struct Leased {
 
 const EVENTS_MAX: usize = 200;
 
+pub(crate) fn message_sql() -> String {
+    format!(
+        "select {}, o.message_id is not null as is_waiting, o.route, o.leased_by, o.leased_provider,
+             o.leased_until, o.reconciling, now() as now
+         from messages m left join outbox o on o.message_id = m.id and o.bucket = m.bucket
+         where m.id = $1 and m.bucket = $2",
+        super::COLUMNS
+    )
+}
+
+pub(crate) fn events_sql() -> String {
+    format!(
+        "select {} from message_events where message_id = $1 and bucket = $2 order by id desc limit $3",
+        events::COLUMNS
+    )
+}
+
 /// The facts of a message, if there is one of that id.
 ///
 /// # Errors
@@ -56,24 +73,11 @@ pub async fn find(client: &mut Client, id: Uuid) -> Result<Option<Facts>, Error>
         .read_only(true)
         .start()
         .await?;
-    let statement = transaction
-        .prepare_cached(&format!(
-            "select {}, o.message_id is not null as is_waiting, o.route, o.leased_by, o.leased_provider,
-                 o.leased_until, o.reconciling, now() as now
-             from messages m left join outbox o on o.message_id = m.id and o.bucket = m.bucket
-             where m.id = $1 and m.bucket = $2",
-            super::COLUMNS
-        ))
-        .await?;
+    let statement = transaction.prepare_cached(&message_sql()).await?;
     let Some(row) = transaction.query_opt(&statement, &[&id, &Bucket::of(id).as_i16()]).await? else {
         return Ok(None);
     };
-    let statement = transaction
-        .prepare_cached(&format!(
-            "select {} from message_events where message_id = $1 and bucket = $2 order by id desc limit $3",
-            events::COLUMNS
-        ))
-        .await?;
+    let statement = transaction.prepare_cached(&events_sql()).await?;
     let limit = i64::try_from(EVENTS_MAX + 1).unwrap_or(i64::MAX);
     let rows = transaction.query(&statement, &[&id, &Bucket::of(id).as_i16(), &limit]).await?;
     transaction.commit().await?;

@@ -11,7 +11,8 @@ use model::{Channel, Delivery, Direction, Message, Status};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::{Client, Error, messages};
+use crate::transaction::with_bitmap_scans;
+use crate::{Client, Error, conversations, messages};
 
 /// What a list is narrowed to. Addresses are normalised.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +93,7 @@ pub(crate) enum Source {
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn list(client: &Client, filter: &Filter, wanted: Wanted) -> Result<Page, Error> {
+pub async fn list(client: &mut Client, filter: &Filter, wanted: Wanted) -> Result<Page, Error> {
     let Wanted { order, after, limit, body_chars } = wanted;
     let source = source(client, filter).await?;
     let mut found: Vec<Message> = Vec::with_capacity(limit);
@@ -140,7 +141,7 @@ fn affordable(rows: i64, took: Duration, left: Duration) -> i64 {
     rows.min(WINDOW_ROWS_MAX as f64) as i64
 }
 
-async fn source(client: &Client, filter: &Filter) -> Result<Source, Error> {
+async fn source(client: &mut Client, filter: &Filter) -> Result<Source, Error> {
     let unsettled = matches!(filter.status, Some(Status::Outbox | Status::Retry));
     let failed = filter.status == Some(Status::Failed) || filter.delivery == Some(Delivery::Undelivered);
     if let Some(id) = filter.conversation_id {
@@ -150,7 +151,11 @@ async fn source(client: &Client, filter: &Filter) -> Result<Source, Error> {
     } else if unsettled {
         Ok(Source::Outbox)
     } else if let Some(address) = filter.from.as_ref().or(filter.to.as_ref()) {
-        let conversations = conversations_of(client, address).await?;
+        let key = model::Endpoint::stored(address).grouping_key();
+        if conversations::is_common(client, &key).await? {
+            return Ok(Source::All);
+        }
+        let conversations = conversations_of(client, &key).await?;
         Ok(if conversations.len() > CONVERSATIONS_MAX {
             Source::All
         } else {
@@ -161,13 +166,16 @@ async fn source(client: &Client, filter: &Filter) -> Result<Source, Error> {
     }
 }
 
-async fn conversations_of(client: &Client, address: &str) -> Result<Vec<Uuid>, Error> {
-    let statement = client
-        .prepare_cached("select id from conversations where participants @> array[$1] limit $2")
-        .await?;
-    let key = model::Endpoint::stored(address).grouping_key();
+pub(crate) const CONVERSATIONS_OF: &str =
+    "select id from conversations where participants @> array[$1] limit $2";
+
+async fn conversations_of(client: &mut Client, key: &str) -> Result<Vec<Uuid>, Error> {
+    let transaction = with_bitmap_scans(client).await?;
+    let statement = transaction.prepare_cached(CONVERSATIONS_OF).await?;
     let limit = i64::try_from(CONVERSATIONS_MAX + 1).unwrap_or(i64::MAX);
-    Ok(client.query(&statement, &[&key, &limit]).await?.iter().map(|row| row.get(0)).collect())
+    let rows = transaction.query(&statement, &[&key, &limit]).await?;
+    transaction.commit().await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// The ids of a window, walked in order from an index: at most $2 of them past $1, within [$4, $5); $3 are

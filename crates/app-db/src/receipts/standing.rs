@@ -9,6 +9,21 @@ use uuid::Uuid;
 use super::Row;
 use crate::Error;
 
+pub(crate) const LOCK_OUTBOX: &str =
+    "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, accepted_by,
+                     refused_by
+                 from outbox
+                 where message_id = k.id and bucket = k.bucket for update
+             ) as o";
+
+pub(crate) const LOCK_MESSAGES: &str =
+    "select m.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
+                 select id, status_tag, delivery_tag, attempt, lease_no, provider_id, provider_message_id,
+                     status_payload from messages
+                 where id = k.id and bucket = k.bucket and inbound_or_outbound = 'outbound' for no key update
+             ) as m";
+
 /// Locks outbox rows, then messages, each in the order of ids, and reads where they stand.
 pub(super) async fn lock(
     transaction: &deadpool_postgres::Transaction<'_>,
@@ -21,28 +36,11 @@ pub(super) async fn lock(
         return Ok(BTreeMap::new());
     }
     let buckets: Vec<i16> = ids.iter().map(|&id| Bucket::of(id).as_i16()).collect();
-    let statement = transaction
-        .prepare_cached(
-            "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
-                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, accepted_by,
-                     refused_by
-                 from outbox
-                 where message_id = k.id and bucket = k.bucket for update
-             ) as o",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(LOCK_OUTBOX).await?;
     let rows = transaction.query(&statement, &[&ids, &buckets]).await?;
     let mut outbox: HashMap<Uuid, Waiting> =
         rows.iter().map(|row| (row.get(0), Waiting::from_row(row))).collect();
-    let statement = transaction
-        .prepare_cached(
-            "select m.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
-                 select id, status_tag, delivery_tag, attempt, lease_no, provider_id, provider_message_id,
-                     status_payload from messages
-                 where id = k.id and bucket = k.bucket and inbound_or_outbound = 'outbound' for update
-             ) as m",
-        )
-        .await?;
+    let statement = transaction.prepare_cached(LOCK_MESSAGES).await?;
     let rows = transaction.query(&statement, &[&ids, &buckets]).await?;
     rows.iter()
         .map(|row| {

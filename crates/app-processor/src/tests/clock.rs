@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use app_db::housekeeping::KeysCleanedTo;
 use jiff::SignedDuration;
 use model::Status;
 use service::Clock;
+use service::supervision::Supervisor;
 use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
@@ -20,7 +22,7 @@ fn processor(stage: &Stage, base_url: &str) -> (Arc<Processor>, Clock) {
     let text = format!("[retention]\nmessages_days = 30\n{}", provider("p", base_url, ""));
     let clock = Clock::manual(stage.fixtures.now);
     let parts = Parts { clock: clock.clone(), ..stage.parts(config(&text)) };
-    (Arc::new(Processor::new(parts).unwrap()), clock)
+    (Arc::new(Processor::new(parts, Supervisor::default()).unwrap()), clock)
 }
 
 /// Sets a manual clock to the time.
@@ -46,7 +48,8 @@ async fn a_clock_that_is_60_days_ahead_drops_no_week() {
     // Even where the gate has not seen the leap yet.
     processor.gate.open();
     processor.tend_partitions().await.unwrap();
-    processor.clean().await.unwrap();
+    processor.clean_keys(&mut KeysCleanedTo::default()).await.unwrap();
+    processor.clean_conversations().await.unwrap();
     assert_eq!(weeks(&stage).await, before);
     assert_eq!(stage.find(message.id).await.status, Status::Outbox);
 }
@@ -106,7 +109,7 @@ async fn a_processor_claims_nothing_from_a_copied_database_until_it_is_adopted()
     let Some(Closed::Copy { sentence }) = processor.gate.closed() else { panic!("the gate is closed") };
     assert!(sentence.contains("app adopt"), "{sentence}");
     step(&processor).await;
-    processor.expire().await.unwrap();
+    processor.expire(&mut uuid::Uuid::nil()).await.unwrap();
     assert_eq!(stage.row(message.id).await.unwrap().lease_no, 0);
     app_db::installation::adopt(&client, None).await.unwrap();
     processor.look_at_gate().await.unwrap();

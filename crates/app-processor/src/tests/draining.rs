@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Status;
+use model::{Delivery, Status};
 use testkit::until;
 use tokio_util::sync::CancellationToken;
 
@@ -75,6 +75,33 @@ async fn it_ends_also_while_the_database_is_away_and_leaves_the_outcome_to_the_l
 
     stage.database.come_back().await;
     assert_eq!(stage.row(message.id).await.unwrap().lease_no, 1);
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_fetched_is_given_up_and_its_message_is_due_again() {
+    let mut test_provider = TestProvider::start().await;
+    let stage = Stage::new().await;
+    // It accepts connections and never answers.
+    let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/file.pdf", host.local_addr().unwrap());
+    let mail = stage.fixtures.email("app@example.com", "ann@example.net");
+    let message = stage.accept_on("email", model::NewMessage { attachments: vec![url], ..mail }).await;
+    let sendgrid = format!(
+        "[[providers]]\nid = \"p\"\nkind = \"sendgrid\"\nbase_url = \"{}\"\napi_key = \"SG.x\"\n",
+        test_provider.base_url
+    );
+    let text = format!("{QUIET}[attachments]\nallow_private = true\ntimeout_s = 300\n{sendgrid}");
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(crate::run(stage.parts(config(&text)), None, shutdown.clone()));
+    let _unanswered = host.accept().await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(TOO_LONG, running).await.unwrap().unwrap().unwrap();
+
+    let row = stage.row(message.id).await.unwrap();
+    assert_eq!((row.lease_no, row.leased_by), (1, None), "given back, not left to lapse");
+    let stored = stage.find(message.id).await;
+    assert_eq!((stored.status, stored.delivery, stored.attempt), (Status::Retry, Delivery::None, 0));
+    assert!(test_provider.has_no_more_calls());
 }
 
 #[tokio::test]

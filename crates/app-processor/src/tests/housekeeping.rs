@@ -1,16 +1,19 @@
 //! What is done now and then, a task at a time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Delivery, NewMessage, Status};
 use service::metrics::{ChannelLabel, ChannelState, ChannelStatusCode};
 use testkit::fixtures::Fixtures;
+use testkit::until;
 use tokio_util::sync::CancellationToken;
 
 use super::provider::TestProvider;
 use super::stage::{Stage, provider, settled, step, unknown_outcomes};
 use crate::Processor;
+use crate::duties::{DUTIES, Memory};
 
 const NOWHERE: &str = "http://127.0.0.1:1";
 
@@ -60,7 +63,7 @@ async fn a_message_that_outlived_its_time_fails_also_where_no_route_takes_it() {
     stage.lapse(unknown.id, "p").await;
     let young = stage.accept_on("gone", stage.fixtures.sms(1, 4)).await;
     let processor = stage.processor(&provider("p", NOWHERE, ""));
-    processor.expire().await.unwrap();
+    processor.expire(&mut uuid::Uuid::nil()).await.unwrap();
 
     let failed = stage.find(expired.id).await;
     assert_eq!((failed.status, failed.attempt, failed.provider_id), (Status::Failed, 0, None));
@@ -134,12 +137,54 @@ async fn an_accepted_message_without_a_receipt_is_unknown_after_the_deadline() {
     }
     settled(&working).await;
     stage.execute("update messages set updated_at = now() - interval '11 minutes'").await;
-    let running = CancellationToken::new();
-    processor(0).examine_receipt_deadlines(&running).await.unwrap();
+    processor(0).examine_receipt_deadlines().await.unwrap();
     assert_eq!(stage.find(old.id).await.delivery, Delivery::Pending, "0 switches it off");
-    working.examine_receipt_deadlines(&running).await.unwrap();
+    working.examine_receipt_deadlines().await.unwrap();
     assert_eq!(stage.find(old.id).await.delivery, Delivery::Unknown);
     assert_eq!(stage.code(old.id).await, "receipt_timeout");
     assert_eq!(stage.find(young.id).await.delivery, Delivery::Pending);
     assert_eq!(unknown_outcomes(&working, "p", "receipt_timeout"), 1);
+}
+
+#[tokio::test]
+async fn a_round_of_a_duty_goes_on_in_batches_until_nothing_is_left() {
+    let stage = Stage::new().await;
+    stage
+        .execute(
+            "insert into inbound_keys (bucket, key_hash, message_id, created_at)
+             select get_byte(hash, 0), hash, md5(n::text)::uuid, now() - interval '60 days'
+             from generate_series(1, 12000) n, lateral (select sha256(n::text::bytea) as hash) h",
+        )
+        .await;
+    let text = format!("[retention]\nmessages_days = 7\n{}", provider("p", NOWHERE, ""));
+    let processor = stage.processor(&text);
+    let duty = DUTIES.into_iter().find(|duty| duty.name == "key cleaner").unwrap();
+    let round =
+        async || processor.round(&duty, &mut Memory::default(), &CancellationToken::new()).await.unwrap();
+    assert_eq!(round().await, 12_000, "in three batches");
+    assert_eq!(round().await, 0);
+}
+
+#[tokio::test]
+async fn a_duty_that_waits_for_a_lock_holds_up_no_other() {
+    let stage = Stage::new().await;
+    let past = stage.fixtures.now - Duration::from_secs(1);
+    let expired = NewMessage { expires_at: Some(past), ..stage.fixtures.sms(1, 2) };
+    let expired = stage.accept_on("gone", expired).await;
+    let mut locking = stage.pool().get().await.unwrap();
+    let transaction = locking.transaction().await.unwrap();
+    transaction.batch_execute("lock table idempotency_keys in access exclusive mode").await.unwrap();
+    let processor = stage.processor(&provider("p", NOWHERE, ""));
+    let end = CancellationToken::new();
+    let mut duties = tokio::task::JoinSet::new();
+    for duty in DUTIES {
+        duties.spawn(Arc::clone(&processor).keep(duty, end.clone()));
+    }
+    until("the expired message has failed", async || {
+        (stage.find(expired.id).await.status == Status::Failed).then_some(())
+    })
+    .await;
+    transaction.rollback().await.unwrap();
+    end.cancel();
+    duties.join_all().await;
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use model::{Message, NewMessage};
 use secrecy::SecretString;
 use service::metrics::{Metrics, ProviderResolution};
+use service::supervision::Supervisor;
 use service::{Clock, Config};
 use testkit::outbox::Outbox;
 use testkit::until;
@@ -82,7 +83,7 @@ impl Stage {
     }
 
     pub(super) fn processor_of(&self, config: Config) -> Arc<Processor> {
-        let processor = Processor::new(self.parts(config)).unwrap();
+        let processor = Processor::new(self.parts(config), Supervisor::default()).unwrap();
         processor.gate.open();
         Arc::new(processor)
     }

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use serde_json::json;
 use service::Config;
+use service::log_file::Rotation;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 use self::parts::Running;
 use crate::app_db_access::DATA_DIR;
 use crate::output::{self, Output};
+
+/// What the log may take of the disk: 80 MiB.
+const LOG_ROTATION: Rotation = Rotation { bytes_max: 16 << 20, files: 5 };
 
 pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
@@ -33,7 +37,8 @@ pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> 
     let data_dir = Path::new(DATA_DIR);
     fs::create_dir_all(data_dir).with_context(|| format!("{DATA_DIR}/ cannot be made here"))?;
     let log = data_dir.join("app.log");
-    service::telemetry::init_file(&log).with_context(|| format!("{} cannot be written", log.display()))?;
+    service::telemetry::init_file(&log, Some(LOG_ROTATION))
+        .with_context(|| format!("{} cannot be written", log.display()))?;
     for warning in &config.warnings {
         output::warning(warning);
     }

@@ -200,5 +200,5 @@ impl Work for Task {
 async fn page(app: &App, filter: &Filter, after: Option<Uuid>) -> Result<Page, Problem> {
     // What messages say is of no interest here.
     let wanted = Wanted { body_chars: 0, ..Wanted::new(Order::OldestFirst, after, PAGE) };
-    Ok(list::list(&*app.database().await?, filter, wanted).await?)
+    Ok(list::list(&mut *app.database().await?, filter, wanted).await?)
 }

@@ -63,10 +63,10 @@ struct Feed {
 
 /// The messages that finished since the last step.
 async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_db::Error> {
-    let client = app_db::pool::get(pool).await?;
+    let mut client = app_db::pool::get(pool).await?;
     let Some(feed) = feed else {
         // What was there before is not told.
-        let newest = newest(&client).await?;
+        let newest = newest(&mut client).await?;
         *feed = Some(Feed { newest, seen: HashSet::from([newest]), waited_for: VecDeque::new() });
         return Ok(Vec::new());
     };
@@ -83,7 +83,7 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
     for _ in 0..PAGES_MAX {
         let Some(from) = after else { break };
         let wanted = Wanted::new(Order::OldestFirst, Some(from), PAGE);
-        let page = list::list(&client, &Filter::default(), wanted).await?;
+        let page = list::list(&mut client, &Filter::default(), wanted).await?;
         after = page.next;
         for message in page.messages {
             if !feed.seen.insert(message.id) {
@@ -103,7 +103,7 @@ async fn step(pool: &Pool, feed: &mut Option<Feed>) -> Result<Vec<Message>, app_
     }
     if after.is_some() {
         // More came than is told: the next look begins at the newest.
-        feed.newest = newest(&client).await?;
+        feed.newest = newest(&mut client).await?;
     }
     let overlap = feed.overlap();
     feed.seen.retain(|id| *id >= overlap);
@@ -118,7 +118,7 @@ impl Feed {
     }
 }
 
-async fn newest(client: &Client) -> Result<Uuid, app_db::Error> {
+async fn newest(client: &mut Client) -> Result<Uuid, app_db::Error> {
     let page = list::list(client, &Filter::default(), Wanted::new(Order::NewestFirst, None, 1)).await?;
     Ok(page.messages.first().map_or(Uuid::nil(), |message| message.id))
 }
