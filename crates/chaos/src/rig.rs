@@ -16,7 +16,7 @@ use crate::simulator::Simulator;
 use crate::wait::until;
 
 /// For what must happen at all; the bars are shorter.
-pub const LIMIT: Duration = Duration::from_secs(120);
+pub const LIMIT: Duration = Duration::from_secs(60);
 /// From the end of a fault of the database or the network until messages are accepted and sent again.
 pub const RECOVERY_BAR_S: f64 = 30.0;
 const WARM_UP: usize = 50;

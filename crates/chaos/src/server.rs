@@ -144,7 +144,7 @@ impl Server {
                 );
                 self.spawn()?;
             }
-            Ok(self.run("postgres", "select").await.ok())
+            Ok(self.run("postgres", "select 1").await.ok())
         })
         .await
         .with_context(|| self.said())

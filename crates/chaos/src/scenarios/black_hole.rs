@@ -11,7 +11,9 @@ use crate::rig::Rig;
 use crate::server::Server;
 use crate::stage::Stage;
 
-/// So long the fault lasts at most: the binaries must notice within it.
+/// So long the fault lasts at least: longer than either binary waits for an answer of the database.
+const AT_LEAST: Duration = Duration::from_secs(12);
+/// And at most: the binaries must notice within it.
 const AT_MOST: Duration = Duration::from_secs(40);
 
 pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
@@ -25,6 +27,7 @@ pub(super) async fn run(stage: &mut Stage) -> anyhow::Result<Vec<Figure>> {
         let began = Instant::now();
         proxy.set(fault);
         rig.wait_until_not_ready(AT_MOST).await;
+        tokio::time::sleep_until(began + AT_LEAST).await;
         proxy.abandon_all();
         proxy.set(Fault::None);
         let mut of_it = rig.recover(began).await?;
