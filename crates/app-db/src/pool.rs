@@ -42,6 +42,8 @@ pub type Transaction<'a> = deadpool_postgres::Transaction<'a>;
 /// a table was small would be kept when it has grown. Nor are they made anew for each group of values, which costs
 /// more than inserting the group. A commit is durable when it is answered, whatever the
 /// server's default says; nothing may wait for ever. A lock is waited for less long than [`ANSWER_LIMIT`].
+/// The server ends a transaction that waits for its client sooner than a session stops waiting for a lock: where a
+/// connection fell silent between two statements, the repetition of the request needs the locks of the lost one.
 const SESSION: &str = "
     set enable_seqscan = off;
     set enable_hashjoin = off;
@@ -54,7 +56,7 @@ const SESSION: &str = "
     set timezone = 'UTC';
     set statement_timeout = '60s';
     set lock_timeout = '8s';
-    set idle_in_transaction_session_timeout = '60s';
+    set idle_in_transaction_session_timeout = '5s';
 ";
 
 /// A commit that waits for what every commit waits for: the disk, and a synchronous standby. It needs no table.

@@ -296,3 +296,18 @@ async fn readiness_looks_at_partitions_and_leaves_nothing_behind() {
     assert!(!readiness.is_ready() && readiness.partitions.contains(&name), "{readiness:?}");
     assert_eq!((readiness.database.as_str(), readiness.writes.as_str()), ("ok", "ok"));
 }
+
+#[tokio::test]
+async fn what_a_lost_transaction_locks_is_free_before_its_repetition_gives_up() {
+    let (database, proxy, pool) = stage().await;
+    let mut lost = pool::get(&pool).await.unwrap();
+    lost.batch_execute("create table locked (id int primary key); insert into locked values (1)")
+        .await
+        .unwrap();
+    let transaction = lost.transaction().await.unwrap();
+    transaction.batch_execute("select from locked where id = 1 for update").await.unwrap();
+    proxy.abandon_all();
+    // The wait for a lock has the limit that every session of ours has.
+    let repetition = database.pool.get().await.unwrap();
+    repetition.batch_execute("select from locked where id = 1 for update").await.unwrap();
+}
