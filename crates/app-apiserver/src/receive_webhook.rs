@@ -5,6 +5,7 @@ pub(crate) mod documents;
 pub(crate) mod generic;
 mod keep;
 mod masking;
+mod park;
 pub(crate) mod receive_email;
 pub(crate) mod receive_sms;
 pub(crate) mod replay;

@@ -1,16 +1,21 @@
-//! Receipts: the provider's later word. Applied in groups, each message locked once; what is locked first is the
-//! outbox row, as everywhere. Which receipt changes what is decided in `model::transition`.
+//! Receipts: what a provider reports after its answer. They are applied in groups, each message locked once; the outbox
+//! row is locked first, as everywhere. `model::receipt` decides which call a receipt is about and what it changes.
 
+mod applying;
+pub(crate) mod calls;
 pub(crate) mod standing;
 pub(crate) mod writing;
 
 use std::collections::HashMap;
 
-use model::transition::{ReceiptStep, Report, Standing, after_receipt};
-use model::{Bucket, Delivery, Reason, Status, StatusPayload};
+use model::receipt::NoCall;
+use model::{Bucket, Delivery};
 use uuid::Uuid;
 
+use self::applying::{Event, Row, Step};
+use self::calls::Addressed;
 use crate::group::{self, Surroundings};
+use crate::parked::{self, Parked};
 use crate::text::storable;
 use crate::{Client, Error, Pool};
 
@@ -36,8 +41,10 @@ pub enum Applied {
     Changed { message_id: Uuid },
     /// Late, doubled or out of order.
     Stale,
-    /// No message of ours is known to be meant.
+    /// Nothing stored has the provider's id that it names. It may be known later.
     Unmatched,
+    /// It is about no call that its provider was asked to make. That does not change.
+    Ignored(NoCall),
 }
 
 /// Applies a group of receipts in its order; the results are in that order too.
@@ -47,160 +54,98 @@ pub async fn apply(
     now: jiff::Timestamp,
     receipts: &[NewReceipt],
 ) -> Vec<Result<Applied, Error>> {
-    let receipts: Vec<NewReceipt> = receipts.iter().map(storable_receipt).collect();
-    group::run(&receipts, Surroundings { pool, ids, now }).await
+    let entry = |receipt| Entry { receipt: storable_receipt(receipt), parked_id: None };
+    let entries: Vec<Entry> = receipts.iter().map(entry).collect();
+    group::run(&entries, Surroundings { pool, ids, now }).await
 }
 
-struct Row {
-    status: Status,
-    delivery: Delivery,
-    attempt: u32,
-    lease_no: i32,
-    unanswered: bool,
-    provider_id: Option<String>,
-    provider_message_id: Option<String>,
-    payload: Option<StatusPayload>,
-    confirming: bool,
-    /// While it is to be confirmed: who accepted it, and whose carriers have refused it since.
-    accepted_by: Vec<String>,
-    refused_by: Vec<String>,
-    step: Option<Step>,
+/// The same for parked receipts. The transaction that applies one also forgets it, unless it stays unmatched.
+pub async fn apply_parked(
+    pool: &Pool,
+    ids: &model::IdGenerator,
+    now: jiff::Timestamp,
+    parked: &[Parked],
+) -> Vec<Result<Applied, Error>> {
+    let entry =
+        |parked: &Parked| Entry { receipt: storable_receipt(&parked.receipt), parked_id: Some(parked.id) };
+    let entries: Vec<Entry> = parked.iter().map(entry).collect();
+    group::run(&entries, Surroundings { pool, ids, now }).await
 }
 
-/// What is to be written of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// It leaves the outbox.
-    Settle,
-    /// It stays there.
-    Note,
-    /// It stays there, and is due now.
-    HandOver,
+/// A receipt, and under which id it is parked.
+struct Entry {
+    receipt: NewReceipt,
+    parked_id: Option<Uuid>,
 }
 
-struct Event {
-    message_id: Uuid,
-    id: Uuid,
-    status: Status,
-    delivery: Delivery,
-    attempt: u32,
-    provider_id: String,
-    provider_code: Option<String>,
-    detail: Option<String>,
-}
-
-impl group::Member for NewReceipt {
+impl group::Member for Entry {
     type Result = Applied;
 
-    async fn write_together(
-        receipts: &[Self],
-        surroundings: Surroundings<'_>,
-    ) -> Result<Vec<Applied>, Error> {
+    async fn write_together(entries: &[Self], surroundings: Surroundings<'_>) -> Result<Vec<Applied>, Error> {
         let Surroundings { pool, ids, now } = surroundings;
+        let receipts: Vec<&NewReceipt> = entries.iter().map(|entry| &entry.receipt).collect();
         let mut client: Client = pool.get().await?;
         let transaction = client.transaction().await?;
-        let references = find_references(&transaction, receipts).await?;
-        // The message, and the attempt: what the receipt brought back, else what stands under the provider's id.
+        let references = find_references(&transaction, &receipts).await?;
+        // The message, and the attempt: what the receipt brought back, else what is stored for the provider's id.
         let target = |receipt: &NewReceipt| match receipt.message_id {
             Some(message_id) => Some((message_id, receipt.attempt)),
             None => references.get(&reference_hash(receipt)?).copied(),
         };
-        let wanted = receipts.iter().filter_map(target).map(|(message_id, _)| message_id);
+        let addressed: Vec<Option<Addressed<'_>>> = receipts
+            .iter()
+            .map(|receipt| {
+                target(receipt).map(|(message_id, attempt)| Addressed { receipt, message_id, attempt })
+            })
+            .collect();
+        let wanted = addressed.iter().flatten().map(|addressed| addressed.message_id);
         let mut rows = standing::lock(&transaction, wanted).await?;
+        let calls = calls::read(&transaction, addressed.iter().flatten(), &rows).await?;
+        // Before any receipt changes a row: which call each is about does not depend on the others.
+        let attempt = |addressed: &Addressed<'_>| match rows.get(&addressed.message_id) {
+            Some(row) => addressed.attempt(row, &calls),
+            None => Err(NoCall::UnknownMessage),
+        };
+        let attempts: Vec<Option<Result<u32, NoCall>>> =
+            addressed.iter().map(|addressed| addressed.as_ref().map(attempt)).collect();
         let mut events = Vec::new();
         let mut results = Vec::with_capacity(receipts.len());
-        for receipt in receipts {
-            let found = target(receipt).and_then(|(id, attempt)| Some((id, attempt, rows.get_mut(&id)?)));
-            let Some((message_id, attempt, row)) = found else {
-                results.push(Applied::Unmatched);
-                continue;
-            };
-            if !apply_one(row, receipt, attempt) {
-                results.push(Applied::Stale);
-                continue;
-            }
-            events.push(Event {
-                message_id,
-                id: ids.next(now, Bucket::of(message_id)),
-                status: row.status,
-                delivery: receipt.delivery,
-                attempt: row.attempt,
-                provider_id: receipt.provider_id.clone(),
-                provider_code: receipt.provider_code.clone(),
-                detail: receipt.detail.clone(),
+        for ((receipt, addressed), attempt) in receipts.iter().zip(&addressed).zip(attempts) {
+            results.push(match (addressed, attempt) {
+                (Some(Addressed { message_id, .. }), Some(Ok(attempt))) => {
+                    let mut next_id = || ids.next(now, Bucket::of(*message_id));
+                    rows.get_mut(message_id).map_or(Applied::Stale, |row| {
+                        row.apply(receipt, attempt, *message_id, &mut next_id, &mut events)
+                    })
+                }
+                (_, Some(Err(why))) => Applied::Ignored(why),
+                _ if receipt.provider_message_id.is_some() => Applied::Unmatched,
+                // It names nothing by which a message could be found.
+                _ => Applied::Ignored(NoCall::UnknownMessage),
             });
-            results.push(Applied::Changed { message_id });
         }
         writing::write(&transaction, &rows).await?;
         writing::write_events(&transaction, &events).await?;
+        forget_parked(&transaction, entries, &results).await?;
         transaction.commit().await?;
         Ok(results)
     }
 }
 
-/// Changes the row in memory; says whether it did.
-fn apply_one(row: &mut Row, receipt: &NewReceipt, attempt: Option<u32>) -> bool {
-    let standing = Standing {
-        status: row.status,
-        delivery: row.delivery,
-        attempt: row.attempt,
-        unanswered: row.unanswered,
-        confirming: row.confirming,
-    };
-    let report = Report {
-        delivery: receipt.delivery,
-        attempt,
-        about_an_acceptance: row.was_accepted_by(&receipt.provider_id),
-    };
-    match after_receipt(standing, report) {
-        ReceiptStep::Nothing => return false,
-        ReceiptStep::Settles => {
-            row.step = Some(Step::Settle);
-            row.status = Status::Ok;
-            row.delivery = receipt.delivery;
-            row.payload = payload_of(receipt);
-            row.unanswered = false;
-            row.confirming = false;
-            row.provider_id = Some(receipt.provider_id.clone());
-            row.provider_message_id = receipt.provider_message_id.clone().or(row.provider_message_id.take());
-        }
-        ReceiptStep::Notes => {
-            row.step = row.step.or(Some(Step::Note));
-            row.delivery = receipt.delivery;
-        }
-        // Its delivery stays as it was: the next provider's attempt is still to come.
-        ReceiptStep::HandsOver => {
-            row.step = Some(Step::HandOver);
-            row.payload = payload_of(receipt);
-            row.refused_by.push(receipt.provider_id.clone());
-        }
+/// A crash leaves a parked receipt to be applied again, which changes nothing.
+async fn forget_parked(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    entries: &[Entry],
+    results: &[Applied],
+) -> Result<(), Error> {
+    let is_over = |result: &Applied| *result != Applied::Unmatched;
+    let over = entries.iter().zip(results).filter(|(_, result)| is_over(result));
+    let ids: Vec<Uuid> = over.filter_map(|(entry, _)| entry.parked_id).collect();
+    if !ids.is_empty() {
+        let statement = transaction.prepare_cached(parked::FORGET).await?;
+        transaction.execute(&statement, &[&ids]).await?;
     }
-    true
-}
-
-impl Row {
-    /// Whether that provider accepted it, nothing was said against that, and it is not confirmed yet; also where the
-    /// message ended with that acceptance, although others were asked after it.
-    fn was_accepted_by(&self, provider_id: &str) -> bool {
-        if self.confirming {
-            let is_in = |list: &[String]| list.iter().any(|id| id == provider_id);
-            return is_in(&self.accepted_by) && !is_in(&self.refused_by);
-        }
-        let ended_so =
-            self.payload.as_ref().is_some_and(|payload| payload.code == Reason::AwaitingDelivery.as_str());
-        ended_so && self.provider_id.as_deref() == Some(provider_id)
-    }
-}
-
-/// What a receipt leaves in `status_payload`: of a refusal whether another try might help, of any the provider's code.
-fn payload_of(receipt: &NewReceipt) -> Option<StatusPayload> {
-    let refused = receipt.delivery == Delivery::Undelivered;
-    (refused || receipt.provider_code.is_some()).then(|| StatusPayload {
-        code: receipt.delivery.as_str().to_owned(),
-        provider_code: receipt.provider_code.clone(),
-        detail: receipt.detail.clone(),
-        temporary: refused.then_some(receipt.temporary),
-    })
+    Ok(())
 }
 
 fn storable_receipt(receipt: &NewReceipt) -> NewReceipt {
@@ -223,10 +168,13 @@ pub(crate) const REFERENCES: &str = "select r.key_hash, r.message_id, r.attempt 
 /// Our messages and their attempts, by the provider's id, for the receipts that do not bring ours back.
 async fn find_references(
     transaction: &deadpool_postgres::Transaction<'_>,
-    receipts: &[NewReceipt],
+    receipts: &[&NewReceipt],
 ) -> Result<HashMap<[u8; 32], (Uuid, Option<u32>)>, Error> {
-    let hashes: Vec<[u8; 32]> =
-        receipts.iter().filter(|receipt| receipt.message_id.is_none()).filter_map(reference_hash).collect();
+    let hashes: Vec<[u8; 32]> = receipts
+        .iter()
+        .filter(|receipt| receipt.message_id.is_none())
+        .filter_map(|receipt| reference_hash(receipt))
+        .collect();
     if hashes.is_empty() {
         return Ok(HashMap::new());
     }

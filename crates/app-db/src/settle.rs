@@ -18,7 +18,8 @@ pub struct Settlement {
     pub lease: Lease,
     pub transition: Transition,
     pub channel: Channel,
-    /// The provider that the step is about, if one was ever asked.
+    /// The provider that was asked; nothing where the step is about no call. The message then keeps the provider that was
+    /// asked before.
     pub provider_id: Option<String>,
     /// The event's id; it has the message's bucket.
     pub event_id: Uuid,
@@ -137,8 +138,11 @@ pub(crate) fn settle_sql(needs: Needs) -> String {
     } else {
         "ours.delivery_tag"
     };
-    let provider =
-        if needs.confirming { "coalesce(ours.holder, ours.provider_id)" } else { "ours.provider_id" };
+    let provider = if needs.confirming {
+        "coalesce(ours.holder, ours.provider_id, m.provider_id)"
+    } else {
+        "coalesce(ours.provider_id, m.provider_id)"
+    };
     let ours = OURS.replace("{DELIVERY}", delivery).replace("{PROVIDER}", provider);
     format!("{ours}{later}{reference}{problem} select message_id from ours")
 }

@@ -6,8 +6,9 @@ use app_db::claim::Claimed;
 use app_db::messages::events;
 use app_db::receipts::{Applied, NewReceipt, apply};
 use app_db::settle::Settled;
+use model::receipt::NoCall;
 use model::{Bucket, Delivery, Message, OnUnknown, Outcome, Reason, Status};
-use testkit::outbox::{Outbox, accepted};
+use testkit::outbox::{Outbox, accepted, rejected};
 use uuid::Uuid;
 
 /// A message under a lease: its call is under way.
@@ -30,22 +31,11 @@ impl Sent {
     }
 
     fn receipt(&self, delivery: Delivery, attempt: u32) -> NewReceipt {
-        NewReceipt {
-            message_id: Some(self.id),
-            attempt: Some(attempt),
-            provider_id: "p".to_owned(),
-            provider_message_id: Some("SM1".to_owned()),
-            delivery,
-            provider_code: (delivery == Delivery::Undelivered).then(|| "30003".to_owned()),
-            detail: None,
-            temporary: false,
-        }
+        receipt_of(self.id, delivery, attempt)
     }
 
     async fn apply(&self, receipts: &[NewReceipt]) -> Vec<Applied> {
-        let fixtures = &self.outbox.fixtures;
-        let results = apply(self.outbox.pool(), &fixtures.ids, fixtures.now, receipts).await;
-        results.into_iter().map(Result::unwrap).collect()
+        apply_to(&self.outbox, receipts).await
     }
 
     async fn message(&self) -> Message {
@@ -63,6 +53,25 @@ impl Sent {
         let sql = "select kind from problems where message_id = $1";
         client.query_opt(sql, &[&self.id]).await.unwrap().map(|row| row.get(0))
     }
+}
+
+fn receipt_of(id: Uuid, delivery: Delivery, attempt: u32) -> NewReceipt {
+    NewReceipt {
+        message_id: Some(id),
+        attempt: Some(attempt),
+        provider_id: "p".to_owned(),
+        provider_message_id: Some("SM1".to_owned()),
+        delivery,
+        provider_code: (delivery == Delivery::Undelivered).then(|| "30003".to_owned()),
+        detail: None,
+        temporary: false,
+    }
+}
+
+async fn apply_to(outbox: &Outbox, receipts: &[NewReceipt]) -> Vec<Applied> {
+    let fixtures = &outbox.fixtures;
+    let results = apply(outbox.pool(), &fixtures.ids, fixtures.now, receipts).await;
+    results.into_iter().map(Result::unwrap).collect()
 }
 
 fn uncertain() -> Outcome {
@@ -153,14 +162,78 @@ async fn an_undelivered_message_is_a_problem_with_the_providers_code() {
 }
 
 #[tokio::test]
-async fn a_receipt_for_no_message_of_ours_is_unmatched() {
+async fn a_receipt_that_names_no_message_of_ours_is_ignored_or_waits_for_its_id() {
     let sent = Sent::new().await;
     let stranger = sent.outbox.fixtures.ids.next(sent.outbox.fixtures.now, Bucket(3));
     let by_id = NewReceipt { message_id: Some(stranger), ..sent.receipt(Delivery::Sent, 1) };
     let by_reference = NewReceipt { message_id: None, ..sent.receipt(Delivery::Sent, 1) };
     let by_nothing =
         NewReceipt { message_id: None, provider_message_id: None, ..sent.receipt(Delivery::Sent, 1) };
-    assert_eq!(sent.apply(&[by_id, by_reference, by_nothing]).await, [Applied::Unmatched; 3]);
+    let unknown = Applied::Ignored(NoCall::UnknownMessage);
+    assert_eq!(sent.apply(&[by_id, by_reference, by_nothing]).await, [unknown, Applied::Unmatched, unknown]);
+}
+
+/// Every receipt but one of provider `p` about attempt 1.
+fn forged(sent: &Sent, delivery: Delivery) -> Vec<NewReceipt> {
+    let receipt = |provider_id: &str, attempt: Option<u32>| NewReceipt {
+        provider_id: provider_id.to_owned(),
+        attempt,
+        ..sent.receipt(delivery, 1)
+    };
+    [("q", Some(1)), ("q", Some(2)), ("q", None), ("p", Some(2)), ("p", Some(0))]
+        .map(|(provider_id, attempt)| receipt(provider_id, attempt))
+        .to_vec()
+}
+
+const WRONG: [Applied; 5] = [
+    Applied::Ignored(NoCall::NotAsked),
+    Applied::Ignored(NoCall::NotAsked),
+    Applied::Ignored(NoCall::NotAsked),
+    Applied::Ignored(NoCall::WrongAttempt),
+    Applied::Ignored(NoCall::WrongAttempt),
+];
+
+#[tokio::test]
+async fn only_the_asked_provider_settles_and_only_by_an_attempt_that_exists() {
+    for delivery in [Delivery::Sent, Delivery::Delivered, Delivery::Undelivered, Delivery::Read] {
+        let leased = Sent::new().await;
+        assert_eq!(leased.apply(&forged(&leased, delivery)).await, WRONG, "{delivery}");
+        assert_eq!(leased.message().await.status, Status::Outbox, "the call is under way");
+        let (ok, unknown, failed) = (Sent::new().await, Sent::new().await, Sent::new().await);
+        ok.settle(&accepted(), OnUnknown::Retry).await;
+        unknown.settle(&uncertain(), OnUnknown::Hold).await;
+        failed.settle(&rejected(), OnUnknown::Retry).await;
+        for sent in [ok, unknown, failed] {
+            let before = sent.message().await;
+            assert_eq!(sent.apply(&forged(&sent, delivery)).await, WRONG, "{delivery} {:?}", before.status);
+            assert_eq!(sent.message().await, before);
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_receipt_settles_what_was_scheduled_canceled_or_never_sent() {
+    let outbox = Outbox::new().await;
+    let [waiting, canceled, unreachable] = [2, 3, 4].map(|to| outbox.fixtures.sms(1, to));
+    let waiting = outbox.accept(waiting).await.id;
+    outbox.execute("update outbox set next_attempt_at = now() + interval '1 day'").await;
+    let canceled = outbox.accept(canceled).await.id;
+    let client = outbox.pool().get().await.unwrap();
+    assert!(app_db::cancel::cancel(&client, canceled, outbox.event_id(canceled)).await.unwrap());
+    let unreachable = outbox.accept(unreachable).await.id;
+    let claimed = outbox.claim(1).await.pop().unwrap();
+    outbox.settle(&claimed, &Outcome::Unreachable { detail: "refused".to_owned() }).await;
+    for id in [waiting, canceled, unreachable] {
+        let before = outbox.find(id).await;
+        for delivery in [Delivery::Sent, Delivery::Delivered, Delivery::Undelivered, Delivery::Read] {
+            for attempt in [Some(1), None] {
+                let receipt = NewReceipt { attempt, ..receipt_of(id, delivery, 1) };
+                let applied = apply_to(&outbox, &[receipt]).await;
+                assert_eq!(applied, [Applied::Ignored(NoCall::NotAsked)], "{:?} {delivery}", before.status);
+            }
+        }
+        assert_eq!(outbox.find(id).await, before);
+    }
 }
 
 #[tokio::test]
@@ -233,4 +306,29 @@ async fn the_providers_id_is_remembered_where_receipts_do_not_bring_ours_back() 
     let without_ours = NewReceipt { message_id: None, attempt: None, ..sent.receipt(Delivery::Delivered, 1) };
     assert_eq!(sent.apply(&[without_ours]).await, [Applied::Changed { message_id: sent.id }]);
     assert_eq!(sent.message().await.delivery, Delivery::Delivered);
+}
+
+#[tokio::test]
+async fn an_earlier_provider_settles_during_the_next_ones_call_and_both_are_remembered() {
+    let sent = Sent::new().await;
+    sent.settle(&uncertain(), OnUnknown::Retry).await;
+    sent.outbox.execute("update outbox set next_attempt_at = now()").await;
+    sent.outbox.claim(1).await.pop().unwrap();
+    sent.outbox.execute("update outbox set leased_provider = 'q'").await;
+    let of_q = |delivery, attempt| NewReceipt {
+        provider_id: "q".to_owned(),
+        ..receipt_of(sent.id, delivery, attempt)
+    };
+    let changed = Applied::Changed { message_id: sent.id };
+    assert_eq!(sent.apply(&[sent.receipt(Delivery::Sent, 1)]).await, [changed]);
+    assert_eq!(sent.apply(&[of_q(Delivery::Read, 1)]).await, [Applied::Ignored(NoCall::WrongAttempt)]);
+    assert_eq!(
+        sent.apply(&[sent.receipt(Delivery::Read, 2)]).await,
+        [Applied::Ignored(NoCall::WrongAttempt)]
+    );
+    assert_eq!(
+        sent.apply(&[of_q(Delivery::Delivered, 2), sent.receipt(Delivery::Read, 1)]).await,
+        [changed; 2]
+    );
+    assert_eq!(sent.message().await.delivery, Delivery::Read);
 }

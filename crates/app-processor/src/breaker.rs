@@ -5,10 +5,15 @@
 //! time. Then a few calls probe the provider, several because one of them may be to a recipient that always fails; the
 //! majority decides. After an outage of some length traffic comes back at a rate that doubles every second.
 
+mod suspicion;
+
 use std::time::Duration;
 
 use model::{Outcome, ProviderHealth, Reason};
 use tokio::time::Instant;
+
+pub(crate) use self::suspicion::Recipient;
+use self::suspicion::Suspicion;
 
 /// The latest calls that are counted, how many there must be, and the share of failures that opens.
 const WINDOW: usize = 20;
@@ -50,6 +55,7 @@ pub(crate) struct Breaker {
     /// Since when it has not been closed.
     down_since: Option<Instant>,
     throttled: u32,
+    suspicion: Suspicion,
     /// Why it is not closed.
     reason: Option<&'static str>,
     /// Failures that opened it.
@@ -77,6 +83,16 @@ enum State {
     },
 }
 
+/// A call that is over, as far as the breaker needs to know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndedCall {
+    /// [`Breaker::opening`] when it began.
+    pub opening: u64,
+    pub recipient: Recipient,
+    /// Calls of the provider that are under way, with this one.
+    pub under_way: usize,
+}
+
 /// How much may be sent now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Allowance {
@@ -94,6 +110,7 @@ impl Breaker {
             opening: 0,
             down_since: None,
             throttled: 0,
+            suspicion: Suspicion::default(),
             reason: None,
             opened_by: 0,
             changed_at: Instant::now(),
@@ -147,10 +164,24 @@ impl Breaker {
         matches!(self.state, State::Open { until } if now < until)
     }
 
-    /// What a call came to that began after that opening.
-    pub(crate) fn learn(&mut self, outcome: &Outcome, opening: u64, now: Instant) {
+    /// A call that was allowed after that opening ended without an answer of the provider: the provider was not asked.
+    pub(crate) fn forgo(&mut self, opening: u64) {
+        if opening == self.opening {
+            self.give_back(1);
+        }
+    }
+
+    /// Whether a message that was forbidden waits for the account, which is blocked, and is not refused itself.
+    pub(crate) fn blames_account(&self, recipient: Recipient) -> bool {
+        let is_halted =
+            self.reason == Some(HALTED) && matches!(self.state, State::Open { .. } | State::HalfOpen { .. });
+        is_halted && !self.suspicion.is_barred(recipient)
+    }
+
+    /// What a call came to.
+    pub(crate) fn learn(&mut self, outcome: &Outcome, call: EndedCall, now: Instant) {
         self.move_on(now);
-        if opening != self.opening {
+        if call.opening != self.opening {
             return;
         }
         if let State::HalfOpen { under_way, .. } = &mut self.state {
@@ -158,6 +189,9 @@ impl Breaker {
         }
         match outcome {
             Outcome::Accepted { .. } | Outcome::Rejected { .. } => {
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    self.suspicion.accepted(call.recipient);
+                }
                 self.throttled = 0;
                 self.verdict(false, FAILING, FAILING_PAUSE, now);
             }
@@ -171,10 +205,20 @@ impl Breaker {
                 }
             }
             Outcome::Unreachable { .. } => self.open(Reason::Unreachable.as_str(), UNREACHABLE_PAUSE, now),
+            Outcome::Forbidden { .. } => self.forbidden(call, now),
             Outcome::Halted { .. } => self.open(HALTED, HALT_PAUSE, now),
             Outcome::Unavailable { .. } | Outcome::Uncertain { .. } => {
                 self.verdict(true, FAILING, FAILING_PAUSE, now);
             }
+        }
+    }
+
+    /// One answer says nothing about the provider; enough of them halt it, and probes of a halted one decide as usual.
+    fn forbidden(&mut self, call: EndedCall, now: Instant) {
+        if self.blames_account(call.recipient) {
+            self.verdict(true, HALTED, HALT_PAUSE, now);
+        } else if self.suspicion.forbidden(call.recipient, call.under_way, now) {
+            self.open(HALTED, HALT_PAUSE, now);
         }
     }
 
@@ -234,7 +278,8 @@ impl Breaker {
     }
 
     fn close(&mut self) {
-        *self = Self { opening: self.opening, ..Self::new() };
+        let suspicion = std::mem::take(&mut self.suspicion);
+        *self = Self { opening: self.opening, suspicion, ..Self::new() };
     }
 
     /// What the time alone changes.

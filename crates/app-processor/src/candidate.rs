@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use app_db::provider_states::ProviderState;
 use jiff::Timestamp;
+use model::provider_health::PAUSED_BY_OPERATOR;
 use model::{Outcome, ProviderHealth};
 use service::metrics::Metrics;
 use service::{Config, ProviderConfig};
@@ -13,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::StartError;
-use crate::breaker::{Allowance, Breaker};
+use crate::breaker::{Allowance, Breaker, EndedCall, Recipient};
 use crate::meters::Meters;
 use crate::send::Transports;
 
@@ -96,12 +97,12 @@ impl Candidate {
         let (health, reason, left) = breaker.report(now);
         let is_paused = self.paused.load(Ordering::Relaxed);
         let lately = self.meters.lately(now);
-        let in_flight = self.config.max_in_flight.saturating_sub(self.slots.available_permits());
+        let in_flight = self.under_way();
         let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
         ProviderState {
             provider_id: self.config.id.clone(),
             state: if is_paused { ProviderHealth::Paused } else { health },
-            reason: reason.map(str::to_owned),
+            reason: if is_paused { Some(PAUSED_BY_OPERATOR) } else { reason }.map(str::to_owned),
             since: clock.checked_sub(breaker.since(now)).unwrap_or(clock),
             until: left.and_then(|left| clock.checked_add(left).ok()).filter(|_| !is_paused),
             in_flight: count(in_flight),
@@ -140,8 +141,8 @@ impl Candidate {
 
     /// Of a call that begins and ends now.
     #[cfg(test)]
-    pub(crate) fn learn(&self, outcome: &Outcome) {
-        self.learn_of(outcome, self.opening());
+    pub(crate) fn learn(self: &Arc<Self>, outcome: &Outcome) {
+        self.begin("+12025550199").end(outcome.clone());
     }
 
     /// Of `permits` so many are not used: nothing was due, or the rate did not allow it.
@@ -174,21 +175,57 @@ impl Candidate {
         self.slots.available_permits() > half && self.wanted.swap(false, Ordering::Relaxed)
     }
 
-    /// Which opening of its breaker a call that begins now comes after.
-    pub(crate) fn opening(&self) -> u64 {
-        lock(&self.breaker).opening()
+    /// A call that its breaker has allowed begins.
+    pub(crate) fn begin(self: &Arc<Self>, recipient: &str) -> AllowedCall {
+        let opening = lock(&self.breaker).opening();
+        let recipient = Recipient::of(recipient);
+        AllowedCall { candidate: Arc::clone(self), opening, recipient, is_answered: false }
     }
 
-    /// What an outcome says about the provider, beyond the message, of a call that began after that opening.
-    pub(crate) fn learn_of(&self, outcome: &Outcome, opening: u64) {
+    fn under_way(&self) -> usize {
+        self.config.max_in_flight.saturating_sub(self.slots.available_permits())
+    }
+}
+
+/// A call that a breaker has allowed. Dropped without an answer of the provider, it gives its place among the probes back.
+#[derive(Debug)]
+pub(crate) struct AllowedCall {
+    candidate: Arc<Candidate>,
+    opening: u64,
+    recipient: Recipient,
+    is_answered: bool,
+}
+
+impl AllowedCall {
+    /// The breaker learns what the outcome says about the provider. Returns what it says about the message: one that was
+    /// forbidden waits at no cost where the account is to blame.
+    pub(crate) fn end(mut self, outcome: Outcome) -> Outcome {
+        self.is_answered = true;
         let now = Instant::now();
-        let mut breaker = lock(&self.breaker);
+        let under_way = self.candidate.under_way();
+        let call = EndedCall { opening: self.opening, recipient: self.recipient, under_way };
+        let mut breaker = lock(&self.candidate.breaker);
         let was_open = breaker.is_open(now);
-        breaker.learn(outcome, opening, now);
+        breaker.learn(&outcome, call, now);
         if !was_open && breaker.is_open(now) {
             let (_, reason, pause) = breaker.report(now);
             let pause_ms = pause.unwrap_or_default().as_millis();
-            tracing::warn!(provider.id = self.config.id, reason, pause_ms, "provider is left alone");
+            let provider_id = self.candidate.config.id.as_str();
+            tracing::warn!(provider.id = provider_id, reason, pause_ms, "circuit breaker opened");
+        }
+        match outcome {
+            Outcome::Forbidden { provider_code, detail } if breaker.blames_account(self.recipient) => {
+                Outcome::Halted { provider_code, detail }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for AllowedCall {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            lock(&self.candidate.breaker).forgo(self.opening);
         }
     }
 }

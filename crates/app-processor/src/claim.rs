@@ -120,9 +120,10 @@ impl Processor {
         for row in claimed {
             match self.step_before_sending(&row, provider_id) {
                 Some(transition) => {
-                    // Who claimed a row that waits for a receipt sent nothing, also where that claim lapsed.
-                    let lapsed = row.lapsed_provider.clone().filter(|_| !row.reconciling);
-                    let provider_id = lapsed.or(row.provider_id.clone());
+                    // A claim of a row that waits for a receipt sends nothing, also where that claim lapsed: the step
+                    // is about the provider that was asked last. Other steps without a call are about none.
+                    let provider_id =
+                        if row.reconciling { row.provider_id.clone() } else { row.lapsed_provider.clone() };
                     settlements.push(self.settlement(&row, transition, provider_id));
                 }
                 None => sendable.push(row),

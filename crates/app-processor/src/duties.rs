@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::Processor;
+use crate::{Processor, parked};
 
 /// Batches of duties that run at once: each uses a connection.
 pub(crate) const AT_ONCE: usize = 2;
@@ -61,7 +61,7 @@ pub(crate) struct Duty {
 const REST_MAX: Duration = Duration::from_secs(60);
 
 /// docs/maintenance.md has this table for operators.
-pub(crate) const DUTIES: [Duty; 10] = [
+pub(crate) const DUTIES: [Duty; 11] = [
     Duty {
         name: "partition keeper",
         every: Duration::from_secs(3600),
@@ -90,6 +90,13 @@ pub(crate) const DUTIES: [Duty; 10] = [
         // More than can be accepted in that time.
         batches_max: 100,
         batch: |processor, _| processor.examine_receipt_deadlines().boxed(),
+    },
+    Duty {
+        name: "parked receipt matcher",
+        every: parked::SEARCH_EVERY,
+        rest: 0,
+        batches_max: 1,
+        batch: |processor, _| processor.search_parked(parked::SEARCH_EVERY).map(done).boxed(),
     },
     Duty {
         name: "key cleaner",

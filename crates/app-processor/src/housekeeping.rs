@@ -93,10 +93,7 @@ impl Processor {
             app_db::housekeeping::claim_expired(&transaction, self.owner, now, max_age, walked_to).await?;
         let settlements: Vec<Settlement> = rows
             .iter()
-            .map(|row| {
-                let provider_id = row.provider_id.clone();
-                self.settlement(row, model::transition::expired(row.attempt), provider_id)
-            })
+            .map(|row| self.settlement(row, model::transition::expired(row.attempt), None))
             .collect();
         let settled = app_db::settle::settle(&transaction, self.owner, &settlements).await?;
         transaction.commit().await?;

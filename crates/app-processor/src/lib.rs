@@ -14,6 +14,7 @@ mod latest_calls;
 mod lease;
 mod meters;
 mod observe;
+mod parked;
 mod rate;
 mod run_once;
 mod send;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Processor;
 use crate::candidate::Candidate;
 use crate::lease::Leases;
+use crate::send::Ended;
 use crate::settle::Attempt;
 
 /// Claims follow each other at this distance at least. A first wake-up after idling is served at once.
@@ -177,23 +178,29 @@ impl Processor {
     ) {
         let held = HeldLease { leases: Arc::clone(&self.leases), lease: claimed.lease() };
         let began = Instant::now();
-        let opening = candidate.opening();
-        let (outcome, asked) = match self.gather(&claimed).await {
+        let allowed = candidate.begin(claimed.target.as_str());
+        let ended = match self.gather(&claimed).await {
             Ok(gathered) => {
                 let call = candidate.meters.call();
-                let outcome = self.send(&candidate, &claimed, &gathered).await;
+                let ended = self.send(&candidate, &claimed, &gathered).await;
                 drop(call);
-                candidate.learn_of(&outcome, opening);
-                (outcome, true)
+                ended
             }
-            // Nothing is to be learnt about the provider.
-            Err(outcome) => (outcome, false),
+            Err(outcome) => Ended::Unprepared(outcome),
+        };
+        let ended = match ended {
+            Ended::Answered(outcome) => Ended::Answered(allowed.end(outcome)),
+            // Nothing is learned about the provider.
+            unasked => {
+                drop(allowed);
+                unasked
+            }
         };
         drop(permit);
         if candidate.has_room_for_who_waits() {
             self.room.notify_one();
         }
-        let attempt = Attempt { outcome, asked, began, held };
+        let attempt = Attempt { ended, began, held };
         self.settle(&self.lanes.0[number], &candidate, &claimed, attempt);
     }
 }

@@ -30,6 +30,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Below what servers usually allow an idle connection, so that they seldom close one under a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How an attempt ended, and whether the provider had a part in it.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The provider was called.
+    Answered(Outcome),
+    /// Its adapter refused the message: the provider was not asked, and another one may take it.
+    Refused(Outcome),
+    /// Something that the message needs was not there: no provider would have been asked.
+    Unprepared(Outcome),
+}
+
 /// A provider's own client, so that no provider waits for another's connections.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
@@ -105,7 +116,7 @@ impl Processor {
         candidate: &Candidate,
         claimed: &Claimed,
         gathered: &Gathered<'_>,
-    ) -> Outcome {
+    ) -> Ended {
         let provider = &candidate.config;
         let thread = Thread::after(&claimed.before);
         let outgoing = Outgoing {
@@ -124,9 +135,13 @@ impl Processor {
             now: self.parts.clock.now(),
         };
         let began = Instant::now();
-        let outcome = candidate.transports.call(provider, &outgoing, &self.parts.clock).await;
-        candidate.meters.attempt(&outcome, began.elapsed());
-        outcome
+        match candidate.transports.call(provider, &outgoing, &self.parts.clock).await {
+            Ok(outcome) => {
+                candidate.meters.attempt(&outcome, began.elapsed());
+                Ended::Answered(outcome)
+            }
+            Err(refusal) => Ended::Refused(refusal),
+        }
     }
 }
 
@@ -143,21 +158,20 @@ impl Transports {
     }
 
     /// One call, and what its answer means.
+    ///
+    /// # Errors
+    /// The adapter's refusal of a message that does not fit the provider: nothing was sent.
     pub(crate) async fn call(
         &self,
         provider: &ProviderConfig,
         outgoing: &Outgoing<'_>,
         clock: &Clock,
-    ) -> Outcome {
-        let called = match provider.adapter.call(outgoing) {
-            Err(outcome) => Err(outcome),
-            Ok(Call::Http(request)) => self.http.call(request).await.map(Answer::Http),
-            Ok(Call::Smtp(submission)) => self.smtp.submit(&submission).await.map(Answer::Smtp),
+    ) -> Result<Outcome, Outcome> {
+        let called = match provider.adapter.call(outgoing)? {
+            Call::Http(request) => self.http.call(request).await.map(Answer::Http),
+            Call::Smtp(submission) => self.smtp.submit(&submission).await.map(Answer::Smtp),
         };
-        match called {
-            Ok(answer) => provider.adapter.outcome(&answer, clock.now()),
-            Err(outcome) => outcome,
-        }
+        Ok(called.map_or_else(|outcome| outcome, |answer| provider.adapter.outcome(&answer, clock.now())))
     }
 }
 

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use app_db::Error;
 use app_db::claim::Claimed;
-use app_db::receipts::{Applied, NewReceipt};
 use app_db::receive::key_hash;
 use app_db::settle::{Settled, Settlement};
 use model::transition::{self, Elsewhere, EventKind, Rules, Transition};
-use model::{Delivery, IdGenerator, Next, Outcome, Variant};
+use model::{Delivery, IdGenerator, Next, Variant};
 use service::failures;
 use service::metrics::{ChannelStatusCode, ProviderResolution};
 use service::supervision::Supervisor;
@@ -24,7 +23,9 @@ use crate::candidate::Candidate;
 use crate::claim::tried;
 use crate::lanes::Lane;
 use crate::lease::Leases;
+use crate::parked;
 use crate::run_once::{BUSY_ROWS, HeldLease};
+use crate::send::Ended;
 use crate::{Parts, Processor};
 
 /// The largest batch of one settle.
@@ -79,9 +80,7 @@ impl Settler {
 
 /// An attempt that is over.
 pub(crate) struct Attempt {
-    pub outcome: Outcome,
-    /// Whether the provider was asked. Otherwise the outcome says nothing about it, and no other would do better.
-    pub asked: bool,
+    pub ended: Ended,
     pub began: Instant,
     pub held: HeldLease,
 }
@@ -89,11 +88,15 @@ pub(crate) struct Attempt {
 impl Processor {
     /// Hands one attempt's outcome on to be settled. The queue needs no bound: nothing is claimed while it is long.
     pub(crate) fn settle(&self, lane: &Lane, candidate: &Candidate, claimed: &Claimed, attempt: Attempt) {
-        let Attempt { outcome, asked, began, held } = attempt;
+        let Attempt { ended, began, held } = attempt;
         let provider = &candidate.config;
         let took = began.elapsed();
-        let elsewhere =
-            if asked { elsewhere(lane, candidate, &claimed.accepted_by) } else { Elsewhere::Nowhere };
+        let failover = elsewhere(lane, candidate, &claimed.accepted_by);
+        let (outcome, asked, elsewhere) = match ended {
+            Ended::Answered(outcome) => (outcome, true, failover),
+            Ended::Refused(outcome) => (outcome, false, failover),
+            Ended::Unprepared(outcome) => (outcome, false, Elsewhere::Nowhere),
+        };
         let transition = transition::after_outcome(
             &outcome,
             tried(claimed, took),
@@ -108,7 +111,7 @@ impl Processor {
         let waited =
             Duration::try_from(claimed.claimed_at.duration_since(claimed.due_at)).unwrap_or_default();
         candidate.meters.dispatched(claimed.channel, waited + took);
-        let mut settlement = self.settlement(claimed, transition, Some(provider.id.clone()));
+        let mut settlement = self.settlement(claimed, transition, asked.then(|| provider.id.clone()));
         let is_accepted = settlement.transition.event == EventKind::Sent;
         settlement.accepts = is_accepted && settlement.transition.next != Next::Gone;
         if is_accepted && settlement.holder.is_some() {
@@ -191,7 +194,7 @@ impl Writer {
             if is_not_behind_any_more || settlements.iter().any(is_due_at_once) {
                 self.parts.wake.notify_one();
             }
-            if let Err(error) = match_parked(&self.parts, &self.ids, &settlements).await {
+            if let Err(error) = parked::match_settled(&self.parts, &self.ids, &settlements).await {
                 failures::report("parked receipts were not looked at", &error);
             }
             if (BUSY_ROWS..SETTLE_ROWS_MAX).contains(&settlements.len()) {
@@ -238,25 +241,6 @@ async fn write(parts: &Parts, owner: Uuid, leases: &Leases, settlements: &[Settl
 async fn try_write(parts: &Parts, owner: Uuid, settlements: &[Settlement]) -> Result<Settled, Error> {
     let client = app_db::pool::get(&parts.pool).await?;
     app_db::settle::settle(&client, owner, settlements).await
-}
-
-/// Receipts that came before the provider's own id of their message was known are applied now that it is.
-async fn match_parked(parts: &Parts, ids: &IdGenerator, settlements: &[Settlement]) -> Result<(), Error> {
-    let references: Vec<[u8; 32]> =
-        settlements.iter().filter_map(|settlement| settlement.reference).collect();
-    if references.is_empty() {
-        return Ok(());
-    }
-    let client = app_db::pool::get(&parts.pool).await?;
-    let parked = app_db::parked::look(&client, &references).await?;
-    let (parked_ids, receipts): (Vec<Uuid>, Vec<NewReceipt>) = parked.into_iter().unzip();
-    let applied = app_db::receipts::apply(&parts.pool, ids, parts.clock.now(), &receipts).await;
-    for (id, applied) in parked_ids.into_iter().zip(applied) {
-        if applied? != Applied::Unmatched {
-            app_db::parked::forget(&client, id).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Counts what a settle wrote, and what it could not.

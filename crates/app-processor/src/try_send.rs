@@ -53,6 +53,6 @@ pub async fn try_send(
         now: clock.now(),
     };
     let began = Instant::now();
-    let outcome = transports.call(provider, &outgoing, clock).await;
+    let outcome = transports.call(provider, &outgoing, clock).await.unwrap_or_else(|refusal| refusal);
     Ok((outcome, began.elapsed()))
 }

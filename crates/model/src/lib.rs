@@ -11,6 +11,7 @@ pub mod outcome;
 pub mod participants;
 pub mod provider_health;
 pub mod reason;
+pub mod receipt;
 pub mod receipt_deadline;
 pub mod route;
 pub mod segments;

@@ -21,6 +21,9 @@ pub enum Outcome {
     Unreachable { detail: String },
     /// The request was written, and no readable answer came back: the provider may have the message.
     Uncertain { reason: Reason, detail: String },
+    /// This message may not be sent: because of its recipient, its sender or the whole account, and the answer does not
+    /// say which (a bare 403). Costs an attempt. Several in a row halt the provider.
+    Forbidden { provider_code: Option<String>, detail: String },
     /// The account is blocked (credentials, credit, suspension): the provider leaves the rotation and the
     /// message waits at no cost.
     Halted { provider_code: Option<String>, detail: String },
@@ -36,6 +39,7 @@ impl Outcome {
             Self::Unavailable { .. } => "unavailable",
             Self::Unreachable { .. } => "unreachable",
             Self::Uncertain { .. } => "uncertain",
+            Self::Forbidden { .. } => "forbidden",
             Self::Halted { .. } => "halted",
         }
     }

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::channel::UnknownWord;
 use crate::message::vocabulary;
 
+/// The reason that a processor publishes of a provider while an operator pauses it.
+pub const PAUSED_BY_OPERATOR: &str = "paused_by_operator";
+
 vocabulary! {
     /// Whether a provider is given messages, and if not, why.
     ProviderHealth {

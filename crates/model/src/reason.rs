@@ -45,6 +45,8 @@ reasons! {
     Unavailable = "unavailable",
     /// No connection to the provider could be made; nothing was sent.
     Unreachable = "unreachable",
+    /// The provider forbids this message: its recipient, its sender or the account is not allowed.
+    Forbidden = "forbidden",
     /// The provider refuses the account: credentials, credit, suspension.
     Halted = "halted",
     /// No answer in time, after the request was written.

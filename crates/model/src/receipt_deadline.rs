@@ -52,7 +52,7 @@ pub fn payload(deadline: Duration) -> StatusPayload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transition::{ReceiptStep, Report, Standing, after_receipt};
+    use crate::receipt::{MessageSnapshot, ReceiptInfo, ReceiptStep, after_receipt};
 
     const DEADLINE: Duration = Duration::from_secs(100);
 
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_late_receipt_still_applies() {
-        let timed_out = Standing {
+        let timed_out = MessageSnapshot {
             status: Status::Ok,
             delivery: Delivery::Unknown,
             attempt: 1,
@@ -99,7 +99,7 @@ mod tests {
         };
         for delivery in [Delivery::Sent, Delivery::Undelivered, Delivery::Delivered, Delivery::Read] {
             let step =
-                after_receipt(timed_out, Report { delivery, attempt: Some(1), about_an_acceptance: false });
+                after_receipt(timed_out, ReceiptInfo { delivery, attempt: 1, about_an_acceptance: false });
             assert_eq!(step, ReceiptStep::Settles, "{delivery}");
         }
     }

@@ -196,6 +196,11 @@ fn after_outcome_alone(outcome: &Outcome, tried: Tried, rules: &Rules<'_>) -> Tr
             let wait = wait_unless_elsewhere(tried.claims, None);
             wait_at_no_cost(Reason::Unreachable, None, Some(detail.clone()), wait, tried, policy)
         }
+        Outcome::Forbidden { provider_code, detail } => {
+            let wait = wait_unless_elsewhere(counted, None);
+            let detail = Some(detail.clone());
+            retry_or_give_up(Reason::Forbidden, provider_code.clone(), detail, wait, counted, tried, policy)
+        }
         Outcome::Halted { provider_code, detail } => {
             let wait = wait_unless_elsewhere(tried.claims, None);
             wait_at_no_cost(Reason::Halted, provider_code.clone(), Some(detail.clone()), wait, tried, policy)
@@ -251,69 +256,6 @@ pub fn unconfirmed(attempt: u32, earlier: Earlier) -> Transition {
 /// The step of a message that outlived its time before it could be sent.
 pub fn expired(attempt: u32) -> Transition {
     failed(Reason::Expired, None, None, attempt)
-}
-
-/// What is known of a message when a receipt about it comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    pub status: Status,
-    pub delivery: Delivery,
-    /// The attempt that is under way or was the last: counted ones, and one more while a lease runs.
-    pub attempt: u32,
-    /// Whether a processor holds it, or nobody knows what became of it: the receipt is then the answer.
-    pub unanswered: bool,
-    /// Whether a provider accepted it, and it waits to be confirmed before another one is asked.
-    pub confirming: bool,
-}
-
-/// What a receipt does to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReceiptStep {
-    /// Late, doubled or out of order.
-    Nothing,
-    /// It is `ok` now, with the receipt's delivery, and no longer in the outbox.
-    Settles,
-    /// It goes on waiting to be confirmed, with the receipt's delivery.
-    Notes,
-    /// It is not confirmed and will not be: another provider's turn comes now.
-    HandsOver,
-}
-
-/// A provider's later word, in the terms of the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub delivery: Delivery,
-    /// The attempt that it names, if it names one.
-    pub attempt: Option<u32>,
-    /// Whether it is about an attempt that its provider had accepted, and that nothing was said against: where several
-    /// providers had the message, the number of the last attempt does not tell.
-    pub about_an_acceptance: bool,
-}
-
-/// What a receipt does. Delivery never regresses: a settled message moves up its rank only. One that is not settled is
-/// settled by any proof that the provider has it, of whichever attempt; and by a refusal only of the attempt that waits
-/// for its answer. One that waits to be confirmed is settled by nothing less than its delivery.
-pub fn after_receipt(standing: Standing, report: Report) -> ReceiptStep {
-    let is_refusal = report.delivery == Delivery::Undelivered;
-    let is_about_the_last_attempt = !is_refusal
-        || report.about_an_acceptance
-        || report.attempt.is_none_or(|attempt| attempt == standing.attempt);
-    let settles = match standing.status {
-        Status::Outbox | Status::Retry if standing.confirming => {
-            let is_delivered = report.delivery.rank() >= Delivery::Delivered.rank();
-            return match report.delivery {
-                _ if is_delivered => ReceiptStep::Settles,
-                Delivery::Undelivered if report.about_an_acceptance => ReceiptStep::HandsOver,
-                Delivery::Sent if standing.delivery.rank() < Delivery::Sent.rank() => ReceiptStep::Notes,
-                _ => ReceiptStep::Nothing,
-            };
-        }
-        Status::Ok => report.delivery.rank() > standing.delivery.rank() && is_about_the_last_attempt,
-        // A refused or canceled message stays failed unless it turns out to have been delivered after all.
-        Status::Failed => report.delivery.rank() >= Delivery::Delivered.rank(),
-        Status::Outbox | Status::Retry => !is_refusal || (standing.unanswered && is_about_the_last_attempt),
-    };
-    if settles { ReceiptStep::Settles } else { ReceiptStep::Nothing }
 }
 
 fn held(reason: Reason, detail: Option<String>, attempt: u32, next: Next) -> Transition {

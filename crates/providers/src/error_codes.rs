@@ -20,6 +20,8 @@ pub enum Class {
     },
     /// The account cannot send at all.
     Halt,
+    /// The account cannot send at all, or not this message: the code does not say which.
+    Forbidden,
     BadRecipient,
     OptedOut,
     Configuration,
@@ -36,6 +38,7 @@ const WORDS: &[(&str, Class)] = &[
     ("throttle", Class::Throttle),
     ("retry", RETRY),
     ("halt", Class::Halt),
+    ("forbidden", Class::Forbidden),
     ("bad_recipient", Class::BadRecipient),
     ("opted_out", Class::OptedOut),
     ("configuration", Class::Configuration),
@@ -123,6 +126,7 @@ impl Known<'_> {
                 return Outcome::Unavailable { retry_after, provider_code, detail };
             }
             Class::Halt => return Outcome::Halted { provider_code, detail },
+            Class::Forbidden => return Outcome::Forbidden { provider_code, detail },
             Class::Unknown => return Outcome::Uncertain { reason: Reason::UnreadableAnswer, detail },
             Class::BadRecipient => Reason::InvalidRecipient,
             Class::OptedOut => Reason::OptedOut,

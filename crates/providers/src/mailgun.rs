@@ -44,7 +44,7 @@ const ERROR_CODES: &[ErrorCode] = &[
     entry("400", Class::Refuse, "HTTP 400: a parameter is missing or not valid"),
     entry("401", Class::Halt, "HTTP 401: the API key is wrong"),
     entry("402", Class::Halt, "HTTP 402: the account's limits or credit are used up"),
-    entry("403", Class::Halt, "HTTP 403: the domain is disabled, or the API key may not send from it"),
+    entry("403", Class::Forbidden, "HTTP 403: the domain is disabled, or the API key may not send this"),
     entry("404", Class::Configuration, "HTTP 404: no such domain in this region; check domain and base_url"),
     entry("413", Class::Content, "HTTP 413: the message is larger than 25 MB"),
     entry("429", Class::Throttle, "HTTP 429: too many requests"),

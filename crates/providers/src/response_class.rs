@@ -46,9 +46,14 @@ pub(crate) fn by_status(
             Reason::Configuration,
             format!("{detail}: the provider redirects, and credentials are not sent on; correct base_url"),
         ),
-        401 | 403 | 407 => {
-            Outcome::Halted { provider_code, detail: format!("{detail}: check the credentials") }
-        }
+        401 | 407 => Outcome::Halted { provider_code, detail: format!("{detail}: check the credentials") },
+        // Providers answer so for one recipient or one sender as well as for an account.
+        403 => Outcome::Forbidden {
+            provider_code,
+            detail: format!(
+                "{detail}: not allowed; check the recipient, the sender and the account's permissions"
+            ),
+        },
         402 => Outcome::Halted { provider_code, detail: format!("{detail}: check the account's credit") },
         404 | 405 => {
             rejected(Reason::Configuration, format!("{detail}: check base_url and the account's identifiers"))

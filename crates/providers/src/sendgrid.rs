@@ -132,15 +132,19 @@ impl Provider for SendGrid {
                 detail: format!("HTTP {}, not in the form of SendGrid's 202", status.as_u16()),
             },
             400 => invalid(response),
-            401 if error_text(response).contains("credits") => {
-                halted("401", "HTTP 401: the account's credits are used up")
-            }
+            401 if error_text(response).contains("credits") => Outcome::Halted {
+                provider_code: Some("401".to_owned()),
+                detail: "HTTP 401: the account's credits are used up".to_owned(),
+            },
             403 if is_about_the_sender(response) => Outcome::Rejected {
                 reason: Reason::Configuration,
                 provider_code: Some("403".to_owned()),
                 detail: "HTTP 403: the sender is not a verified sender identity".to_owned(),
             },
-            403 => halted("403", "HTTP 403: the API key may not send mail; check its scopes"),
+            403 => Outcome::Forbidden {
+                provider_code: Some("403".to_owned()),
+                detail: "HTTP 403: the API key may not send this mail; check its scopes".to_owned(),
+            },
             _ => by_status(status, headers, Some(RESET_HEADER), None, now),
         }
     }
@@ -177,10 +181,6 @@ impl Provider for SendGrid {
 fn accepted(response: &Response<Bytes>) -> Outcome {
     let id = response.headers().get(MESSAGE_ID).and_then(|value| value.to_str().ok()).and_then(code_word);
     Outcome::Accepted { provider_message_id: id }
-}
-
-fn halted(code: &str, detail: &str) -> Outcome {
-    Outcome::Halted { provider_code: Some(code.to_owned()), detail: detail.to_owned() }
 }
 
 /// A 400's `field` says who is to blame. Its `message` may quote addresses, and is not passed on.

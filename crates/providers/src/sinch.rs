@@ -118,7 +118,8 @@ impl Provider for Sinch {
             .and_then(code_word)
             .filter(|code| code.starts_with(|first: char| first.is_ascii_alphabetic()));
         match code.as_deref().and_then(|code| self.codes.find(code)) {
-            Some(known) if !status.is_redirection() && status.as_u16() != 429 => {
+            // 401 is about the credentials, whatever the code.
+            Some(known) if !status.is_redirection() && !matches!(status.as_u16(), 401 | 429) => {
                 known.outcome(retry_after(headers, None, now))
             }
             _ => by_status(status, headers, None, code, now),

@@ -56,6 +56,7 @@ pub struct Inner {
     pub messages_settled: Family<ChannelStatusCode, Counter>,
     pub attempts: Family<ProviderOutcome, Counter>,
     pub receipts: Family<ProviderDelivery, Counter>,
+    pub receipts_not_applied: Family<ProviderResult, Counter>,
     pub outcomes_unknown: Family<ProviderResolution, Counter>,
     pub leases_lost: Counter,
     pub webhooks_received: Family<ProviderResult, Counter>,
@@ -86,6 +87,7 @@ impl Default for Metrics {
             messages_settled: Family::default(),
             attempts: Family::default(),
             receipts: Family::default(),
+            receipts_not_applied: Family::default(),
             outcomes_unknown: Family::default(),
             leases_lost: Counter::default(),
             webhooks_received: Family::default(),
@@ -113,6 +115,11 @@ impl Inner {
         r.register("messages_settled", "Messages that reached ok or failed", self.messages_settled.clone());
         r.register("attempts", "Provider calls, by outcome", self.attempts.clone());
         r.register("receipts", "Receipts applied", self.receipts.clone());
+        r.register(
+            "receipts_not_applied",
+            "Receipts not applied, by what became of them: stale, parked, unknown_message, not_asked, wrong_attempt",
+            self.receipts_not_applied.clone(),
+        );
         r.register("outcomes_unknown", "Unknown outcomes, by what was done", self.outcomes_unknown.clone());
         r.register(
             "leases_lost",

@@ -97,7 +97,7 @@ async fn trim(app: &App) {
 }
 
 /// Keeps one, also where the database comes back only in a moment.
-pub(super) async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Problem> {
+async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Problem> {
     let began = Instant::now();
     loop {
         let kept = async {

@@ -99,6 +99,7 @@ async fn apply_receipt(app: &App, delivery: &Delivery) -> Result<(), Problem> {
         serde_json::from_slice(&delivery.body).map_err(|error| still("cannot be read").because(error))?;
     match app.receipts.commit(receipt, Share::default()).await? {
         Applied::Unmatched => Err(still("matches no message")),
+        Applied::Ignored(why) => Err(still(&format!("is about no call of its provider ({})", why.as_str()))),
         Applied::Changed { .. } | Applied::Stale => Ok(()),
     }
 }

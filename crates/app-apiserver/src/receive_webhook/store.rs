@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use app_db::media::NewFile;
-use app_db::parked;
 use app_db::receipts::{self, Applied, NewReceipt};
 use app_db::receive::{self, Inbound, Received};
 use app_db::{Error, Pool};
-use model::{Bucket, Direction, Endpoint, EndpointError, IdGenerator, NewMessage, Participants, Priority};
+use model::{Direction, Endpoint, EndpointError, IdGenerator, NewMessage, Participants, Priority};
 use providers::{InboundMessage, Receipt};
 use service::clock::DatabaseClock;
 use service::metrics::{Metrics, ProviderDelivery};
 use tokio::time::Instant;
 
-use super::keep::{Arrived, write_down};
+use super::keep::Arrived;
+use super::park::{count, park};
 use crate::App;
 use crate::after_commit::AfterCommit;
-use crate::body::Share;
 use crate::patience::{Met, Patience};
 use crate::problem::Problem;
 use crate::send::count_accepted;
@@ -111,12 +110,13 @@ fn storable(text: String) -> String {
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }
 
-/// Applies receipts in their order; what no message is known for is parked. Returns how many were.
+/// Applies receipts in their order. Those for which no message is known yet are parked; those that are about no call of
+/// their provider are counted. Returns how many were parked.
 pub(super) async fn apply(app: &App, arrived: &Arrived, receipts: Vec<Receipt>) -> Result<usize, Problem> {
     let provider_id = &arrived.provider_id;
     let receipts: Vec<NewReceipt> =
         receipts.into_iter().map(|receipt| to_store(provider_id, receipt)).collect();
-    let mut unmatched = 0;
+    let mut unmatched = Vec::new();
     for chunk in receipts.chunks(RECEIPTS_AT_ONCE) {
         let tickets: Vec<_> = chunk
             .iter()
@@ -124,19 +124,29 @@ pub(super) async fn apply(app: &App, arrived: &Arrived, receipts: Vec<Receipt>) 
             .collect::<Result<_, _>>()?;
         for (receipt, ticket) in chunk.iter().zip(tickets) {
             match ticket.committed().await? {
-                Applied::Unmatched => {
-                    park(app, receipt).await?;
-                    unmatched += 1;
-                }
+                Applied::Unmatched => unmatched.push(receipt.clone()),
                 Applied::Changed { .. } => {
                     let labels = ProviderDelivery::new(provider_id, receipt.delivery.as_str());
                     app.metrics.receipts.get_or_create(&labels).inc();
                 }
-                Applied::Stale => {}
+                Applied::Stale => count(app, receipt, "stale"),
+                Applied::Ignored(why) => {
+                    tracing::debug!(
+                        provider.id = provider_id,
+                        message.id = receipt.message_id.map(tracing::field::display),
+                        why = why.as_str(),
+                        "a receipt is about no call of its provider"
+                    );
+                    count(app, receipt, why.as_str());
+                }
             }
         }
     }
-    Ok(unmatched)
+    let parked = unmatched.len();
+    for chunk in unmatched.chunks(RECEIPTS_AT_ONCE) {
+        park(app, chunk.to_vec()).await?;
+    }
+    Ok(parked)
 }
 
 fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
@@ -150,17 +160,6 @@ fn to_store(provider_id: &str, receipt: Receipt) -> NewReceipt {
         detail: receipt.detail.map(storable),
         temporary: receipt.temporary,
     }
-}
-
-/// Parks a receipt until the send whose message it names is settled. That may have happened since it was looked
-/// for, and then nobody would look at what is parked: so it is tried once more.
-async fn park(app: &App, receipt: &NewReceipt) -> Result<(), Problem> {
-    let id = app.ids.next(app.database_clock.now(), Bucket(0));
-    write_down(app, &parked::delivery(id, receipt)?).await?;
-    if app.receipts.commit(receipt.clone(), Share::default()).await? != Applied::Unmatched {
-        parked::forget(&*app.database().await?, id).await?;
-    }
-    Ok(())
 }
 
 /// Writes groups of inbound messages.

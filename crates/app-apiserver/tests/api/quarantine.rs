@@ -119,6 +119,7 @@ async fn what_was_verified_by_a_secret_and_not_understood_is_not_verified_again(
     };
     let server = server_of(&config("sent = sent")).await;
     let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    server.lease(sent["id"].as_str().unwrap(), "gateway").await;
     let receipt = json!({"status": "arrived", "reference": sent["id"]});
     let refused = server.client.post("/api/webhooks/gateway?secret=hush", &receipt).await.expect(400);
     assert_eq!(code(&refused), "webhook_not_understood");
@@ -198,8 +199,7 @@ async fn somebodys_word_proves_nothing_to_the_next() {
 #[tokio::test]
 async fn a_receipt_is_applied_once_its_message_is_known() {
     let server = server().await;
-    let unknown = "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1";
-    let target = format!("{TWILIO}?message_id={unknown}&attempt=1");
+    let target = TWILIO.to_owned();
     let sid = sid_of("SM1");
     let form = [("MessageSid", &*sid), ("MessageStatus", "delivered")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -212,11 +212,15 @@ async fn a_receipt_is_applied_once_its_message_is_known() {
     assert!(still.contains("It still matches no message"), "{still}");
     assert!(!still.contains("Trust it"), "{still}");
 
-    // No test knows the id of a message that will be.
     let sent = server.send_sms("+12025550100", "+12025550199", "Hello").await;
-    let sent = sent["id"].as_str().unwrap();
-    let renamed = format!("convert_to(replace(convert_from(body, 'UTF8'), '{unknown}', '{sent}'), 'UTF8')");
-    server.execute(&format!("update webhook_deliveries set body = {renamed}")).await;
+    server.lease(sent["id"].as_str().unwrap(), "twilio-main").await;
+    // As a settle leaves it, for kinds whose receipts do not bring our id back.
+    server
+        .execute(
+            "insert into provider_refs (bucket, key_hash, message_id, attempt)
+             select get_byte(key_hash, 0), key_hash, (select id from messages), 1 from webhook_deliveries",
+        )
+        .await;
     process(&server.client, &id).await.expect(303);
     assert_eq!(server.value("select delivery_tag from messages").await, "delivered");
     assert_eq!(server.count("webhook_deliveries").await, 0);

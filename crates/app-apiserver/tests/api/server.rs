@@ -136,6 +136,16 @@ impl Server {
         client.query_one(sql, &[]).await.unwrap().get(0)
     }
 
+    /// As a processor leaves the message while it calls this provider.
+    pub(crate) async fn lease(&self, message_id: &str, provider_id: &str) {
+        self.execute(&format!(
+            "update outbox set lease_no = lease_no + 1, leased_by = gen_random_uuid(),
+                 leased_provider = '{provider_id}', leased_until = now() + interval '1 hour'
+             where message_id = '{message_id}'"
+        ))
+        .await;
+    }
+
     pub(crate) async fn execute(&self, sql: &str) {
         self.database.pool.get().await.unwrap().batch_execute(sql).await.unwrap();
     }

@@ -207,6 +207,7 @@ async fn a_receipt_that_names_our_message_settles_it_and_never_regresses() {
     let target = format!("{TWILIO}?message_id={}&attempt=1", message["id"].as_str().unwrap());
     let url = format!("{PUBLIC_URL}{target}");
     let path = format!("/api/messages/{}", message["id"].as_str().unwrap());
+    server.lease(message["id"].as_str().unwrap(), "twilio-main").await;
     for (status, delivery) in
         [("sent", "sent"), ("delivered", "delivered"), ("sent", "delivered"), ("delivered", "delivered")]
     {
@@ -222,6 +223,36 @@ async fn a_receipt_that_names_our_message_settles_it_and_never_regresses() {
 }
 
 #[tokio::test]
+async fn a_receipt_about_no_call_of_its_provider_is_200_counted_and_changes_nothing() {
+    let server = server().await;
+    let message = server.send_sms("+12025550100", "+12025550199", "Hello").await;
+    let id = message["id"].as_str().unwrap();
+    let stranger = "019a2f7e-3c41-70a4-8000-3f1c52d0a7b1";
+    let post = async |id: &str, attempt: u32| {
+        let target = format!("{TWILIO}?message_id={id}&attempt={attempt}");
+        let url = format!("{PUBLIC_URL}{target}");
+        post_twilio(&server, &target, &url, &receipt("delivered")).await.expect(200);
+    };
+    post(id, 1).await;
+    server.lease(id, "sendgrid-main").await;
+    post(id, 1).await;
+    server.lease(id, "twilio-main").await;
+    post(id, 2).await;
+    post(stranger, 1).await;
+    assert_eq!(server.value("select status_tag || ' ' || delivery_tag from messages").await, "outbox none");
+    assert_eq!(server.count("webhook_deliveries").await, 0, "none of them can match later");
+    let metrics = server.client.get("/metrics").await.text();
+    for (result, count) in [("not_asked", 2), ("wrong_attempt", 1), ("unknown_message", 1)] {
+        let line = format!(
+            "app_receipts_not_applied_total{{provider_id=\"twilio-main\",result=\"{result}\"}} {count}"
+        );
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    post(id, 1).await;
+    assert_eq!(server.value("select status_tag || ' ' || delivery_tag from messages").await, "ok delivered");
+}
+
+#[tokio::test]
 async fn a_receipt_for_a_message_that_is_not_known_is_200_and_parked() {
     let server = server().await;
     let url = format!("{PUBLIC_URL}{TWILIO}");
@@ -231,7 +262,7 @@ async fn a_receipt_for_a_message_that_is_not_known_is_200_and_parked() {
     let hash = app_db::receive::key_hash("twilio-main", SID);
     let parked = app_db::parked::look(&client, &[hash]).await.unwrap();
     assert_eq!(parked.len(), 1);
-    assert_eq!(parked[0].1.delivery, model::Delivery::Delivered);
+    assert_eq!(parked[0].receipt.delivery, model::Delivery::Delivered);
 }
 
 #[tokio::test]
@@ -356,6 +387,7 @@ async fn a_bounce_that_is_posted_as_a_mail_tells_that_the_message_was_not_delive
         ];
         Bytes::from(lines.join("\r\n"))
     };
+    server.lease(id, "mail-main").await;
     let target = "/api/webhooks/mail-main?secret=hush";
     let headers = [("content-type", "message/rfc822")];
     for report in [report("relayed", "2.0.0"), report("failed", "5.1.1")] {

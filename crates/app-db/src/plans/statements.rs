@@ -152,8 +152,9 @@ fn coming_in(sample: &Sample) -> Vec<Statement> {
         statement!(
             receipts::writing::EVENTS,
             "array[{bucket}]::smallint[], array['{message}']::uuid[], array['{new}']::uuid[], array['sent'],
-             array[1], array['p'], array[null::text], array[null::text], array['ok']"
+             array[1], array['p'], array[null::text], array[null::text], array['ok'], array['receipt']"
         ),
+        statement!(receipts::calls::EVENTS, "{keys}"),
         statement!(receipt_deadlines::LOCK_CURSOR),
         statement!(receipt_deadlines::MOVE_CURSOR, "'{NIL}'"),
         statement!(receipt_deadlines::NEXT, "'{NIL}', '{message}', 20"),
@@ -260,7 +261,13 @@ fn kept(sample: &Sample) -> Vec<Statement> {
         statement!(quarantine::REMOVE, "'{new}'"),
         bounded(statement!(quarantine::remove_all_sql(), "null, null, '{MAX}'")),
         bounded(statement!(quarantine::COUNTS)),
-        statement!(parked::FORGET, "'{new}'"),
+        statement!(parked::PARK, "array['{new}']::uuid[], array['p'], array['']::bytea[], array[{hash}]"),
+        statement!(parked::FORGET, "array['{new}']::uuid[]"),
+        statement!(parked::search::BEGIN, "20"),
+        statement!(parked::search::ALL, "10000").rows_max(20_000),
+        statement!(parked::search::PIECE, "'{MAX}', '{NIL}', 20, array['SM1']"),
+        statement!(parked::search::END, "'{new}', now()"),
+        statement!(parked::search::DROP, "array['{new}']::uuid[]"),
         statement!(parked::LOOK, "array[{hash}]"),
     ]
 }

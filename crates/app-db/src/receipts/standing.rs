@@ -1,4 +1,4 @@
-//! Where the messages of a group of receipts stand, each locked.
+//! The rows of the messages that a group of receipts names, each locked.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,13 +6,13 @@ use model::{Bucket, Delivery, StatusPayload};
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
-use super::Row;
+use super::applying::Row;
 use crate::Error;
 
 pub(crate) const LOCK_OUTBOX: &str =
     "select o.* from unnest($1::uuid[], $2::smallint[]) as k(id, bucket) cross join lateral (
-                 select message_id, leased_by is not null and not reconciling, attempt, lease_no, accepted_by,
-                     refused_by
+                 select message_id, case when not reconciling then leased_provider end, attempt, lease_no,
+                     accepted_by, refused_by
                  from outbox
                  where message_id = k.id and bucket = k.bucket for update
              ) as o";
@@ -24,7 +24,7 @@ pub(crate) const LOCK_MESSAGES: &str =
                  where id = k.id and bucket = k.bucket and inbound_or_outbound = 'outbound' for no key update
              ) as m";
 
-/// Locks outbox rows, then messages, each in the order of ids, and reads where they stand.
+/// Locks outbox rows, then messages, each in the order of ids, and reads both.
 pub(super) async fn lock(
     transaction: &deadpool_postgres::Transaction<'_>,
     wanted: impl Iterator<Item = Uuid>,
@@ -47,10 +47,11 @@ pub(super) async fn lock(
             let id: Uuid = row.get(0);
             let waiting = outbox.remove(&id);
             let is_waiting = waiting.is_some();
-            let Waiting { leased, attempt, lease_no, accepted_by, refused_by } =
+            let Waiting { leased_provider, attempt, lease_no, accepted_by, refused_by } =
                 waiting.unwrap_or_else(|| Waiting::none(row.get(3), row.get(4)));
             let delivery: Delivery = row.get::<_, &str>(2).parse()?;
             let counted = u32::try_from(attempt).unwrap_or(0);
+            let leased = leased_provider.is_some();
             Ok((
                 id,
                 Row {
@@ -59,6 +60,7 @@ pub(super) async fn lock(
                     attempt: counted + u32::from(leased),
                     lease_no,
                     unanswered: leased || delivery == Delivery::Unknown,
+                    leased_provider,
                     provider_id: row.get(5),
                     provider_message_id: row.get(6),
                     payload: row.get::<_, Option<Json<StatusPayload>>>(7).map(|json| json.0),
@@ -74,7 +76,7 @@ pub(super) async fn lock(
 
 /// What the outbox row of a message says.
 struct Waiting {
-    leased: bool,
+    leased_provider: Option<String>,
     attempt: i32,
     lease_no: i32,
     accepted_by: Option<Vec<String>>,
@@ -84,7 +86,7 @@ struct Waiting {
 impl Waiting {
     fn from_row(row: &tokio_postgres::Row) -> Self {
         Self {
-            leased: row.get(1),
+            leased_provider: row.get(1),
             attempt: row.get(2),
             lease_no: row.get(3),
             accepted_by: row.get(4),
@@ -94,6 +96,6 @@ impl Waiting {
 
     /// Of a message that has no row: what the message says.
     fn none(attempt: i32, lease_no: i32) -> Self {
-        Self { leased: false, attempt, lease_no, accepted_by: None, refused_by: None }
+        Self { leased_provider: None, attempt, lease_no, accepted_by: None, refused_by: None }
     }
 }

@@ -135,10 +135,11 @@ async fn write_problems(
 
 pub(crate) const EVENTS: &str = "insert into message_events (bucket, message_id, id, kind, status_tag, delivery_tag, attempt,
                  provider_id, provider_code, detail)
-             select bucket, message_id, id, 'receipt', status_tag, delivery_tag, attempt, provider_id, provider_code, detail
+             select bucket, message_id, id, kind, status_tag, delivery_tag, attempt, provider_id, provider_code, detail
              from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::integer[], $6::text[], $7::text[],
-                     $8::text[], $9::text[])
-                 as k(bucket, message_id, id, delivery_tag, attempt, provider_id, provider_code, detail, status_tag)";
+                     $8::text[], $9::text[], $10::text[])
+                 as k(bucket, message_id, id, delivery_tag, attempt, provider_id, provider_code, detail, status_tag,
+                     kind)";
 
 pub(super) async fn write_events(transaction: &Transaction<'_>, events: &[Event]) -> Result<(), Error> {
     if events.is_empty() {
@@ -154,6 +155,7 @@ pub(super) async fn write_events(transaction: &Transaction<'_>, events: &[Event]
     let provider_ids: Vec<&str> = events.iter().map(|event| event.provider_id.as_str()).collect();
     let provider_codes: Vec<Option<&str>> =
         events.iter().map(|event| event.provider_code.as_deref()).collect();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let statuses: Vec<&str> = events.iter().map(|event| event.status.as_str()).collect();
     let details: Vec<Option<&str>> = events.iter().map(|event| event.detail.as_deref()).collect();
     transaction
@@ -169,6 +171,7 @@ pub(super) async fn write_events(transaction: &Transaction<'_>, events: &[Event]
                 &provider_codes,
                 &details,
                 &statuses,
+                &kinds,
             ],
         )
         .await?;

@@ -19,7 +19,21 @@ fn rejected() -> Outcome {
 /// Of a call that begins and ends then.
 fn learn(breaker: &mut Breaker, outcome: &Outcome, now: Instant) {
     let opening = breaker.opening();
-    breaker.learn(outcome, opening, now);
+    breaker.learn(outcome, call(opening, "+12025550199"), now);
+}
+
+fn call(opening: u64, recipient: &str) -> EndedCall {
+    EndedCall { opening, recipient: Recipient::of(recipient), under_way: 1 }
+}
+
+fn forbidden() -> Outcome {
+    Outcome::Forbidden { provider_code: None, detail: String::new() }
+}
+
+/// Of a call to the recipient of that number.
+fn learn_of(breaker: &mut Breaker, outcome: &Outcome, number: u32, now: Instant) {
+    let opening = breaker.opening();
+    breaker.learn(outcome, call(opening, &number.to_string()), now);
 }
 
 fn seconds(seconds: f64) -> Duration {
@@ -157,12 +171,12 @@ fn calls_that_began_before_it_opened_say_nothing_about_a_probe() {
     let (mut breaker, now) = (Breaker::new(), Instant::now());
     let before = breaker.opening();
     for _ in 0..CALLS_MIN {
-        breaker.learn(&unavailable(), before, now);
+        breaker.learn(&unavailable(), call(before, "+12025550199"), now);
     }
     let later = now + seconds(1.0);
     assert_eq!(breaker.take(64, later), Allowance::Calls(PROBES));
     for _ in 0..50 {
-        breaker.learn(&unavailable(), before, later);
+        breaker.learn(&unavailable(), call(before, "+12025550199"), later);
     }
     assert!(!breaker.is_open(later));
     assert_eq!(breaker.take(64, later), Allowance::Nothing, "the probes are still out");
@@ -170,4 +184,62 @@ fn calls_that_began_before_it_opened_say_nothing_about_a_probe() {
         learn(&mut breaker, &accepted(), later);
     }
     assert_eq!(breaker.take(64, later), Allowance::Calls(64));
+}
+
+#[test]
+fn a_recipient_that_is_forbidden_halts_nothing_and_costs_the_others_nothing() {
+    let (mut breaker, start) = (Breaker::new(), Instant::now());
+    for second in 0..600 {
+        let now = start + seconds(f64::from(second));
+        learn_of(&mut breaker, &forbidden(), 1, now);
+        assert!(!breaker.blames_account(Recipient::of("1")));
+        assert_eq!(breaker.take(64, now), Allowance::Calls(64), "after {second} s");
+        learn_of(&mut breaker, &accepted(), 2 + second, now);
+    }
+}
+
+#[test]
+fn one_recipient_in_ten_that_is_forbidden_halts_nothing() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    let mut random = fastrand::Rng::with_seed(1);
+    for number in 0..10_000 {
+        let outcome = if random.u32(..10) == 0 { forbidden() } else { accepted() };
+        learn_of(&mut breaker, &outcome, number, now);
+        assert!(!breaker.is_open(now), "after {number} calls");
+    }
+}
+
+#[test]
+fn an_account_that_is_forbidden_everything_is_halted_and_probed() {
+    let (mut breaker, now) = (Breaker::new(), Instant::now());
+    for number in 0..8 {
+        assert!(!breaker.is_open(now));
+        learn_of(&mut breaker, &forbidden(), number, now);
+    }
+    assert_eq!(breaker.report(now), (ProviderHealth::Halted, Some("halted"), Some(HALT_PAUSE.0)));
+    assert!(breaker.blames_account(Recipient::of("7")), "the message waits at no cost");
+
+    let later = now + HALT_PAUSE.0;
+    probe(&mut breaker, &[forbidden(), forbidden()], later);
+    assert_eq!(breaker.report(later).0, ProviderHealth::Halted);
+    let last = later + 2 * HALT_PAUSE.0;
+    probe(&mut breaker, &[forbidden(), accepted(), accepted()], last);
+    assert!(!breaker.is_open(last));
+    assert!(!breaker.blames_account(Recipient::of("7")));
+}
+
+#[test]
+fn what_the_provider_was_not_asked_frees_its_probe_and_closes_nothing() {
+    let now = Instant::now();
+    let mut breaker = opened(now);
+    let later = now + seconds(1.0);
+    assert_eq!(breaker.take(100, later), Allowance::Calls(PROBES));
+    let opening = breaker.opening();
+    for _ in 0..PROBES {
+        breaker.forgo(opening);
+    }
+    assert_eq!(breaker.report(later).0, ProviderHealth::HalfOpen, "nothing was learned");
+    assert_eq!(breaker.take(100, later), Allowance::Calls(PROBES), "at once, not after a minute");
+    breaker.forgo(opening - 1);
+    assert_eq!(breaker.take(100, later), Allowance::Nothing, "a call from before has no probe to give back");
 }

@@ -69,78 +69,6 @@ fn an_unknown_outcome_follows_the_policy() {
     assert!([retry.event, hold.event, reconcile.event].iter().all(|&e| e == EventKind::OutcomeUnknown));
 }
 
-#[test]
-fn a_receipt_never_makes_delivery_regress() {
-    for &before in Delivery::ALL {
-        for &reported in Delivery::ALL {
-            let standing = Standing {
-                status: Status::Ok,
-                delivery: before,
-                attempt: 1,
-                unanswered: false,
-                confirming: false,
-            };
-            if settles(standing, Report { delivery: reported, attempt: Some(1), about_an_acceptance: false })
-            {
-                assert!(reported.rank() > before.rank(), "{before} -> {reported}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_receipt_settles_what_waits_for_an_answer() {
-    let waiting = Standing {
-        status: Status::Retry,
-        delivery: Delivery::Unknown,
-        attempt: 2,
-        unanswered: true,
-        confirming: false,
-    };
-    let applies =
-        |delivery, attempt| settles(waiting, Report { delivery, attempt, about_an_acceptance: false });
-    assert!(applies(Delivery::Sent, Some(2)));
-    assert!(applies(Delivery::Delivered, Some(1)), "the first attempt did get there");
-    assert!(applies(Delivery::Undelivered, Some(2)));
-    assert!(!applies(Delivery::Undelivered, Some(1)), "the second attempt is still open");
-    let again = Standing { unanswered: false, ..waiting };
-    assert!(!settles(
-        again,
-        Report { delivery: Delivery::Undelivered, attempt: Some(2), about_an_acceptance: false }
-    ));
-}
-
-#[test]
-fn a_refusal_of_an_earlier_attempt_says_nothing_of_the_last() {
-    let sent_twice = Standing {
-        status: Status::Ok,
-        delivery: Delivery::Sent,
-        attempt: 2,
-        unanswered: false,
-        confirming: false,
-    };
-    let applies = |attempt| {
-        settles(sent_twice, Report { delivery: Delivery::Undelivered, attempt, about_an_acceptance: false })
-    };
-    assert!(applies(Some(2)) && applies(None));
-    assert!(!applies(Some(1)));
-}
-
-#[test]
-fn a_failed_message_is_corrected_only_by_a_delivery() {
-    let failed = Standing {
-        status: Status::Failed,
-        delivery: Delivery::None,
-        attempt: 1,
-        unanswered: false,
-        confirming: false,
-    };
-    let applies =
-        |delivery| settles(failed, Report { delivery, attempt: Some(1), about_an_acceptance: false });
-    assert!(applies(Delivery::Delivered));
-    assert!(!applies(Delivery::Sent) && !applies(Delivery::Undelivered));
-}
-
 fn with_another(outcome: &Outcome, elsewhere: Elsewhere) -> Transition {
     let policy = RetryPolicy::default();
     after_outcome(outcome, Tried { jitter: 0.9, ..tried(1) }, &rules(&policy, OnUnknown::Retry, elsewhere))
@@ -170,10 +98,6 @@ fn a_refusal_about_our_account_is_not_the_last_word_where_another_provider_is() 
     assert_eq!(status(Reason::Configuration, Elsewhere::Later), Status::Failed);
     assert_eq!(status(Reason::Configuration, Elsewhere::Nowhere), Status::Failed);
     assert_eq!(status(Reason::InvalidRecipient, Elsewhere::Now), Status::Failed);
-}
-
-fn settles(standing: Standing, report: Report) -> bool {
-    after_receipt(standing, report) == ReceiptStep::Settles
 }
 
 #[test]
@@ -228,31 +152,16 @@ fn a_lease_that_lapses_beside_an_accepted_attempt_takes_nothing_back() {
 }
 
 #[test]
-fn only_delivery_confirms() {
-    let waits = Standing {
-        status: Status::Retry,
-        delivery: Delivery::Pending,
-        attempt: 1,
-        unanswered: false,
-        confirming: true,
-    };
-    let after = |standing, delivery, about_an_acceptance| {
-        after_receipt(standing, Report { delivery, attempt: Some(1), about_an_acceptance })
-    };
-    assert_eq!(after(waits, Delivery::Sent, true), ReceiptStep::Notes);
-    let sent = Standing { delivery: Delivery::Sent, ..waits };
-    assert_eq!(after(sent, Delivery::Sent, true), ReceiptStep::Nothing);
-    assert_eq!(after(waits, Delivery::Delivered, true), ReceiptStep::Settles);
-    assert_eq!(after(waits, Delivery::Undelivered, true), ReceiptStep::HandsOver);
-    assert_eq!(after(waits, Delivery::Undelivered, false), ReceiptStep::Nothing, "once more, or of nobody's");
-    let second = Standing { attempt: 2, unanswered: true, ..waits };
-    assert_eq!(
-        after(second, Delivery::Undelivered, true),
-        ReceiptStep::HandsOver,
-        "during the second's call"
-    );
-    assert_eq!(after(second, Delivery::Delivered, true), ReceiptStep::Settles, "of the first attempt, late");
-    let ended = Standing { status: Status::Ok, confirming: false, attempt: 2, ..waits };
-    assert_eq!(after(ended, Delivery::Undelivered, true), ReceiptStep::Settles);
-    assert_eq!(after(ended, Delivery::Undelivered, false), ReceiptStep::Nothing);
+fn a_forbidden_message_costs_an_attempt_and_fails_by_its_count() {
+    let policy = RetryPolicy::default();
+    let forbidden =
+        Outcome::Forbidden { provider_code: Some("403".to_owned()), detail: "HTTP 403".to_owned() };
+    let first = step(&forbidden, tried(0));
+    assert_eq!((first.status, first.attempt, first.event), (Status::Retry, 1, EventKind::Retrying));
+    assert_eq!(first.payload.unwrap().code, "forbidden");
+    let last = step(&forbidden, Tried { attempt: policy.max_attempts - 1, ..tried(0) });
+    let payload = last.payload.unwrap();
+    assert_eq!((last.status, payload.code.as_str()), (Status::Failed, "exhausted"));
+    assert_eq!(payload.provider_code.as_deref(), Some("403"));
+    assert_eq!(with_another(&forbidden, Elsewhere::Now).next, Next::After(Duration::ZERO));
 }

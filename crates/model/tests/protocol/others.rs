@@ -1,6 +1,6 @@
 //! The steps of everything that is no processor: the server that accepts, cancels and takes receipts, and the provider.
 
-use model::transition::{ReceiptStep, Report, Standing, after_receipt};
+use model::receipt::{MessageSnapshot, ReceiptInfo, ReceiptStep, after_receipt};
 use model::{Delivery, Outcome, Reason, Status};
 
 use crate::processor::Protocol;
@@ -113,22 +113,22 @@ pub(crate) fn apply_receipt(world: &mut World, receipt: Receipt) -> bool {
     let Some(message) = world.message.as_mut() else { return false };
     let is_leased = world.row.is_some_and(|row| row.leased_by.is_some() && !row.reconciling);
     let counted = world.row.map_or(message.attempt, |row| row.attempt);
-    let standing = Standing {
+    let snapshot = MessageSnapshot {
         status: message.status,
         delivery: message.delivery,
         attempt: counted + u32::from(is_leased),
         unanswered: is_leased || message.delivery == Delivery::Unknown,
         confirming: false,
     };
-    let report =
-        Report { delivery: receipt.delivery, attempt: Some(receipt.attempt), about_an_acceptance: false };
-    if after_receipt(standing, report) == ReceiptStep::Settles {
+    let info =
+        ReceiptInfo { delivery: receipt.delivery, attempt: receipt.attempt, about_an_acceptance: false };
+    if after_receipt(snapshot, info) == ReceiptStep::Settles {
         world.history.receipt_came_first |= is_leased;
         world.history.was_delivered |= receipt.delivery == Delivery::Delivered;
         *message = Message {
             status: Status::Ok,
             delivery: receipt.delivery,
-            attempt: standing.attempt,
+            attempt: snapshot.attempt,
             canceled: false,
         };
         world.row = None;

@@ -30,7 +30,7 @@ pub(crate) const TABLE: &[ErrorCode] = &[
     entry("5.7.25", Class::Configuration, "the sending host has no valid reverse DNS entry"),
     entry("5.7.26", Class::Configuration, "the mail fails SPF, DKIM or DMARC"),
     entry("5.7.27", Class::Configuration, "the sender's domain takes no mail"),
-    entry("5.7.3", Class::Halt, "authentication failed"),
+    entry("5.7.3", Class::Forbidden, "authentication failed"),
     entry("5.7.8", Class::Halt, "user name or password is wrong"),
     entry("5.7.9", Class::Halt, "the mail server demands another way to authenticate"),
     entry("523", Class::Content, "the mail is too long"),

@@ -8,7 +8,7 @@ use crate::error_codes::{Class, ErrorCode, RETRY, entry};
 pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("BAD_REQUEST", Class::Refuse, "the request is not valid"),
     entry("E401", Class::Halt, "the credentials are wrong"),
-    entry("E403", Class::Halt, "the account may not do this"),
+    entry("E403", Class::Forbidden, "the account may not do this"),
     entry("E429", Class::Throttle, "too many requests"),
     entry("EC_ABSENT_SUBSCRIBER", RETRY, "the handset is unreachable"),
     entry("EC_ABSENT_SUBSCRIBER_SM", RETRY, "the handset is unreachable"),
@@ -23,7 +23,7 @@ pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("EC_UNKNOWN_SUBSCRIBER", Class::BadRecipient, "the recipient is unknown"),
     entry("EXPIRED_DLR_UNKNOWN", Class::Refuse, "the carrier never reported on it"),
     entry("EXPIRED_EXPIRED", Class::Refuse, "its validity period passed before it could be delivered"),
-    entry("FORBIDDEN", Class::Halt, "the account may not do this"),
+    entry("FORBIDDEN", Class::Forbidden, "the account may not do this"),
     entry("REJECTED_DESTINATION", Class::BadRecipient, "the recipient is blocked"),
     entry(
         "REJECTED_DESTINATION_NOT_REGISTERED",

@@ -23,7 +23,7 @@ pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("409", Class::Refuse, "the request is not said to be JSON"),
     entry("410", Class::Refuse, "too many messages in one request"),
     entry("411", Class::Content, "an attachment is of a forbidden type"),
-    entry("412", Class::Halt, "the account is not approved yet"),
+    entry("412", Class::Forbidden, "the account is not approved yet"),
     entry("413", Class::Halt, "the account may not send"),
     entry("429", Class::Throttle, "too many requests"),
     entry("451", Class::Refuse, "the mail is not valid"),

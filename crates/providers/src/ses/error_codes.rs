@@ -5,8 +5,8 @@ use crate::Class;
 use crate::error_codes::{ErrorCode, RETRY, entry};
 
 pub(super) const TABLE: &[ErrorCode] = &[
-    entry("AccessDenied", Class::Halt, "the access key may not send; check its policy"),
-    entry("AccessDeniedException", Class::Halt, "the access key may not send; check its policy"),
+    entry("AccessDenied", Class::Forbidden, "the access key may not send; check its policy"),
+    entry("AccessDeniedException", Class::Forbidden, "the access key may not send; check its policy"),
     entry("AccountSuspendedException", Class::Halt, "the account may no longer send"),
     entry("BadRequestException", Class::Refuse, "SES cannot make sense of the request"),
     entry("ExpiredToken", Class::Halt, "session_token has expired"),

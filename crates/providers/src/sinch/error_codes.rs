@@ -22,6 +22,7 @@ pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("416", Class::Refuse, "the carrier does not support MMS"),
     entry("417", Class::Refuse, "the recipient cannot be reached by MMS"),
     entry("418", Class::Content, "the attachment's content is not recognised"),
+    entry("illegal_number_type", Class::BadRecipient, "the recipient is a number of a kind that gets no SMS"),
     entry(
         "missing_callback_url",
         Class::Configuration,
@@ -30,7 +31,7 @@ pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("syntax_constraint_violation", Class::Refuse, "a field's value is not allowed"),
     entry("syntax_invalid_json", Class::Refuse, "the request is not understood"),
     entry("syntax_invalid_parameter_format", Class::Refuse, "a field's format is not valid"),
-    entry("unauthorized", Class::Halt, "the credentials are wrong, or the account may not do this"),
+    entry("unauthorized", Class::Forbidden, "the account may not send this message"),
     entry("unknown_campaign", Class::Configuration, "no such campaign"),
     entry("unknown_group", Class::BadRecipient, "no such recipient"),
 ];

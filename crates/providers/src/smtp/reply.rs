@@ -51,9 +51,20 @@ impl Replies {
         // Said of a sender, there is no such mailbox is the account's matter.
         let about_the_sender = reply.stage == SmtpStage::MailFrom;
         if let Some(known) = found.filter(|known| !about_the_sender || known.class != Class::BadRecipient) {
-            return known.outcome((reply.code < 500).then_some(RETRY_WAIT));
+            let outcome = known.outcome((reply.code < 500).then_some(RETRY_WAIT));
+            let is_about_one_mail = matches!(reply.stage, SmtpStage::RcptTo | SmtpStage::Data);
+            let is_certain = self.overrides.is_configured(known.code);
+            return if is_about_one_mail && !is_certain { about_one_mail(outcome) } else { outcome };
         }
         by_stage(reply, enhanced.as_deref(), enhanced.as_ref().unwrap_or(&code))
+    }
+}
+
+/// Once a recipient is named, a server may demand of one mail what it does not demand of others.
+fn about_one_mail(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Halted { provider_code, detail } => Outcome::Forbidden { provider_code, detail },
+        other => other,
     }
 }
 

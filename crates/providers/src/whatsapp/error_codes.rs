@@ -24,13 +24,13 @@ pub(super) fn find<'a>(codes: &'a ErrorCodes, code: &'a str) -> Option<Known<'a>
 pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("0", Class::Halt, "the access token cannot be used"),
     entry("1", RETRY, "unknown error at Meta"),
-    entry("10", Class::Halt, "a permission is missing"),
+    entry("10", Class::Forbidden, "a permission is missing"),
     entry("100", Class::Refuse, "a parameter is not valid; check phone_numbers and the recipient"),
     entry("130429", Class::Throttle, "the number's throughput is exceeded"),
     entry("130472", Class::Refuse, "not delivered: the recipient is part of an experiment"),
     entry("130497", Class::Configuration, "the account may not send to the recipient's country"),
     entry("131000", RETRY, "unknown error at Meta"),
-    entry("131005", Class::Halt, "a permission is missing"),
+    entry("131005", Class::Forbidden, "a permission is missing"),
     entry("131008", Class::Content, "a parameter is missing"),
     entry("131009", Class::Content, "a parameter's value is not valid"),
     entry("131014", Class::Content, "the attachment could not be fetched"),
@@ -65,9 +65,9 @@ pub(super) const ERROR_CODES: &[ErrorCode] = &[
     entry("135000", Class::Content, "a parameter of the message is not valid"),
     entry("190", Class::Halt, "the access token has expired or was revoked"),
     entry("2", RETRY, "Meta is unavailable"),
-    entry("200", Class::Halt, "a permission is missing"),
-    entry("3", Class::Halt, "a permission is missing"),
-    entry("33", Class::Halt, "the sender's number was deleted"),
+    entry("200", Class::Forbidden, "a permission is missing"),
+    entry("3", Class::Forbidden, "a permission is missing"),
+    entry("33", Class::Forbidden, "the sender's number was deleted"),
     entry("368", Class::Halt, "the account is blocked for breaking a policy"),
     entry("4", Class::Throttle, "too many calls by the app"),
     entry("80007", Class::Throttle, "too many calls for the account"),
@@ -88,7 +88,10 @@ mod tests {
     #[test]
     fn permissions_are_a_range() {
         let codes = ErrorCodes::new(ERROR_CODES, &BTreeMap::new());
-        assert_eq!(find(&codes, "294").map(|known| (known.code, known.class)), Some(("294", Class::Halt)));
+        assert_eq!(
+            find(&codes, "294").map(|known| (known.code, known.class)),
+            Some(("294", Class::Forbidden))
+        );
         assert_eq!(find(&codes, "2500"), None);
         assert_eq!(find(&codes, "2").map(|known| known.class), Some(RETRY));
     }

@@ -19,7 +19,7 @@ pub(crate) fn outcome_json(outcome: &Outcome) -> Value {
         }
         Outcome::Unreachable { detail } => json!({ "detail": detail }),
         Outcome::Uncertain { reason, detail } => json!({ "reason": reason.as_str(), "detail": detail }),
-        Outcome::Halted { provider_code, detail } => {
+        Outcome::Forbidden { provider_code, detail } | Outcome::Halted { provider_code, detail } => {
             json!({ "provider_code": provider_code, "detail": detail })
         }
     };

@@ -241,6 +241,7 @@ fn sent(
         }
         Outcome::Throttled { provider_code: theirs, .. } => provider_code = theirs.as_deref(),
         Outcome::Unavailable { provider_code: theirs, detail, .. }
+        | Outcome::Forbidden { provider_code: theirs, detail }
         | Outcome::Halted { provider_code: theirs, detail } => {
             (provider_code, said) = (theirs.as_deref(), Some(detail.as_str()));
         }
