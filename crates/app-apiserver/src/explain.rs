@@ -81,7 +81,7 @@ pub(crate) struct ExplanationJson {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExplanationState)]
 pub(crate) struct StateJson {
-    /// While it waits: `scheduled`, `due`, `sending`, `waiting_for_retry`, `rate_limited`, `provider_down`,
+    /// While it waits: `scheduled`, `due`, `sending`, `waiting_for_retry`, `rate_limited`, `provider_down`, `probing`,
     /// `paused_by_operator`, `no_route`, `no_provider`, `no_processor`, `awaiting_delivery`, `reconciling`,
     /// `lease_lapsed`, `held`, `expired`. Once settled: `failed`, `canceled`, `accepted`, `waiting_for_receipt`, `receipt_timeout`, `sent`,
     /// `delivered`, `read`, `undelivered`. Inbound: `received`.

@@ -8,7 +8,7 @@ use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
-use model::{Channel, ProviderHealth, Variant};
+use model::{Channel, ProviderHealth, Reason, Variant};
 
 use super::activity::{Hour, shown};
 use super::form::{self, see};
@@ -95,14 +95,18 @@ pub(super) fn condition(states: &[&ProviderState], pause: Option<&ProviderPause>
         ProviderHealth::Open => 3,
         ProviderHealth::Halted => 4,
     });
+    let asked_to_wait = states.iter().any(|state| {
+        state.state == ProviderHealth::Paused && state.reason.as_deref() == Some(Reason::Throttled.as_str())
+    });
     match (pause, worst) {
         (Some(_), _) => ("paused by an operator", Tone::Waiting),
         (None, None) => ("unknown", Tone::Quiet),
         (None, Some(ProviderHealth::Closed)) => ("works", Tone::Good),
         (None, Some(ProviderHealth::HalfOpen)) => ("is being tried again", Tone::Waiting),
-        (None, Some(ProviderHealth::Paused)) => ("asked us to wait", Tone::Waiting),
+        (None, Some(ProviderHealth::Paused)) if asked_to_wait => ("asked us to wait", Tone::Waiting),
+        (None, Some(ProviderHealth::Paused)) => ("resumed; in use within seconds", Tone::Waiting),
         (None, Some(ProviderHealth::Open)) => ("down", Tone::Bad),
-        (None, Some(ProviderHealth::Halted)) => ("rejects our credentials", Tone::Bad),
+        (None, Some(ProviderHealth::Halted)) => ("refuses the account", Tone::Bad),
     }
 }
 

@@ -17,9 +17,10 @@ pub(crate) struct AttemptJson {
     pub is_counted: bool,
     #[schema(format = DateTime)]
     pub at: String,
+    /// Null where no provider was called: the message does not fit its provider, or a file could not be fetched.
     #[schema(required = true)]
     pub provider_id: Option<String>,
-    /// `accepted`, `rejected`, `throttled`, `unavailable`, `unreachable`, `halted`, `unknown` or `gave_up`.
+    /// `accepted`, `rejected`, `forbidden`, `throttled`, `unavailable`, `unreachable`, `halted`, `unknown` or `gave_up`.
     pub outcome: &'static str,
     /// A stable word for why; null where it was accepted.
     #[schema(required = true)]
@@ -59,6 +60,7 @@ fn outcome(event: &Event) -> Option<(&'static str, bool)> {
             "unreachable" => ("unreachable", false),
             "halted" => ("halted", false),
             "unavailable" => ("unavailable", true),
+            "forbidden" => ("forbidden", true),
             _ => ("rejected", true),
         }),
         "failed" => match code {

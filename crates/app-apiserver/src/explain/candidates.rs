@@ -3,6 +3,7 @@
 use app_db::provider_pauses::ProviderPause;
 use app_db::provider_states::ProviderState;
 use jiff::Timestamp;
+use model::provider_health::PAUSED_BY_OPERATOR;
 use model::{Message, ProviderHealth};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -54,6 +55,10 @@ struct Condition {
 impl Candidate {
     pub(super) fn code(&self) -> &'static str {
         self.condition.code
+    }
+
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.condition.since
     }
 
     pub(super) fn until(&self) -> Option<Timestamp> {
@@ -142,11 +147,15 @@ fn of_state(state: &ProviderState, now: Timestamp) -> Condition {
             ("busy", false, format!("all {} of its calls are under way", state.slots))
         }
         ProviderHealth::Closed => ("ready", true, "it works".to_owned()),
-        ProviderHealth::HalfOpen => probing(),
-        ProviderHealth::Open | ProviderHealth::Halted if is_over => probing(),
+        ProviderHealth::HalfOpen => probing(None),
+        ProviderHealth::Open | ProviderHealth::Halted if is_over => probing(state.until),
         ProviderHealth::Paused if is_over => ("ready", true, "its pause is over".to_owned()),
         ProviderHealth::Paused if state.reason.as_deref() == Some("throttled") => {
             ("rate_limited", false, "it asked to slow down".to_owned())
+        }
+        // The processor has not read yet that the pause is over.
+        ProviderHealth::Paused if state.reason.as_deref() == Some(PAUSED_BY_OPERATOR) => {
+            ("paused", false, "an operator resumed it; processors use it again within seconds".to_owned())
         }
         ProviderHealth::Paused => ("paused", false, format!("it is paused{why}")),
         ProviderHealth::Open => {
@@ -166,8 +175,14 @@ fn of_state(state: &ProviderState, now: Timestamp) -> Condition {
     Condition { code, available: Some(available), detail, since: Some(state.since), until }
 }
 
-fn probing() -> (&'static str, bool, String) {
-    ("probing", true, "it failed before; a few messages at a time try whether it works again".to_owned())
+/// `from` is when its probes began, where that was by time alone.
+fn probing(from: Option<Timestamp>) -> (&'static str, bool, String) {
+    let from = from.map_or_else(String::new, |from| format!(" since {from:.0}"));
+    (
+        "probing",
+        true,
+        format!("it failed before and is being probed{from}: a few messages at a time are sent to it"),
+    )
 }
 
 fn distance(code: &str) -> usize {

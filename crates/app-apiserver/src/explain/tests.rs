@@ -17,7 +17,27 @@ fn what_is_due_is_about_to_be_claimed() {
     Case::new().due_in(Some(-31)).is("due", &["after those that were due before it"]);
     let with_outage = Case::new().health(&[("a", ProviderHealth::Open), ("b", ProviderHealth::Closed)]);
     with_outage.is("due", &["b can take it"]);
-    Case::new().health(&[("a", ProviderHealth::HalfOpen)]).is("due", &["a can take it"]);
+}
+
+#[test]
+fn what_is_due_while_its_provider_is_probed_says_so_and_since_when() {
+    let probed = Case::new().health(&[("a", ProviderHealth::HalfOpen), ("b", ProviderHealth::Open)]);
+    probed
+        .is("probing", &["a failed before and is being probed (down since 2027-01-15T07:59:00Z (60 s ago))"]);
+    let with_another = Case::new().health(&[("a", ProviderHealth::HalfOpen), ("b", ProviderHealth::Closed)]);
+    with_another.is("due", &["b can take it"]);
+    let mut from = Case::new().health(&[("a", ProviderHealth::Open)]);
+    from.states[0].until = Some(at(-5));
+    from.is("probing", &["a failed before and is being probed"]);
+    let detail = from.explained()["candidates"][0]["detail"].clone();
+    assert!(detail.as_str().unwrap().contains("probed since 2027-01-15T07:59:55Z"), "{detail}");
+}
+
+#[test]
+fn a_provider_that_was_resumed_did_not_ask_to_wait() {
+    let mut resumed = Case::new().health(&[("a", ProviderHealth::Paused), ("b", ProviderHealth::Open)]);
+    resumed.states[0].reason = Some("paused_by_operator".to_owned());
+    resumed.is("paused_by_operator", &["a: an operator resumed it; processors use it again within seconds"]);
 }
 
 #[test]

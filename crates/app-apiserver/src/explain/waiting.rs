@@ -187,7 +187,15 @@ fn due(known: &Known<'_>, has_route: bool, candidates: &[Candidate], due_at: Tim
     };
     let id = &best.provider_id;
     let (code, summary) = match best.code() {
-        "ready" | "avoided" | "probing" => {
+        "probing" => {
+            let summary = format!(
+                "It has been due since {since}, but {id} failed before and is being probed{}: a few messages at a time \
+                 are sent to it, and all that are due once it answers them.",
+                best.since().map_or_else(String::new, |began| format!(" (down since {})", at(began, now)))
+            );
+            ("probing", summary)
+        }
+        "ready" | "avoided" => {
             let is_long = due_at.checked_add(LONG).is_ok_and(|long| long < now);
             let queue = if is_long { " after those that were due before it" } else { "" };
             let summary = format!(

@@ -45,7 +45,7 @@ async fn how_providers_fare_is_told_while_nothing_can_be_counted() {
     for (state, word) in [
         (ProviderHealth::Closed, "works"),
         (ProviderHealth::Open, "down"),
-        (ProviderHealth::Halted, "rejects our credentials"),
+        (ProviderHealth::Halted, "refuses the account"),
     ] {
         publish(&server, 1, state).await;
         // More looks than there are connections to read by.
