@@ -61,8 +61,8 @@ const SESSION: &str = "
 
 /// A commit that waits for what every commit waits for: the disk, and a synchronous standby. It needs no table.
 const TINY_COMMIT: &str = "select pg_logical_emit_message(true, 'app', '')";
-/// Of a tiny commit during an outage.
-const PROBE_LIMIT: Duration = Duration::from_secs(3);
+/// Of a tiny commit during an outage. A slow disk is no outage.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why a database URL cannot be used. The URL itself is not shown: it holds the password.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +188,12 @@ impl Connection {
     /// The limit of each wait for an answer, until the connection goes back to its pool.
     pub fn allow(&self, limit: Duration) {
         self.link.set_limit(limit);
+    }
+
+    /// A limit for a look at the database: where it passes, the connection is dropped, and nothing is concluded for the
+    /// work of others.
+    pub(crate) fn allow_for_look(&self, limit: Duration) {
+        self.link.set_limit_of_look(limit);
     }
 
     /// Another session on the same database, outside of any pool.

@@ -65,7 +65,7 @@ pub async fn look(pool: &Pool, now: impl Fn() -> Timestamp) -> Readiness {
         Ok(Err(error)) => return Readiness::without_database(error.to_string()),
         Err(_) => return silent(),
     };
-    client.allow(CHECK_LIMIT);
+    client.allow_for_look(CHECK_LIMIT);
     match look_with(&client, now).await {
         Ok(readiness) => readiness,
         Err(_) if client.is_closed() => silent(),

@@ -23,6 +23,8 @@ const READ_ONLY: &str = "25006";
 pub(super) struct Link {
     limit_ms: AtomicU64,
     is_silent: AtomicBool,
+    /// Whether silence within this limit tells of an outage. A look that has less time than the work tells nothing.
+    tells: AtomicBool,
     /// As the server told it at the start of the session.
     backend_pid: AtomicI32,
     pub(super) health: Arc<Health>,
@@ -35,6 +37,7 @@ impl Link {
         Self {
             limit_ms: AtomicU64::new(millis(ANSWER_LIMIT)),
             is_silent: AtomicBool::new(false),
+            tells: AtomicBool::new(true),
             backend_pid: AtomicI32::new(0),
             health,
             ended: CancellationToken::new(),
@@ -47,6 +50,13 @@ impl Link {
 
     pub(super) fn set_limit(&self, limit: Duration) {
         self.limit_ms.store(millis(limit), Ordering::Relaxed);
+        self.tells.store(true, Ordering::Relaxed);
+    }
+
+    /// For a look at the database that is not waited for as long as its work.
+    pub(super) fn set_limit_of_look(&self, limit: Duration) {
+        self.limit_ms.store(millis(limit), Ordering::Relaxed);
+        self.tells.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn answered(&self) {
@@ -73,7 +83,9 @@ impl Link {
     pub(super) fn is_silent(&self, limit: Duration) -> io::Error {
         self.is_silent.store(true, Ordering::Relaxed);
         let cause = format!("it did not answer within {} s", limit.as_secs());
-        self.health.failed(&cause);
+        if self.tells.load(Ordering::Relaxed) {
+            self.health.failed(&cause);
+        }
         io::Error::new(io::ErrorKind::TimedOut, cause)
     }
 

@@ -70,7 +70,10 @@ async fn a_processor_in_a_black_hole_is_not_ready_and_sends_when_it_ends() {
     wake.notify_one();
     until_readiness_is(&client, StatusCode::SERVICE_UNAVAILABLE).await;
     client.get("/healthz").await.expect(200);
-    assert!(client.get("/metrics").await.text().contains("app_database_reachable 0"));
+    until("the gauge tells", async || {
+        client.get("/metrics").await.text().contains("app_database_reachable 0").then_some(())
+    })
+    .await;
 
     proxy.set(Fault::None);
     test_provider.call().await.accept().await;
