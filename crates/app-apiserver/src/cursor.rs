@@ -112,4 +112,22 @@ mod tests {
             assert!(list.place(text).is_err(), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_cursor_brings_its_place_back(microseconds in 0..4_000_000_000_000_000_i64, id: u128, filter: u16) {
+            let list = List::of("/api/messages", &filter);
+            let time = Timestamp::from_microsecond(microseconds).unwrap();
+            let place = Place { time, id: Uuid::from_u128(id) };
+            let cursor = list.cursor(place);
+            proptest::prop_assert_eq!(list.read(&cursor), Some(place));
+            let other = List::of("/api/messages", &(filter, 1));
+            proptest::prop_assert_eq!(other.read(&cursor), None);
+        }
+
+        #[test]
+        fn no_other_text_is_a_cursor(text in "\\PC{0,80}|[A-Za-z0-9_-]{40,60}") {
+            proptest::prop_assert_eq!(List::of("/api/messages", &()).read(&text), None);
+        }
+    }
 }

@@ -244,7 +244,9 @@ fn email_address(text: &str) -> Result<Endpoint, EndpointError> {
             && label.chars().all(|c| c == '-' || c.is_alphanumeric())
     };
     let domain_fits = domain.contains('.') && domain.split('.').all(label_fits);
-    if !local_fits || !domain_fits || text.len() > EMAIL_BYTES_MAX {
+    // In lower case it may be longer than as it was written.
+    let is_long = local.len() + 1 + domain.len() > EMAIL_BYTES_MAX;
+    if !local_fits || !domain_fits || is_long {
         return wrong;
     }
     Ok(Endpoint(format!("{local}@{domain}")))

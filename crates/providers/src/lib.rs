@@ -48,6 +48,9 @@ mod twilio;
 mod vonage;
 mod whatsapp;
 
+#[cfg(test)]
+mod properties;
+
 pub use call::{Answer, Call, SmtpReply, SmtpSecurity, SmtpServer, SmtpStage, Submission};
 pub use email::html::{is_html, to_text as html_to_text};
 pub use email::message_id_of;

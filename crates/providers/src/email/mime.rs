@@ -30,7 +30,7 @@ pub(crate) fn write(message: &Outgoing<'_>, from_name: Option<&str>) -> Result<V
         .date(UNIX_EPOCH + Duration::from_secs(accepted_at_unix_s(message)))
         .from(Mailbox::new(from_name, from))
         .to(Mailbox::new(None, to))
-        .subject(broken_words(&content.subject))
+        .subject(broken_words(&with_single_spaces(&content.subject)))
         .raw_header(as_it_is("Message-ID", message_id(message)));
     for (name, ids) in threading(message) {
         let ids: Vec<&str> = ids.split_whitespace().filter(|id| is_message_id(id)).collect();
@@ -82,6 +82,11 @@ fn is_message_id(text: &str) -> bool {
         && text.starts_with('<')
         && text.ends_with('>')
         && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The text without repeated spaces: between two encoded words the encoder loses all of them.
+fn with_single_spaces(text: &str) -> String {
+    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The text with a space within words that no line can hold.
