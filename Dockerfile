@@ -1,4 +1,6 @@
-# All binaries in one image; the command chooses. There is no PostgreSQL in it: DATABASE_URL names one.
+# All binaries in one image; the command chooses. Pin both base images by digest in production:
+# `docker buildx imagetools inspect debian:bookworm-slim` tells it.
+# There is no PostgreSQL in it: DATABASE_URL names one.
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
 COPY . .
@@ -8,7 +10,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --home-dir /var/lib/app --create-home app
+    && useradd --system --uid 10001 --home-dir /var/lib/app --create-home app
 COPY --from=build \
     /source/target/release/app \
     /source/target/release/app-apiserver \

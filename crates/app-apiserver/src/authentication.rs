@@ -2,6 +2,7 @@
 //! memory as hashes and read again every few seconds, so that a request costs no look-up.
 
 mod credentials;
+pub(crate) mod failures;
 pub(crate) mod sessions;
 mod webhook_secret;
 
@@ -26,10 +27,13 @@ use tower::{Service, service_fn};
 use uuid::Uuid;
 
 use self::credentials::Credential;
+use self::failures::{Failures, Surface};
 use self::sessions::Sessions;
 pub(crate) use self::webhook_secret::{Refusal, check_webhook_secret};
 use crate::App;
+use crate::audit::Actor;
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 /// Between two looks at keys and sessions: what was made or ended elsewhere counts here within two seconds.
 const REFRESH: Duration = Duration::from_millis(1_500);
@@ -127,6 +131,7 @@ pub(crate) struct ApiKeys {
     hosts: NamedHosts,
     valid: RwLock<Option<Arc<Valid>>>,
     pub(crate) sessions: Sessions,
+    pub(crate) failures: Failures,
 }
 
 impl ApiKeys {
@@ -138,8 +143,14 @@ impl ApiKeys {
             Some(format!("the server listens on {listener}, which is not a loopback address"))
         };
         let hosts = config.named_hosts(listener.ip());
-        let sessions = Sessions::default();
-        Self { why_closed, is_on_loopback, hosts, valid: RwLock::default(), sessions }
+        Self {
+            why_closed,
+            is_on_loopback,
+            hosts,
+            valid: RwLock::default(),
+            sessions: Sessions::default(),
+            failures: Failures::default(),
+        }
     }
 
     /// Reads them.
@@ -187,6 +198,7 @@ impl ApiKeys {
                 let client = app_db::pool::get(pool).await?;
                 self.read(&client).await?;
                 self.sessions.refresh(&client, clock.now()).await?;
+                self.failures.write_bursts(&client).await?;
                 self.note_use(&client).await
             };
             if let Err(error) = read.await {
@@ -321,12 +333,26 @@ fn guarded(
         let app = app.clone();
         service_fn(move |mut request: Request| match check(&app.keys, request.headers()) {
             Ok(caller) => {
+                let actor = Actor::new(caller, request.extensions());
                 request.extensions_mut().insert(caller);
+                request.extensions_mut().insert(actor);
                 Either::Left(route.call(request))
             }
-            Err(problem) => Either::Right(ready(Ok(problem.into_response()))),
+            Err(problem) => {
+                let refusal =
+                    refusal(&app, problem, request.headers(), PeerAddress::of(request.extensions()));
+                Either::Right(ready(Ok(refusal.into_response())))
+            }
         })
     }))
+}
+
+/// The answer to a request that is refused. A credential that is wrong is noted; one that is missing is no guess.
+pub(crate) fn refusal(app: &App, problem: Problem, headers: &HeaderMap, peer: PeerAddress) -> Problem {
+    if problem.status() != StatusCode::UNAUTHORIZED || Credential::of(headers).is_none() {
+        return problem;
+    }
+    app.keys.failures.note(app, Surface::Api, "unknown_key", peer).unwrap_or(problem)
 }
 
 /// Lets a request through to these routes, which need no credential, where it names this server.

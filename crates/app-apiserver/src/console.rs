@@ -5,6 +5,7 @@
 mod activity;
 mod assets;
 mod attachments;
+mod audit;
 mod bulk;
 mod compose;
 mod composer;
@@ -128,6 +129,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
         .route("/quarantine/{id}/forget", get(quarantine::one::confirm_forget).post(quarantine::one::forget))
         .route("/keys", get(keys::show).post(keys::create))
         .route("/keys/{id}/revoke", get(keys::confirm).post(keys::revoke))
+        .route("/audit", get(audit::show))
         .route("/simulator", get(simulator::show))
         .route("/live/simulator", get(simulator::live))
         .route("/simulator/faults", post(simulator::add_fault))

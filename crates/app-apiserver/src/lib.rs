@@ -2,6 +2,7 @@
 //! answer 2xx before what it took is committed.
 
 mod after_commit;
+mod audit;
 mod authentication;
 mod body;
 mod console;

@@ -54,6 +54,7 @@ const DOCUMENT_PATH: &str = "/openapi.json";
         crate::webhook_deliveries::list_webhook_deliveries::list_webhook_deliveries,
         crate::webhook_deliveries::show_webhook_delivery::show_webhook_delivery,
         crate::webhook_deliveries::replay_webhook_delivery::replay_webhook_delivery,
+        crate::audit::list_audit_entries::list_audit_entries,
         crate::show_metrics::show_metrics,
         crate::health::healthz,
         crate::health::readyz,

@@ -139,6 +139,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// Tells when to try again, in seconds.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        Self { hint: Hint::RetryAfter(seconds), ..self }
+    }
+
     pub(crate) fn because(self, cause: impl Error + Send + Sync + 'static) -> Self {
         Self { cause: Some(Cause(Arc::new(cause))), ..self }
     }

@@ -67,6 +67,9 @@ pub(crate) async fn receive_webhook(
         return Err(Problem::not_found("provider_not_found", detail));
     };
     let (parts, body) = request.into_parts();
+    if !provider.verifies {
+        app.keys.check_unauthenticated(&parts.headers)?;
+    }
     let body = app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
     let arrived = Arrived {
         provider_id,

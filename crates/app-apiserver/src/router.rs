@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 use http::HeaderMap;
 
 use crate::App;
+use crate::audit::list_audit_entries::list_audit_entries;
 use crate::authentication::{with_key, with_named_host, with_operators_key};
 use crate::console;
 use crate::conversations::list_conversation_messages::list_conversation_messages;
@@ -51,7 +52,8 @@ pub(crate) fn router(app: App) -> Router {
     let for_operators = Router::new()
         .route("/api/webhook_deliveries", get(list_webhook_deliveries))
         .route("/api/webhook_deliveries/{id}", get(show_webhook_delivery))
-        .route("/api/webhook_deliveries/{id}/replay", post(replay_webhook_delivery));
+        .route("/api/webhook_deliveries/{id}/replay", post(replay_webhook_delivery))
+        .route("/api/audit", get(list_audit_entries));
     let with_their_own = Router::new()
         .route("/api/webhooks/sms", post(receive_sms))
         .route("/api/webhooks/email", post(receive_email))

@@ -25,9 +25,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-#[allow(unused_imports, reason = "handlers take it as an extractor")]
-pub(crate) use self::peer::PeerAddress;
-pub(crate) use self::peer::TrustedProxies;
+pub(crate) use self::peer::{PeerAddress, TrustedProxies};
 use self::stream::ClientStream;
 
 /// Also how long a connection may lie idle between two requests.

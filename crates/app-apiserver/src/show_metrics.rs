@@ -6,7 +6,9 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::App;
+use crate::authentication::refusal;
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -21,8 +23,12 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
     responses((status = 200, description = "OpenMetrics text", body = String,
         content_type = "application/openmetrics-text"))
 )]
-pub(crate) async fn show_metrics(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    app.keys.may_see_metrics(&headers)?;
+pub(crate) async fn show_metrics(
+    State(app): State<App>,
+    peer: PeerAddress,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    app.keys.may_see_metrics(&headers).map_err(|problem| refusal(&app, problem, &headers, peer))?;
     let health = app_db::pool::health(&app.pool);
     app.metrics.note_database(!health.is_down(), health.silence());
     Ok(([(CONTENT_TYPE, MEDIA_TYPE)], app.metrics.encode()).into_response())

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
+#[path = "api/audit.rs"]
+mod audit;
 #[path = "api/authentication.rs"]
 mod authentication;
+#[path = "api/authorisation.rs"]
+mod authorisation;
 #[path = "api/bad_input.rs"]
 mod bad_input;
 #[path = "api/concurrency.rs"]

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use crate::pool::GenericClient;
 use crate::{Client, Error};
 
 /// What a database is told by.
@@ -75,7 +76,7 @@ pub(crate) const ADOPT: &str =
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn look(client: &Client, name: Option<&str>) -> Result<Look, Error> {
+pub async fn look(client: &impl GenericClient, name: Option<&str>) -> Result<Look, Error> {
     let system_identifier = system_identifier(client).await?;
     let row = client.query_one(LOOK, &[]).await?;
     let found = Identity { system_identifier, database_oid: row.get(1), name: name.map(str::to_owned) };
@@ -88,7 +89,7 @@ fn stored(row: &Row) -> Option<Identity> {
 }
 
 /// Managed services may keep it from their users: then database and name have to do.
-async fn system_identifier(client: &Client) -> Result<Option<i64>, Error> {
+async fn system_identifier(client: &impl GenericClient) -> Result<Option<i64>, Error> {
     if !client.query_one(MAY_READ_SYSTEM, &[]).await?.get::<_, bool>(0) {
         return Ok(None);
     }
@@ -107,11 +108,11 @@ pub async fn store_first(client: &Client, name: Option<&str>) -> Result<bool, Er
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn adopt(client: &Client, name: Option<&str>) -> Result<(), Error> {
+pub async fn adopt(client: &impl GenericClient, name: Option<&str>) -> Result<(), Error> {
     store(client, ADOPT, name).await.map(|_| ())
 }
 
-async fn store(client: &Client, statement: &str, name: Option<&str>) -> Result<bool, Error> {
+async fn store(client: &impl GenericClient, statement: &str, name: Option<&str>) -> Result<bool, Error> {
     let Identity { system_identifier, database_oid, name } = look(client, name).await?.found;
     Ok(client.execute(statement, &[&system_identifier, &database_oid, &name]).await? > 0)
 }

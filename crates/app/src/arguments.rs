@@ -3,7 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::commands::{conversations, init, keys, messages, outbox, providers, send, webhooks};
+use crate::commands::{audit, conversations, init, keys, messages, outbox, providers, send, webhooks};
 
 /// A messaging platform on PostgreSQL: one API for SMS, MMS, email and WhatsApp, through any provider.
 #[derive(Debug, Parser)]
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Make, list and revoke API keys, directly in app-db
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Look at who changed what
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -135,6 +138,7 @@ mod tests {
             "app keys create billing",
             "app keys create billing --role application",
             "app keys list",
+            "app audit log --action provider.pause --actor ann --target twilio-main --limit 5",
             "app keys revoke billing",
             "app webhooks list --reason unverified --provider twilio-main",
             &format!("app webhooks show {id}"),

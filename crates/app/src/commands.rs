@@ -1,6 +1,7 @@
 //! Which function runs which command.
 
 mod adopt;
+pub(crate) mod audit;
 mod completions;
 mod config;
 pub(crate) mod conversations;
@@ -37,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Send(command) => send::run(command, output, &api()?).await?,
         Command::Messages(command) => messages::run(command, output, &api()?).await?,
         Command::Conversations(command) => conversations::run(command, output, &api()?).await?,
+        Command::Audit(command) => audit::run(command, output, &api()?).await?,
         Command::Keys(command) => keys::run(command, output).await?,
         Command::Completions { shell } => completions::run(shell)?,
     }

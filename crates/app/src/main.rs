@@ -4,6 +4,7 @@ mod api;
 mod app_db_access;
 mod arguments;
 mod commands;
+mod os_user;
 mod output;
 
 use std::process::ExitCode;

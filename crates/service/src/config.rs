@@ -7,6 +7,7 @@ mod exposure;
 mod networks;
 mod providers;
 mod public_url;
+mod readable;
 mod routes;
 mod server;
 mod value;
@@ -104,6 +105,8 @@ pub struct ProviderConfig {
     pub timeout: Duration,
     pub on_unknown: OnUnknown,
     pub reconcile_wait: Duration,
+    /// Whether its webhooks must prove themselves: without `verify = false`.
+    pub verifies: bool,
     pub adapter: Arc<dyn Provider>,
     /// The same with `verify = false`: reads a kept webhook that was verified when it came, or that somebody vouches
     /// for. Nothing that comes from outside.
@@ -206,7 +209,9 @@ impl Config {
         let is_given = |name: &str, value: &String| name == "DATABASE_URL" || !value.is_empty();
         let environment = |name: &str| std::env::var(name).ok().filter(|value| is_given(name, value));
         let (text, path) = read_file(&environment)?;
-        Self::parse(&text, &path.display().to_string(), &environment)
+        let mut config = Self::parse(&text, &path.display().to_string(), &environment)?;
+        config.warnings.extend(readable::warning(&path, &text));
+        Ok(config)
     }
 
     /// The configuration of a file's text; `place` names the file in problems.

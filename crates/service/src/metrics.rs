@@ -34,6 +34,7 @@ label_set!(ProviderDelivery { provider_id, delivery });
 label_set!(ProviderResolution { provider_id, resolution });
 label_set!(ProviderResult { provider_id, result });
 label_set!(ProviderLabel { provider_id });
+label_set!(SurfaceReason { surface, reason });
 
 /// Of every request: looked up without a copy of what does not vary.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +61,7 @@ pub struct Inner {
     pub outcomes_unknown: Family<ProviderResolution, Counter>,
     pub leases_lost: Counter,
     pub webhooks_received: Family<ProviderResult, Counter>,
+    pub authentication_failures: Family<SurfaceReason, Counter>,
     pub outbox_messages: Family<ChannelState, Gauge>,
     pub outbox_oldest_due_age_seconds: Family<ChannelLabel, Gauge<f64, AtomicU64>>,
     pub provider_in_flight: Family<ProviderLabel, Gauge>,
@@ -91,6 +93,7 @@ impl Default for Metrics {
             outcomes_unknown: Family::default(),
             leases_lost: Counter::default(),
             webhooks_received: Family::default(),
+            authentication_failures: Family::default(),
             outbox_messages: Family::default(),
             outbox_oldest_due_age_seconds: Family::default(),
             provider_in_flight: Family::default(),
@@ -127,6 +130,11 @@ impl Inner {
             self.leases_lost.clone(),
         );
         r.register("webhooks_received", "Webhooks, by what became of them", self.webhooks_received.clone());
+        r.register(
+            "authentication_failures",
+            "Credentials refused, by where and why",
+            self.authentication_failures.clone(),
+        );
         r.register("outbox_messages", "Messages not settled, by state", self.outbox_messages.clone());
         r.register(
             "outbox_oldest_due_age_seconds",

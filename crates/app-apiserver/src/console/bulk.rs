@@ -24,6 +24,7 @@ use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::thousands;
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
@@ -137,9 +138,10 @@ pub(super) async fn count(
 pub(super) async fn start(
     State(app): State<App>,
     Extension(session): Extension<Session>,
+    Extension(actor): Extension<Actor>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let task = read(&app, form::read(&app, request).await?)?;
-    let job = app.console.jobs.begin(&app, session, task)?;
+    let job = app.console.jobs.begin(&app, session, actor, task).await?;
     Ok(see(&job.page()))
 }

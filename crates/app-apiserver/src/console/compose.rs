@@ -10,12 +10,14 @@ use http::header::LOCATION;
 use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{Markup, html};
 use model::{Bucket, Channel, Direction, Medium};
+use serde_json::json;
 
 use super::composer;
 use super::form::{MessageForm, path_with, see};
 use super::layout::{self, Section};
 use super::trouble::{Trouble, sentence};
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::content::{SUBJECT_CHARS_MAX, known_fields};
 use crate::fields::{Fields, Text};
@@ -189,6 +191,7 @@ fn form_of(app: &App, draft: &Draft) -> Markup {
 pub(super) async fn send(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let mut form = MessageForm::read(&app, request).await?;
@@ -212,6 +215,8 @@ pub(super) async fn send(
             // Its page shows what becomes of it.
             let location = accepted.headers().get(LOCATION).and_then(|path| path.to_str().ok());
             let page = location.and_then(|path| path.strip_prefix("/api")).unwrap_or("/").to_owned();
+            let message_id = page.strip_prefix("/messages/").map(str::to_owned);
+            actor.record(&app, "message.send", message_id, json!({})).await?;
             return Ok(if is_htmx { leads_to(&page) } else { see(&page) });
         }
         Err(problem) if problem.status().is_client_error() => problem,

@@ -2,18 +2,21 @@
 //! that neither an update nor a restart takes it away; a reply that is refused comes back with what is wrong.
 
 use app_db::conversations::{self, ReplyEnds};
+use axum::Extension;
 use axum::extract::{Path, Request, State};
 use axum::response::{Html, IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use maud::{Markup, html};
 use model::segments::{Alphabet, Segments};
 use model::{Bucket, Channel};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::form::{self, MessageForm, see};
 use super::trouble::{Trouble, sentence};
 use super::{live, thread, words};
 use crate::App;
+use crate::audit::Actor;
 use crate::content::{PHONE_BODY_CHARS_MAX, SUBJECT_CHARS_MAX};
 use crate::conversations::reply::{accept_reply, reply_subject};
 use crate::fields::Text;
@@ -122,12 +125,16 @@ fn counted(body: &str) -> Markup {
 
 pub(super) async fn reply(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let form = MessageForm::read(&app, request).await?;
     let (is_htmx, subject, body) = (form.is_htmx, form.said("subject"), form.said("body"));
     let accepted = accept_reply(&app, &id, form.sending(&app)).await;
+    if accepted.is_ok() {
+        actor.record(&app, "message.reply", id.clone(), json!({})).await?;
+    }
     if !is_htmx {
         accepted?;
         return Ok(see(&format!("/conversations/{id}")));

@@ -13,6 +13,7 @@ use axum::response::Response;
 use futures_util::future::BoxFuture;
 use maud::{Markup, html};
 use model::Bucket;
+use serde_json::json;
 use uuid::Uuid;
 
 pub(super) use self::job::Job;
@@ -23,6 +24,7 @@ use super::session::Session;
 use super::trouble::{Trouble, sentence};
 use super::words::thousands;
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::problem::Problem;
 
@@ -55,11 +57,23 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Jobs(Mutex<VecDeque<Arc<Job>>>);
 
 impl Jobs {
-    /// Begins one, unless this caller has just this under way already.
+    /// Begins one, unless this caller has just this under way already. It is recorded first.
     ///
     /// # Errors
-    /// 409 where so many are under way that others would wait for them.
-    pub(super) fn begin(&self, app: &App, session: Session, work: impl Work) -> Result<Arc<Job>, Problem> {
+    /// 409 where so many are under way that others would wait for them; 503 where the database does not answer.
+    pub(super) async fn begin(
+        &self,
+        app: &App,
+        session: Session,
+        actor: Actor,
+        work: impl Work,
+    ) -> Result<Arc<Job>, Problem> {
+        let detail = json!({ "title": work.title() });
+        actor.record(app, "job.start", work.path(), detail).await?;
+        self.start(app, session, work)
+    }
+
+    fn start(&self, app: &App, session: Session, work: impl Work) -> Result<Arc<Job>, Problem> {
         let mut jobs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let under_way = || jobs.iter().filter(|job| job.end.get().is_none());
         let is_same =
@@ -130,8 +144,13 @@ pub(super) async fn live(
     .await
 }
 
-pub(super) async fn stop(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+pub(super) async fn stop(
+    State(app): State<App>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
     let job = app.console.jobs.find(&id)?;
+    actor.record(&app, "job.stop", job.work.path(), json!({ "title": job.work.title() })).await?;
     job.stop();
     Ok(see(&job.page()))
 }

@@ -2,6 +2,7 @@
 
 mod revoke;
 
+use app_db::audit;
 use app_db::keys::{self, ApiKey, Role};
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -10,6 +11,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp;
 use maud::{Markup, html};
+use serde_json::json;
 use uuid::Uuid;
 
 pub(super) use self::revoke::{confirm, revoke};
@@ -18,6 +20,7 @@ use super::trouble::Trouble;
 use super::words::ago;
 use super::{form, session};
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
@@ -188,6 +191,7 @@ fn once(fields: &mut Fields) -> Uuid {
 pub(super) async fn create(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let mut fields = form::read(&app, request).await?;
@@ -202,7 +206,8 @@ pub(super) async fn create(
     getrandom::fill(&mut random).map_err(|error| Problem::internal().because(error))?;
     let mut bytes = random.into_iter().cycle();
     let mut next = || bytes.next().unwrap_or_default();
-    let Some((secret, key, cookie)) = make(&app, caller, once, name.trim(), role, &mut next).await? else {
+    let Some((secret, key, cookie)) = make(&app, caller, actor, once, name.trim(), role, &mut next).await?
+    else {
         let mut response = page(&app, caller, &Said::MadeBefore(once)).await?;
         *response.status_mut() = StatusCode::CONFLICT;
         return Ok(response);
@@ -220,6 +225,7 @@ pub(super) async fn create(
 async fn make(
     app: &App,
     caller: Caller,
+    actor: Actor,
     once: Uuid,
     name: &str,
     role: Role,
@@ -230,6 +236,8 @@ async fn make(
     let Some((secret, key)) = keys::create_once(&transaction, once, name, role, random).await? else {
         return Ok(None);
     };
+    let detail = json!({ "name": name, "role": role });
+    audit::write(&transaction, &actor.entry(app, "key.create", key.id.to_string(), detail)).await?;
     let cookie = match caller {
         Caller::Anyone => Some(session::open(app, &transaction, key.id).await?),
         Caller::Key(_) => None,

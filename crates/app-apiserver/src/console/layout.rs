@@ -22,17 +22,19 @@ pub(super) enum Section {
     Providers,
     Quarantine,
     Keys,
+    Audit,
     Simulator,
 }
 
 impl Section {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Inbox,
         Self::Messages,
         Self::Outbox,
         Self::Providers,
         Self::Quarantine,
         Self::Keys,
+        Self::Audit,
         Self::Simulator,
     ];
 
@@ -44,6 +46,7 @@ impl Section {
             Self::Providers => "/providers",
             Self::Quarantine => "/quarantine",
             Self::Keys => "/keys",
+            Self::Audit => "/audit",
             Self::Simulator => "/simulator",
         }
     }
@@ -56,6 +59,7 @@ impl Section {
             Self::Providers => "Providers",
             Self::Quarantine => "Quarantine",
             Self::Keys => "Keys",
+            Self::Audit => "Audit",
             Self::Simulator => "Simulator",
         }
     }
@@ -69,6 +73,7 @@ impl Section {
             Self::Providers => "p",
             Self::Quarantine => "q",
             Self::Keys => "k",
+            Self::Audit => "a",
             Self::Simulator => "s",
         }
     }
@@ -165,9 +170,12 @@ pub(super) fn bare(title: &str, main: &Markup) -> Markup {
 
 fn shortcuts(has_simulator: bool) -> Markup {
     let (g_keys, g_pages) = if has_simulator {
-        ("g then i, m, o, p, q, k, s", "Inbox, messages, outbox, providers, quarantine, keys, simulator")
+        (
+            "g then i, m, o, p, q, k, a, s",
+            "Inbox, messages, outbox, providers, quarantine, keys, audit, simulator",
+        )
     } else {
-        ("g then i, m, o, p, q, k", "Inbox, messages, outbox, providers, quarantine, keys")
+        ("g then i, m, o, p, q, k, a", "Inbox, messages, outbox, providers, quarantine, keys, audit")
     };
     let keys = [
         ("/", "Search"),

@@ -16,6 +16,7 @@ use super::timeline;
 use super::trouble::Trouble;
 use super::words::{as_text, chip, cut, exact, place_of};
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::explain::ExplanationJson;
 use crate::messages::cancel_message::cancel as cancel_it;
@@ -201,16 +202,24 @@ fn send_again(url: &str, key: &str, message: &Message) -> String {
     format!("curl{key} {url}/{endpoint} -H content-type:application/json -d '{json}'")
 }
 
-pub(super) async fn retry(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
+pub(super) async fn retry(
+    State(app): State<App>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
     let mut database = app.database().await?;
     let message = find(&database, &id).await?;
-    retry_it(&app, &mut database, &message, None).await?;
+    retry_it(&app, &mut database, &message, None, Some(actor)).await?;
     Ok(see(&format!("/messages/{}", message.id)))
 }
 
-pub(super) async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
-    let database = app.database().await?;
+pub(super) async fn cancel(
+    State(app): State<App>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
+    let mut database = app.database().await?;
     let message = find(&database, &id).await?;
-    cancel_it(&app, &database, &message).await?;
+    cancel_it(&app, &mut database, &message, Some(actor)).await?;
     Ok(see(&format!("/messages/{}", message.id)))
 }

@@ -2,6 +2,7 @@
 //! How they fare must never wait for figures: it is read by itself each time.
 
 use app_db::activity::Backlog;
+use app_db::audit;
 use app_db::provider_pauses::{self, ProviderPause};
 use app_db::provider_states::{self, ProviderState};
 use axum::Extension;
@@ -9,6 +10,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use maud::{Markup, html};
 use model::{Channel, ProviderHealth, Reason, Variant};
+use serde_json::json;
 
 use super::activity::{Hour, shown};
 use super::form::{self, see};
@@ -18,6 +20,7 @@ use super::session::Session;
 use super::trouble::Trouble;
 use super::words::{Tone, exact, thousands};
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::explain::meaning;
 use crate::fields::Text;
@@ -231,23 +234,37 @@ fn encoded(segment: &str) -> String {
 
 pub(super) async fn pause(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Trouble> {
     let mut fields = form::read(&app, request).await?;
     let note = fields.text("note", Text::Line, NOTE_CHARS_MAX).filter(|note| !note.trim().is_empty());
     fields.finish()?;
-    let database = app.database().await?;
+    let mut database = app.database().await?;
     let states = provider_states::all(&database).await?;
     if !ids(&app, &states, &[]).contains(&id) {
         let detail = "no provider of this id is configured";
         return Err(Problem::not_found("provider_not_found", detail).into());
     }
-    provider_pauses::pause(&*database, &id, note.as_deref()).await?;
+    let transaction = app_db::begin(&mut database).await?;
+    provider_pauses::pause(&transaction, &id, note.as_deref()).await?;
+    let entry = actor.entry(&app, "provider.pause", id, json!({ "note": note }));
+    audit::write(&transaction, &entry).await?;
+    app_db::commit(transaction).await?;
     Ok(see("/providers"))
 }
 
-pub(super) async fn resume(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Trouble> {
-    provider_pauses::resume(&*app.database().await?, &id).await?;
+pub(super) async fn resume(
+    State(app): State<App>,
+    Extension(actor): Extension<Actor>,
+    Path(id): Path<String>,
+) -> Result<Response, Trouble> {
+    let mut database = app.database().await?;
+    let transaction = app_db::begin(&mut database).await?;
+    if provider_pauses::resume(&transaction, &id).await? {
+        audit::write(&transaction, &actor.entry(&app, "provider.resume", id, json!({}))).await?;
+    }
+    app_db::commit(transaction).await?;
     Ok(see("/providers"))
 }

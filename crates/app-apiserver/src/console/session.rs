@@ -1,6 +1,7 @@
 //! Who works with the console. A server that is open asks for nothing; else a key is asked for once, and opens a session
 //! whose random token is in a cookie. What changes something must come from one of our own pages.
 
+use app_db::audit;
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::middleware::Next;
@@ -8,6 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use http::header::{COOKIE, HOST, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use maud::html;
+use serde_json::json;
 use service::named_hosts::SEC_FETCH_SITE;
 use uuid::Uuid;
 
@@ -15,10 +17,13 @@ use super::form::{self, HX_REQUEST, see};
 use super::layout;
 use super::trouble::{Trouble, sentence};
 use crate::App;
+use crate::audit::Actor;
+use crate::authentication::failures::Surface;
 use crate::authentication::sessions::{self, KnownSession};
 use crate::authentication::{Access, Caller, Hashes};
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 const NAME: &str = "app_session";
 const KEY_CHARS_MAX: usize = 100;
@@ -57,7 +62,9 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     match session(&app, request.method(), request.headers()).await {
         Ok(Some(session)) => {
             request.extensions_mut().insert(session);
+            let actor = Actor::new(session.caller, request.extensions());
             request.extensions_mut().insert(session.caller);
+            request.extensions_mut().insert(actor);
             let asked = (request.method() == Method::POST).then(|| request.uri().path().to_owned());
             let response = next.run(request).await;
             if let Some(path) = asked.filter(|path| path != "/segments") {
@@ -174,6 +181,8 @@ fn page(next: &str, wrong: Option<&str>) -> maud::Markup {
 
 pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Response, Trouble> {
     check_same_origin(request.headers())?;
+    let (actor, peer) =
+        (Actor::new(Caller::Anyone, request.extensions()), PeerAddress::of(request.extensions()));
     let mut fields = form::read(&app, request).await?;
     let next = fields.text("next", Text::Line, PATH_CHARS_MAX).unwrap_or_default();
     let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
@@ -185,26 +194,41 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
             let mut database = app.database().await?;
             let transaction = app_db::begin(&mut database).await?;
             let cookie = open(&app, &transaction, id).await?;
+            let entry = actor.as_caller(Caller::Key(id)).entry(&app, "session.login", None, json!({}));
+            audit::write(&transaction, &entry).await?;
             app_db::commit(transaction).await?;
             let mut response = see(path_of(&next));
             response.headers_mut().append(SET_COOKIE, cookie);
             Ok(response)
         }
         Err(problem) => {
+            let problem = noted(&app, problem, peer);
             let page = page(&next, Some(&problem.summary()));
             Ok((problem.status(), Html(page.into_string())).into_response())
         }
     }
 }
 
+/// The answer to a login that is refused: a server that does not know the keys yet refuses no key.
+fn noted(app: &App, problem: Problem, peer: PeerAddress) -> Problem {
+    let reason = match problem.status() {
+        StatusCode::UNAUTHORIZED => "unknown_key",
+        StatusCode::FORBIDDEN => "not_operator",
+        _ => return problem,
+    };
+    app.keys.failures.note(app, Surface::Console, reason, peer).unwrap_or(problem)
+}
+
 pub(super) async fn logout(
     State(app): State<App>,
     Extension(session): Extension<Session>,
+    Extension(actor): Extension<Actor>,
 ) -> Result<Response, Trouble> {
     if let Some(KnownSession { token_hash, .. }) = session.opened {
         let mut database = app.database().await?;
         let transaction = app_db::begin(&mut database).await?;
         app_db::sessions::end(&transaction, &token_hash).await?;
+        audit::write(&transaction, &actor.entry(&app, "session.logout", None, json!({}))).await?;
         app_db::commit(transaction).await?;
         // Here at once, elsewhere within two seconds.
         app.keys.sessions.forget(&token_hash);

@@ -1,11 +1,14 @@
 //! `POST /api/messages/{id}/cancel`
 
-use axum::Json;
+use app_db::audit;
 use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
 use model::{Bucket, Message, Status};
+use serde_json::json;
 use service::metrics::ChannelStatusCode;
 
 use crate::App;
+use crate::audit::Actor;
 use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
@@ -30,25 +33,32 @@ use crate::state::Turn;
 )]
 pub(crate) async fn cancel_message(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<MessageJson>, Problem> {
     let mut fields = Fields::default();
     fields.refuse_query(query.as_deref());
     fields.finish()?;
-    let database = app.database().await?;
+    let mut database = app.database().await?;
     let message = super::find(&database, &id).await?;
-    cancel(&app, &database, &message).await?;
+    cancel(&app, &mut database, &message, Some(actor)).await?;
     Ok(Json(super::find(&database, &id).await?.into()))
 }
 
-/// Whoever asks for it.
+/// An actor's own request is recorded; a job is recorded as a whole.
 ///
 /// # Errors
 /// 409 `not_cancelable`.
-pub(crate) async fn cancel(app: &App, database: &Turn<'_>, message: &Message) -> Result<(), Problem> {
+pub(crate) async fn cancel(
+    app: &App,
+    database: &mut Turn<'_>,
+    message: &Message,
+    actor: Option<Actor>,
+) -> Result<(), Problem> {
     let event_id = app.ids.next(app.database_clock.now(), Bucket::of(message.id));
-    if !app_db::cancel::cancel(&**database, message.id, event_id).await? {
+    let transaction = app_db::begin(database).await?;
+    if !app_db::cancel::cancel(&transaction, message.id, event_id).await? {
         let detail = match message.status {
             Status::Outbox | Status::Retry => "the message is being sent right now",
             Status::Ok => "the message has been sent or received",
@@ -56,6 +66,11 @@ pub(crate) async fn cancel(app: &App, database: &Turn<'_>, message: &Message) ->
         };
         return Err(Problem::conflict("not_cancelable", detail));
     }
+    if let Some(actor) = actor {
+        let entry = actor.entry(app, "message.cancel", message.id.to_string(), json!({}));
+        audit::write(&transaction, &entry).await?;
+    }
+    app_db::commit(transaction).await?;
     let labels = ChannelStatusCode::new(message.channel.as_str(), "failed", "canceled");
     app.metrics.messages_settled.get_or_create(&labels).inc();
     Ok(())

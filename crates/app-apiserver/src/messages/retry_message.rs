@@ -1,12 +1,15 @@
 //! `POST /api/messages/{id}/retry`
 
-use axum::Json;
+use app_db::audit;
 use axum::extract::{Path, RawQuery, State};
+use axum::{Extension, Json};
 use http::StatusCode;
 use jiff::Timestamp;
 use model::{Bucket, Direction, Facts, Message};
+use serde_json::json;
 
 use crate::App;
+use crate::audit::Actor;
 use crate::fields::Fields;
 use crate::message_json::MessageJson;
 use crate::problem::Problem;
@@ -32,6 +35,7 @@ use crate::state::Turn;
 )]
 pub(crate) async fn retry_message(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Json<MessageJson>), Problem> {
@@ -40,20 +44,21 @@ pub(crate) async fn retry_message(
     fields.finish()?;
     let mut database = app.database().await?;
     let message = super::find(&database, &id).await?;
-    retry(&app, &mut database, &message, None).await?;
+    retry(&app, &mut database, &message, None, Some(actor)).await?;
     Ok((StatusCode::ACCEPTED, Json(super::find(&database, &id).await?.into())))
 }
 
-/// Whoever asks for it.
+/// With `as_of`, only if nothing has happened to it since. An actor's own request is recorded; a job is recorded as a
+/// whole.
 ///
 /// # Errors
 /// 409 `not_retryable` or `expired`.
-/// With `as_of`, only if nothing has happened to it since.
 pub(crate) async fn retry(
     app: &App,
     database: &mut Turn<'_>,
     message: &Message,
     as_of: Option<Timestamp>,
+    actor: Option<Actor>,
 ) -> Result<(), Problem> {
     let not_retryable = |detail: &str| Err(Problem::conflict("not_retryable", detail));
     if message.direction == Direction::Inbound {
@@ -72,9 +77,15 @@ pub(crate) async fn retry(
     });
     let route = route.map_or("", |route| route.name.as_str());
     let event_id = app.ids.next(app.database_clock.now(), Bucket::of(message.id));
-    if !app_db::requeue::requeue(database, message.id, route, event_id, as_of).await? {
+    let transaction = app_db::begin(database).await?;
+    if !app_db::requeue::requeue_within(&transaction, message.id, route, event_id, as_of).await? {
         return not_retryable("only messages that failed or are held can be tried again");
     }
+    if let Some(actor) = actor {
+        let entry = actor.entry(app, "message.retry", message.id.to_string(), json!({}));
+        audit::write(&transaction, &entry).await?;
+    }
+    app_db::commit(transaction).await?;
     app.after_commit.wake();
     Ok(())
 }

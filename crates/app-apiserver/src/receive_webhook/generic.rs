@@ -17,11 +17,13 @@ use super::keep::{Arrived, UNVERIFIED_BYTES_MAX};
 use super::store;
 use super::understand::READ_INLINE_BYTES_MAX;
 use crate::App;
+use crate::authentication::failures::Surface;
 use crate::authentication::{self, Refusal};
 use crate::body;
 use crate::content::{type_words, usual_channel};
 use crate::fields::{Fields, Text};
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 const ATTACHMENTS_MAX: usize = 100;
 const PROVIDER_CHARS_MAX: usize = 64;
@@ -79,6 +81,12 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
     let checked = authentication::check_webhook_secret(secret, is_open, &parts.headers);
     if secret.is_none() && is_open {
         app.keys.hosts().check(&parts.headers)?;
+    }
+    if checked == Err(Refusal::WrongSecret)
+        && let Some(slowed) =
+            app.keys.failures.note(app, Surface::Webhook, "wrong_secret", PeerAddress::of(&parts.extensions))
+    {
+        return Err(slowed);
     }
     let body = match checked {
         Ok(()) => app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?,

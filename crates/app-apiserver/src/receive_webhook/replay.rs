@@ -2,6 +2,7 @@
 //! came, since many a proof is good for minutes only. What was verified when it came is not verified again: credentials
 //! are not kept. Must be harmless twice, and at the same time: messages are the same ones then, and the row goes last.
 
+use app_db::audit;
 use app_db::quarantine::{self, Delivery, Reason};
 use app_db::receipts::{Applied, NewReceipt};
 use bytes::Bytes;
@@ -9,12 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use jiff::Timestamp;
 use model::Medium;
 use providers::WebhookError;
-use serde_json::Value;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::generic;
 use super::keep::{Arrived, UNVERIFIED_BYTES_MAX, storable};
 use crate::App;
-use crate::authentication::{Caller, check_webhook_secret};
+use crate::audit::Actor;
+use crate::authentication::check_webhook_secret;
 use crate::body::Share;
 use crate::problem::Problem;
 
@@ -26,10 +29,10 @@ pub(crate) enum Grounds {
     /// It proves itself.
     Proof,
     /// This person's word.
-    Word(Caller),
+    Word(Actor),
 }
 
-/// Takes it in and forgets that it was kept.
+/// Takes it in and forgets that it was kept. With an actor, that is recorded.
 ///
 /// # Errors
 /// Why it still cannot be taken; it stays then, with what is wrong with it now.
@@ -38,22 +41,23 @@ pub(crate) async fn replay(
     delivery: Delivery,
     received_at: Timestamp,
     grounds: Grounds,
+    by: Option<Actor>,
 ) -> Result<(), Problem> {
     if delivery.is_cut {
         return Err(Problem::conflict("not_replayable", cut()));
     }
-    let (id, reason) = (delivery.id, delivery.reason);
+    let (id, reason, provider_id) = (delivery.id, delivery.reason, delivery.provider_id.clone());
     let is_trusted = matches!((reason, &grounds), (Reason::Unverified, Grounds::Word(_)));
     let is_proven = match (reason, grounds) {
         (Reason::Unparsable | Reason::Unmatched, _) => true,
         (Reason::Unverified, Grounds::Proof) => false,
-        (Reason::Unverified, Grounds::Word(caller)) => {
+        (Reason::Unverified, Grounds::Word(actor)) => {
             // Whoever looks for how a forgery came in, finds it.
             tracing::warn!(
                 provider.id = delivery.provider_id,
                 webhook.delivery_id = %id,
-                api_key.id = caller.scope(),
-                "a webhook that does not prove who sent it is processed because somebody trusts it"
+                api_key.id = actor.scope(),
+                "unverified webhook accepted by operator override"
             );
             true
         }
@@ -67,10 +71,7 @@ pub(crate) async fn replay(
         take(app, delivery, received_at, is_proven).await?
     };
     match taken {
-        Ok(()) => {
-            quarantine::remove(&*app.database().await?, id).await?;
-            Ok(())
-        }
+        Ok(()) => remove(app, id, provider_id, reason, grounds, by).await,
         // Why it was not verified when it came, with its credentials, stays the better word.
         Err(WebhookError::Unverified(why)) => Err(still(&format!("is not verified: {why}"))),
         Err(WebhookError::Needs(url)) => Err(still(&format!("needs {url}, which cannot be had"))),
@@ -83,6 +84,28 @@ pub(crate) async fn replay(
             Err(still(&format!("is not understood: {why}")))
         }
     }
+}
+
+async fn remove(
+    app: &App,
+    id: Uuid,
+    provider_id: String,
+    reason: Reason,
+    grounds: Grounds,
+    by: Option<Actor>,
+) -> Result<(), Problem> {
+    let mut database = app.database().await?;
+    let transaction = app_db::begin(&mut database).await?;
+    quarantine::remove(&transaction, id).await?;
+    if let Some(actor) = by {
+        let action = match grounds {
+            Grounds::Proof => "webhook.replay",
+            Grounds::Word(_) => "webhook.trust",
+        };
+        let detail = json!({ "provider_id": provider_id, "reason": reason.as_str() });
+        audit::write(&transaction, &actor.entry(app, action, id.to_string(), detail)).await?;
+    }
+    Ok(app_db::commit(transaction).await?)
 }
 
 /// Why one that is cut stays as it is.

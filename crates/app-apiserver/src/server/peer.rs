@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName};
 use service::config::Network;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -25,8 +25,12 @@ pub(crate) struct PeerAddress {
 impl PeerAddress {
     const UNKNOWN: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_shared: true };
 
+    /// Of a request, by its extensions.
+    pub(crate) fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or(Self::UNKNOWN)
+    }
+
     /// The address that limits for each peer count by; none where they do not apply.
-    #[allow(dead_code, reason = "the limits for each peer count by it")]
     pub(crate) fn limited(self) -> Option<IpAddr> {
         let ip = match self.ip {
             IpAddr::V4(ip) => IpAddr::V4(ip),
@@ -40,7 +44,7 @@ impl<S: Sync> FromRequestParts<S> for PeerAddress {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().copied().unwrap_or(Self::UNKNOWN))
+        Ok(Self::of(&parts.extensions))
     }
 }
 

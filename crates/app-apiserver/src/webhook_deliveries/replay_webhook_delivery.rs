@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 
 use super::WebhookDeliveryJson;
 use crate::App;
-use crate::authentication::Caller;
+use crate::audit::Actor;
 use crate::fields::Fields;
 use crate::problem::Problem;
 use crate::receive_webhook::replay::{Grounds, replay};
@@ -38,7 +38,7 @@ use crate::receive_webhook::replay::{Grounds, replay};
 )]
 pub(crate) async fn replay_webhook_delivery(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<WebhookDeliveryJson>, Problem> {
@@ -47,10 +47,10 @@ pub(crate) async fn replay_webhook_delivery(
     fields.finish()?;
     let (delivery, received_at) = super::find(&app, &id).await?;
     let taken = WebhookDeliveryJson::of(&delivery, received_at);
-    replay(&app, delivery, received_at, Grounds::Proof).await?;
+    replay(&app, delivery, received_at, Grounds::Proof, Some(actor)).await?;
     tracing::info!(
         webhook.delivery_id = %taken.id,
-        api_key.id = caller.scope(),
+        api_key.id = actor.scope(),
         "a kept webhook was processed again, and is kept no longer"
     );
     Ok(Json(taken))

@@ -313,3 +313,14 @@ async fn further_hosts_are_configured_and_a_key_makes_the_host_irrelevant() {
     named("evil.example").get("/login").await.expect(403);
     named("console.internal").get("/login").await.expect(200);
 }
+
+#[tokio::test]
+async fn an_unverified_webhook_is_taken_only_under_a_name_of_this_server() {
+    let config = "[[providers]]\nid = \"wa\"\nkind = \"whatsapp\"\naccess_token = \"t\"\n\
+                  phone_numbers = \"+12025550100=1\"\napp_secret = \"s\"\nverify_token = \"v\"\nverify = false\n";
+    let server = server_with(config, "127.0.0.1:0", Clock::System).await;
+    let target = "/api/webhooks/wa?hub.mode=subscribe&hub.challenge=1&hub.verify_token=v";
+    server.client.get(target).await.expect(200);
+    let foreign = server.client.clone().with_header("host", "evil.example");
+    assert_eq!(code(&foreign.get(target).await.expect(403)), "forbidden_host");
+}

@@ -1,19 +1,27 @@
 //! `app adopt`: a copied or restored database becomes this installation's own, and its messages are sent.
 
+use anyhow::Context;
+use app_db::audit;
 use serde_json::json;
 use service::Config;
 
 use crate::app_db_access::AppDb;
+use crate::os_user;
 use crate::output::{self, Output};
 
 pub(crate) async fn run(output: Output) -> anyhow::Result<()> {
     let config = Config::load()?;
     let name = config.installation_name.as_deref();
     let app_db = AppDb::open(&config).await?;
-    let client = app_db.client().await?;
+    let mut client = app_db.client().await?;
     app_db::migrate::check(&client).await?;
     let before = app_db::installation::look(&client, name).await?;
-    app_db::installation::adopt(&client, name).await?;
+    let ids = model::IdGenerator::from_entropy().context("the system gives no randomness")?;
+    let transaction = app_db::begin(&mut client).await?;
+    app_db::installation::adopt(&transaction, name).await?;
+    let detail = json!({ "difference": before.difference() });
+    audit::write(&transaction, &os_user::entry(&ids, "installation.adopt", None, detail)).await?;
+    app_db::commit(transaction).await?;
     drop(client);
     app_db.close().await?;
     let difference = before.difference();

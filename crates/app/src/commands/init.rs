@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -103,7 +104,8 @@ fn append(path: &Path, id: &str, block: &str) -> anyhow::Result<()> {
     added.parse::<toml::Table>().with_context(|| {
         format!("{place} writes its providers in another form; add this by hand (`app init --print`)")
     })?;
-    let opened = File::options().create(true).append(true).open(path);
+    // It may come to hold secrets: a new one is its owner's alone.
+    let opened = File::options().create(true).append(true).mode(0o600).open(path);
     opened
         .and_then(|mut file| file.write_all(format!("{separator}{block}").as_bytes()))
         .with_context(|| format!("{place} cannot be written"))
@@ -111,6 +113,8 @@ fn append(path: &Path, id: &str, block: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -143,6 +147,14 @@ mod tests {
         let refused = append(&path, "a", block).unwrap_err().to_string();
         assert!(refused.contains("has a provider `a` already"), "{refused}");
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("[processor]\nlease_s = 5\n\n{block}"));
+    }
+
+    #[test]
+    fn a_new_file_is_readable_by_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.toml");
+        append(&path, "a", "[[providers]]\nid = \"a\"\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

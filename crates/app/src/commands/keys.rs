@@ -1,6 +1,7 @@
 //! `app keys`: API keys, directly in app-db, since the first one cannot be made through an API that wants one.
 
 use anyhow::{Context, bail};
+use app_db::audit;
 use app_db::keys::{ApiKey, Role, ValidKey};
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -9,6 +10,7 @@ use service::{Clock, Config};
 use uuid::Uuid;
 
 use crate::app_db_access::AppDb;
+use crate::os_user;
 use crate::output::{self, Output};
 
 #[derive(Debug, Subcommand)]
@@ -36,15 +38,15 @@ fn roles() -> impl TypedValueParser<Value = Role> {
 
 pub(crate) async fn run(command: Keys, output: Output) -> anyhow::Result<()> {
     let app_db = AppDb::open(&Config::load()?).await?;
-    let client = app_db.client().await?;
+    let mut client = app_db.client().await?;
     app_db::migrate::check(&client).await?;
-    let done = work(command, output, &client).await;
+    let done = work(command, output, &mut client).await;
     drop(client);
     app_db.close().await?;
     done
 }
 
-async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+async fn work(command: Keys, output: Output, client: &mut app_db::Client) -> anyhow::Result<()> {
     match command {
         Keys::Create { name, role } => create(&name, role, output, client).await,
         Keys::List => list(output, client).await,
@@ -52,11 +54,16 @@ async fn work(command: Keys, output: Output, client: &app_db::Client) -> anyhow:
     }
 }
 
-async fn revoke(key: &str, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+async fn revoke(key: &str, output: Output, client: &mut app_db::Client) -> anyhow::Result<()> {
     let id = id_of(key, &app_db::keys::list(client).await?)?;
-    if !app_db::keys::revoke(client, id).await? {
+    let ids = model::IdGenerator::from_entropy().context("the system gives no randomness")?;
+    let transaction = app_db::begin(client).await?;
+    if !app_db::keys::revoke(&transaction, id).await? {
         bail!("there is no key {id} that is not revoked yet; `app keys list` shows them");
     }
+    let entry = os_user::entry(&ids, "key.revoke", Some(id.to_string()), json!({}));
+    audit::write(&transaction, &entry).await?;
+    app_db::commit(transaction).await?;
     output.record(&json!({ "id": id, "revoked": true }), |_| format!("revoked {id}"))?;
     if let Some(meaning) = meaning_of(&app_db::keys::valid(client).await?) {
         output::warning(meaning);
@@ -95,7 +102,7 @@ fn id_of(key: &str, keys: &[ApiKey]) -> anyhow::Result<Uuid> {
     }
 }
 
-async fn create(name: &str, role: Role, output: Output, client: &app_db::Client) -> anyhow::Result<()> {
+async fn create(name: &str, role: Role, output: Output, client: &mut app_db::Client) -> anyhow::Result<()> {
     if name.is_empty() || name.chars().count() > 100 {
         bail!("a key's name has 1 to 100 characters");
     }
@@ -106,18 +113,25 @@ async fn create(name: &str, role: Role, output: Output, client: &app_db::Client)
     Ok(())
 }
 
-async fn make(client: &app_db::Client, name: &str, role: Role) -> anyhow::Result<(String, ApiKey)> {
+async fn make(client: &mut app_db::Client, name: &str, role: Role) -> anyhow::Result<(String, ApiKey)> {
     let ids = model::IdGenerator::from_entropy().context("the system gives no randomness")?;
     // Many times what a key takes.
     let mut pool = [0_u8; 512];
     getrandom::fill(&mut pool).context("the system gives no randomness")?;
     let mut bytes = pool.into_iter().cycle();
     let mut random = || bytes.next().unwrap_or_default();
-    Ok(app_db::keys::create(client, &ids, Clock::System.now(), name, role, &mut random).await?)
+    let transaction = app_db::begin(client).await?;
+    let (secret, key) =
+        app_db::keys::create(&transaction, &ids, Clock::System.now(), name, role, &mut random).await?;
+    let detail = json!({ "name": name, "role": role });
+    let entry = os_user::entry(&ids, "key.create", Some(key.id.to_string()), detail);
+    audit::write(&transaction, &entry).await?;
+    app_db::commit(transaction).await?;
+    Ok((secret, key))
 }
 
 /// An operator's key; its secret.
-pub(crate) async fn make_operators(client: &app_db::Client, name: &str) -> anyhow::Result<String> {
+pub(crate) async fn make_operators(client: &mut app_db::Client, name: &str) -> anyhow::Result<String> {
     Ok(make(client, name, Role::Operator).await?.0)
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use app_db::audit;
 use app_db::hold::{self, Scope};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde_json::json;
 use service::Config;
 
 use crate::app_db_access::AppDb;
+use crate::os_user;
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +54,13 @@ pub(crate) async fn run(command: Outbox, output: Output) -> anyhow::Result<()> {
     let mut client = app_db.client().await?;
     app_db::migrate::check(&client).await?;
     let ids = IdGenerator::from_entropy().context("the system gives no randomness")?;
+    // The entry comes first: many transactions follow.
+    let (action, scope) = match &command {
+        Outbox::Hold(which) => ("outbox.hold", which.scope()),
+        Outbox::Release(which) => ("outbox.release", which.scope()),
+    };
+    let detail = json!({ "channel": scope.channel, "accepted_before": scope.accepted_before });
+    audit::write(&client, &os_user::entry(&ids, action, None, detail)).await?;
     let done = match command {
         Outbox::Hold(which) => hold_all(&mut client, &ids, which.scope(), output).await,
         Outbox::Release(which) => release(&mut client, &ids, which.scope(), output).await,

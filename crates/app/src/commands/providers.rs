@@ -44,13 +44,13 @@ pub(crate) async fn run(command: Providers, output: Output) -> anyhow::Result<Ex
         command => {
             let config = Config::load()?;
             let app_db = AppDb::open(&config).await?;
-            let client = app_db.client().await?;
+            let mut client = app_db.client().await?;
             app_db::migrate::check(&client).await?;
             let done = match &command {
                 Providers::Pause { id, note } => {
-                    pause::pause(&config, &client, id, note.as_deref(), output).await
+                    pause::pause(&config, &mut client, id, note.as_deref(), output).await
                 }
-                Providers::Resume { id } => pause::resume(&config, &client, id, output).await,
+                Providers::Resume { id } => pause::resume(&config, &mut client, id, output).await,
                 _ => list::run(&config, &client, output).await,
             };
             drop(client);

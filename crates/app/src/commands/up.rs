@@ -7,9 +7,9 @@ mod first_key;
 mod holder;
 mod listeners;
 mod parts;
+mod private_files;
 mod welcome;
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,6 +28,9 @@ use crate::output::{self, Output};
 /// What the log may take of the disk: 80 MiB.
 const LOG_ROTATION: Rotation = Rotation { bytes_max: 16 << 20, files: 5 };
 
+const ROOT: &str = "this runs as root, and so do the API server and the processor; only PostgreSQL has a user of its own. \
+                    Run `app up` as an unprivileged user";
+
 pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> {
     let began = Instant::now();
     let shutdown = service::shutdown::on_signal()?;
@@ -35,10 +38,14 @@ pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> 
 
     let config = Config::load()?;
     let data_dir = Path::new(DATA_DIR);
-    fs::create_dir_all(data_dir).with_context(|| format!("{DATA_DIR}/ cannot be made here"))?;
+    private_files::make(data_dir).with_context(|| format!("{DATA_DIR}/ cannot be made here"))?;
     let log = data_dir.join("app.log");
     service::telemetry::init_file(&log, Some(LOG_ROTATION))
         .with_context(|| format!("{} cannot be written", log.display()))?;
+    private_files::close(&log);
+    if private_files::is_root() {
+        output::warning(ROOT);
+    }
     for warning in &config.warnings {
         output::warning(warning);
     }

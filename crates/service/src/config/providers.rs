@@ -203,6 +203,7 @@ fn provider(raw: RawProvider, environment: Environment<'_>) -> Result<ProviderCo
         timeout: Duration::from_secs_f64(raw.timeout_s),
         on_unknown: raw.on_unknown,
         reconcile_wait: Duration::from_secs(raw.reconcile_wait_s),
+        verifies: raw.verify,
         adapter: Arc::from(adapter),
         trusting: Arc::from(trusting),
     })

@@ -146,8 +146,8 @@ impl Task {
     async fn act(&self, app: &App, message: &Message) -> Result<bool, Problem> {
         let mut database = app.database().await?;
         let done = match self.action {
-            Action::Retry => retry(app, &mut database, message, Some(self.as_of)).await,
-            Action::Cancel => cancel(app, &database, message).await,
+            Action::Retry => retry(app, &mut database, message, Some(self.as_of), None).await,
+            Action::Cancel => cancel(app, &mut database, message, None).await,
         };
         match done {
             Ok(()) => Ok(true),

@@ -1,14 +1,17 @@
 //! Revoking a key: told first what it means, since nothing brings it back; then done.
 
+use app_db::audit;
 use app_db::keys::{self, ApiKey, Revocation, Role};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use maud::{Markup, html};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::last_used;
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::console::form;
 use crate::console::layout::{self, Section};
@@ -69,17 +72,21 @@ fn consequence(key: &ApiKey, caller: Caller) -> Markup {
 
 pub(in crate::console) async fn revoke(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let id: Uuid = id.parse().map_err(|_| not_found())?;
     let mut database = app.database().await?;
-    match keys::revoke_unless_last(&mut database, id).await? {
+    let transaction = app_db::begin(&mut database).await?;
+    match keys::revoke_unless_last_within(&transaction, id).await? {
         Revocation::Revoked => {}
         Revocation::NoSuchKey => return Err(not_found().into()),
         Revocation::WouldLeaveNoOperator => {
             return Err(Problem::conflict("last_operators_key", why_it_stays(id)).into());
         }
     }
+    audit::write(&transaction, &actor.entry(&app, "key.revoke", id.to_string(), json!({}))).await?;
+    app_db::commit(transaction).await?;
     app.keys.read(&database).await?;
     Ok(form::see("/keys"))
 }

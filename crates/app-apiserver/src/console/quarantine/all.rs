@@ -3,17 +3,20 @@
 
 use std::str::FromStr;
 
+use app_db::audit;
 use app_db::quarantine::{self, Reason, Which};
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use maud::html;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Done;
 use super::task::Task;
 use super::which::{in_words, path, read};
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::console::form::{self, see};
 use crate::console::layout::{self, Section};
@@ -126,7 +129,7 @@ fn consequence(action: Action) -> &'static str {
 
 pub(in crate::console) async fn act(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     Extension(session): Extension<Session>,
     request: Request,
 ) -> Result<Response, Trouble> {
@@ -142,11 +145,11 @@ pub(in crate::console) async fn act(
     };
     let grounds = match action {
         Action::Process => Grounds::Proof,
-        Action::Trust => Grounds::Word(caller),
+        Action::Trust => Grounds::Word(actor),
         Action::Forget => {
-            let count = quarantine::remove_all(&*app.database().await?, &which).await?;
+            let count = forget(&app, actor, &which).await?;
             tracing::warn!(
-                api_key.id = caller.scope(),
+                api_key.id = actor.scope(),
                 count,
                 webhook.reason = which.reason.map(Reason::as_str),
                 provider.id = which.provider_id,
@@ -156,6 +159,21 @@ pub(in crate::console) async fn act(
             return Ok(see(&Done::Forgotten(count).path(&which)));
         }
     };
-    let job = app.console.jobs.begin(&app, session, Task { which, grounds })?;
+    let job = app.console.jobs.begin(&app, session, actor, Task { which, grounds }).await?;
     Ok(see(&job.page()))
+}
+
+async fn forget(app: &App, actor: Actor, which: &Which) -> Result<u64, Problem> {
+    let mut database = app.database().await?;
+    let transaction = app_db::begin(&mut database).await?;
+    let count = quarantine::remove_all(&transaction, which).await?;
+    let detail = json!({
+        "count": count,
+        "reason": which.reason.map(Reason::as_str),
+        "provider_id": which.provider_id,
+        "up_to": which.up_to,
+    });
+    audit::write(&transaction, &actor.entry(app, "webhook.forget_all", None, detail)).await?;
+    app_db::commit(transaction).await?;
+    Ok(count)
 }

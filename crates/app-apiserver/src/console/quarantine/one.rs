@@ -1,15 +1,18 @@
 //! One kept webhook: processing it again, vouching for it, forgetting it. What cannot be taken back is asked first.
 
+use app_db::audit;
 use app_db::quarantine::{self, Delivery, Reason, Which};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::Done;
 use super::which::meaning;
 use crate::App;
+use crate::audit::Actor;
 use crate::authentication::Caller;
 use crate::console::form::see;
 use crate::console::layout::{self, Section};
@@ -106,28 +109,30 @@ fn headers(delivery: &Delivery) -> String {
 pub(in crate::console) async fn replay(
     app: State<App>,
     caller: Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     id: Path<String>,
 ) -> Result<Response, Trouble> {
-    process(app, caller, id, Grounds::Proof).await
+    process(app, caller, actor, id, Grounds::Proof).await
 }
 
 pub(in crate::console) async fn trust(
     app: State<App>,
     caller: Extension<Caller>,
+    Extension(actor): Extension<Actor>,
     id: Path<String>,
 ) -> Result<Response, Trouble> {
-    let Extension(by) = caller;
-    process(app, caller, id, Grounds::Word(by)).await
+    process(app, caller, actor, id, Grounds::Word(actor)).await
 }
 
 async fn process(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
+    actor: Actor,
     Path(id): Path<String>,
     grounds: Grounds,
 ) -> Result<Response, Trouble> {
     let (delivery, received_at) = find(&app, &id).await?;
-    match replay::replay(&app, delivery, received_at, grounds).await {
+    match replay::replay(&app, delivery, received_at, grounds, Some(actor)).await {
         Ok(()) => Ok(see(&Done::Taken.path(&Which::default()))),
         Err(problem) if problem.status().is_client_error() => {
             // As it is now: what is wrong with it may have been noted.
@@ -196,9 +201,18 @@ fn decide(delivery: &Delivery, action: &str, text: &str) -> Markup {
 
 pub(in crate::console) async fn forget(
     State(app): State<App>,
+    Extension(actor): Extension<Actor>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
     let (delivery, _) = find(&app, &id).await?;
-    let is_gone = quarantine::remove(&*app.database().await?, delivery.id).await?;
+    let mut database = app.database().await?;
+    let transaction = app_db::begin(&mut database).await?;
+    let is_gone = quarantine::remove(&transaction, delivery.id).await?;
+    if is_gone {
+        let detail = json!({ "provider_id": delivery.provider_id, "reason": delivery.reason.as_str() });
+        let entry = actor.entry(&app, "webhook.forget", delivery.id.to_string(), detail);
+        audit::write(&transaction, &entry).await?;
+    }
+    app_db::commit(transaction).await?;
     Ok(see(&Done::Forgotten(is_gone.into()).path(&Which::default())))
 }

@@ -17,7 +17,7 @@ pub(super) async fn has_keys_or_makes_one(
     config: &Config,
     output: Output,
 ) -> anyhow::Result<bool> {
-    let client = pool.get().await?;
+    let mut client = pool.get().await?;
     if !keys::valid(&client).await?.is_empty() {
         return Ok(true);
     }
@@ -25,7 +25,7 @@ pub(super) async fn has_keys_or_makes_one(
     if keys::was_any_made(&client).await? {
         return Ok(false);
     }
-    let secret = make_operators(&client, NAME).await?;
+    let secret = make_operators(&mut client, NAME).await?;
     output.record(&json!({ "event": "first_key", "key": secret }), |_| {
         format!(
             "\nAn API key is needed, because {why}.\nThis is the first one, an operator's. It is not shown again:\n\n  \
