@@ -1,4 +1,4 @@
-//! Reading request bodies: bounded in bytes, in time, and in memory over all requests; and JSON out of them.
+//! Reading request bodies: bounded in bytes, in time and rate, and in memory over all requests; and JSON out of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,37 +6,65 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame};
 use serde_json::error::Category;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::fields::Object;
+use crate::peers::{Held, Peers};
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
+/// For a whole body.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this, the body must have come at the minimum rate on average.
+const RATE_GRACE: Duration = Duration::from_secs(10);
+const RATE_MIN_BYTES_PER_S: usize = 1 << 10;
 /// A body that is too long is read on for so much and so long, so that the client gets to see the answer instead
 /// of a broken connection.
 const OVERFLOW_BYTES_MAX: usize = 16 << 20;
 const OVERFLOW_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The beginning of each body is not counted: the cap on connections bounds it. So a short webhook is read while others
+/// take all of the memory.
+const FREE_BYTES: usize = 16 << 10;
+/// The beginning of a body that cannot be taken is waited for so long.
+const BEGINNING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// From here on, a body has a buffer of its announced length.
+const LARGE_BYTES: usize = 1 << 20;
+
 const BUDGET_UNIT_BYTES: usize = 4 << 10;
-const BUDGET_UNITS: usize = (256 << 20) / BUDGET_UNIT_BYTES;
+/// Of the 256 MiB for bodies of webhooks; the rest is for parsing them (`parse_memory`) and for what is not counted.
+const BUDGET_BYTES: usize = 64 << 20;
 
 /// The memory that request bodies may take together. What is announced takes none; what has come does.
 #[derive(Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
+pub(crate) struct Budget {
+    units: Arc<Semaphore>,
+    peers: Arc<Peers>,
+}
 
-impl Default for Budget {
-    fn default() -> Self {
-        Self::of_units(BUDGET_UNITS)
-    }
+/// How much of a budget the bodies of one peer may take: a third, but always one body of the largest size.
+pub(crate) fn units_per_peer(body_bytes_max: usize) -> usize {
+    (BUDGET_BYTES / 3).max(body_bytes_max).div_ceil(BUDGET_UNIT_BYTES) + 16
+}
+
+/// The memory that one body takes.
+#[derive(Debug)]
+struct Taken {
+    units: OwnedSemaphorePermit,
+    by_peer: Held,
 }
 
 /// A body's part of the memory. Whoever holds on to what the body said holds on to it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Share {
+    _taken: Option<Arc<Taken>>,
     _permit: Option<Arc<OwnedSemaphorePermit>>,
     _parts: Option<Box<(Share, Share)>>,
 }
@@ -44,7 +72,7 @@ pub(crate) struct Share {
 impl Share {
     /// This part and another one, given back together.
     pub(crate) fn and(self, other: Self) -> Self {
-        Self { _permit: None, _parts: Some(Box::new((self, other))) }
+        Self { _parts: Some(Box::new((self, other))), ..Self::default() }
     }
 }
 
@@ -55,79 +83,184 @@ pub(crate) struct ReadBody {
     pub share: Share,
 }
 
+impl From<OwnedSemaphorePermit> for Share {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Some(Arc::new(permit)), ..Self::default() }
+    }
+}
+
 impl Budget {
+    /// Memory for bodies of up to that size, and for at least one of them.
+    pub(crate) fn for_bodies_of(body_bytes_max: usize, peers: &Arc<Peers>) -> Self {
+        let bytes = BUDGET_BYTES.max(body_bytes_max + (1 << 20));
+        Self { units: Arc::new(Semaphore::new(bytes / BUDGET_UNIT_BYTES)), peers: Arc::clone(peers) }
+    }
+
+    #[cfg(test)]
     pub(crate) fn of_units(units: usize) -> Self {
-        Self(Arc::new(Semaphore::new(units)))
+        let peers = Arc::new(Peers::without_limits());
+        Self { units: Arc::new(Semaphore::new(units)), peers }
     }
 
     /// The whole body.
     ///
     /// # Errors
-    /// 413 above `limit` bytes, 408 when it does not come in time, 400 when it breaks off, 503 when the memory for
-    /// bodies is taken.
+    /// 413 above `limit` bytes, 408 when it does not come in time or at the minimum rate, 400 when it breaks off, 503
+    /// when the memory for bodies is taken, or this peer's part of it.
     pub(crate) async fn read(
         &self,
-        headers: &HeaderMap,
+        parts: &Parts,
         mut body: Body,
         limit: usize,
     ) -> Result<ReadBody, Problem> {
         let announced =
-            headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+            parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|bytes| bytes > limit) {
             discard(&mut body).await;
             return Err(too_large(limit));
         }
-        let read = self.read_beginning(&mut body, limit).await?;
+        let collected = Collected {
+            peer: PeerAddress::of(&parts.extensions),
+            free_bytes: FREE_BYTES,
+            announced_bytes: announced.unwrap_or(0),
+            ..Collected::new(self)
+        };
+        let read = collected.read_beginning(&mut body, limit).await?;
         if read.bytes.len() > limit { Err(too_large(limit)) } else { Ok(read) }
     }
 
-    /// The whole body, or somewhat more than `enough` bytes of it, and the rest let go by.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read), save 413.
-    pub(crate) async fn read_beginning(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
-        match timeout(READ_TIMEOUT, self.collect(body, enough)).await {
-            Ok(Ok(read)) => {
-                if read.bytes.len() > enough {
-                    discard(body).await;
-                }
-                Ok(read)
-            }
-            Ok(Err(problem)) => Err(problem),
-            Err(_) => {
-                let detail = format!("the request's body did not come within {} s", READ_TIMEOUT.as_secs());
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
-            }
+    /// A document of our own request: with no time limit, and the rest is not read.
+    pub(crate) async fn collect(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
+        let mut collected = Collected::new(self);
+        while collected.bytes.len() <= enough {
+            let Some(frame) = body.frame().await else { break };
+            collected.add(frame)?;
+        }
+        Ok(collected.finish())
+    }
+}
+
+/// What has come of a body.
+struct Collected<'a> {
+    budget: &'a Budget,
+    peer: PeerAddress,
+    /// So much of it is not counted.
+    free_bytes: usize,
+    /// 0 where it was not announced.
+    announced_bytes: usize,
+    bytes: BytesMut,
+    taken: Option<Taken>,
+}
+
+impl<'a> Collected<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        Self {
+            budget,
+            peer: PeerAddress::UNKNOWN,
+            free_bytes: 0,
+            announced_bytes: 0,
+            bytes: BytesMut::new(),
+            taken: None,
         }
     }
 
-    /// As [`read_beginning`](Self::read_beginning), with no time limit of its own, and the rest is not read.
-    pub(crate) async fn collect(&self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
-        let mut collected = BytesMut::new();
-        let mut share: Option<OwnedSemaphorePermit> = None;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                Problem::bad_request("body_incomplete", "the request's body broke off").because(error)
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            let needed = (collected.len() + data.len()).div_ceil(BUDGET_UNIT_BYTES);
-            let held = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let more = u32::try_from(needed.saturating_sub(held)).unwrap_or(u32::MAX);
-            let more = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| Problem::overloaded())?;
-            match &mut share {
-                Some(share) => share.merge(more),
-                None => share = Some(more),
+    /// The whole body, or somewhat more than `enough` bytes of it; the rest is discarded.
+    ///
+    /// # Errors
+    /// As [`Budget::read`], save 413.
+    async fn read_beginning(mut self, body: &mut Body, enough: usize) -> Result<ReadBody, Problem> {
+        let began = Instant::now();
+        while self.bytes.len() <= enough {
+            let Ok(frame) = timeout_at(began + time_for(self.bytes.len()), body.frame()).await else {
+                return Err(too_slow());
+            };
+            let Some(frame) = frame else { return Ok(self.finish()) };
+            self.add(frame)?;
+        }
+        discard(body).await;
+        Ok(self.finish())
+    }
+
+    fn add(&mut self, frame: Result<Frame<Bytes>, axum::Error>) -> Result<(), Problem> {
+        let frame = frame.map_err(|error| {
+            Problem::bad_request("body_incomplete", "the request's body broke off").because(error)
+        })?;
+        let Ok(data) = frame.into_data() else { return Ok(()) };
+        let counted = (self.bytes.len() + data.len()).saturating_sub(self.free_bytes);
+        let held = self.taken.as_ref().map_or(0, |taken| taken.units.num_permits());
+        let more = counted.div_ceil(BUDGET_UNIT_BYTES).saturating_sub(held);
+        if more > 0 {
+            self.take(more)?;
+        }
+        // A large buffer that grows is copied, and takes the memory twice.
+        if self.bytes.len() >= LARGE_BYTES && self.announced_bytes > self.bytes.capacity() {
+            self.bytes.reserve(self.announced_bytes - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(&data);
+        Ok(())
+    }
+
+    fn take(&mut self, more: usize) -> Result<(), Problem> {
+        let by_peer = self.budget.peers.take_body_units(self.peer, more).ok_or_else(Problem::overloaded)?;
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let units = Arc::clone(&self.budget.units);
+        let units = units.try_acquire_many_owned(more).map_err(|_| Problem::overloaded())?;
+        match &mut self.taken {
+            Some(taken) => {
+                taken.units.merge(units);
+                taken.by_peer.merge(by_peer);
             }
-            collected.extend_from_slice(&data);
-            if collected.len() > enough {
-                break;
+            None => self.taken = Some(Taken { units, by_peer }),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> ReadBody {
+        let share = Share { _taken: self.taken.map(Arc::new), ..Share::default() };
+        ReadBody { bytes: self.bytes.freeze(), share }
+    }
+}
+
+/// When a body of which so much has come must have gone on.
+fn time_for(bytes: usize) -> Duration {
+    let at_min_rate = Duration::from_secs((bytes / RATE_MIN_BYTES_PER_S).try_into().unwrap_or(u64::MAX));
+    at_min_rate.clamp(RATE_GRACE, READ_TIMEOUT)
+}
+
+fn too_slow() -> Problem {
+    let detail = format!(
+        "the request's body did not come within {} s, at {RATE_MIN_BYTES_PER_S} bytes a second or more",
+        READ_TIMEOUT.as_secs()
+    );
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+}
+
+/// The beginning of a body that cannot be taken, for a person to look at: as much as comes within a short time and is
+/// not counted. Whether that is all.
+pub(crate) async fn read_little(body: &mut Body) -> (Bytes, bool) {
+    let mut collected = BytesMut::new();
+    let reading = async {
+        while collected.len() < FREE_BYTES {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    let room = FREE_BYTES - collected.len();
+                    collected.extend_from_slice(&data[..data.len().min(room)]);
+                    if data.len() > room {
+                        return false;
+                    }
+                }
+                Some(Err(_)) => return false,
+                None => return true,
             }
         }
-        Ok(ReadBody {
-            bytes: collected.freeze(),
-            share: Share { _permit: share.map(Arc::new), _parts: None },
-        })
+        body.is_end_stream()
+    };
+    let is_whole = timeout(BEGINNING_TIMEOUT, reading).await.unwrap_or(false);
+    if !is_whole {
+        discard(body).await;
     }
+    (collected.freeze(), is_whole)
 }
 
 async fn discard(body: &mut Body) {
@@ -194,79 +327,4 @@ pub(crate) fn parse_object(bytes: &[u8]) -> Result<Object, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::convert::Infallible;
-
-    use super::*;
-
-    fn endless() -> Body {
-        let chunks =
-            futures_util::stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[0; 1024])));
-        Body::from_stream(chunks)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_come_is_408() {
-        let stalled = Body::from_stream(futures_util::stream::pending::<Result<Bytes, Infallible>>());
-        let problem = Budget::default().read(&HeaderMap::new(), stalled, 1000).await.unwrap_err();
-        assert_eq!(problem.status(), StatusCode::REQUEST_TIMEOUT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_body_of_unannounced_length_is_cut_off_at_the_limit() {
-        let problem = Budget::default().read(&HeaderMap::new(), endless(), 10_000).await.unwrap_err();
-        assert_eq!(problem.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    }
-
-    #[tokio::test]
-    async fn bodies_share_a_bounded_memory_and_give_it_back_with_their_last_share() {
-        let budget = Budget::of_units(2);
-        let read = async |body: Vec<u8>| budget.read(&HeaderMap::new(), Body::from(body), 1 << 20).await;
-        let first = read(vec![b'x'; BUDGET_UNIT_BYTES + 1]).await.unwrap();
-        assert_eq!(read(vec![b'x']).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
-        let share = first.share.clone();
-        drop(first);
-        assert_eq!(read(vec![b'x']).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
-        drop(share);
-        assert_eq!(read(vec![b'x']).await.unwrap().bytes, "x");
-    }
-
-    #[tokio::test]
-    async fn shares_together_give_back_both() {
-        let budget = Budget::of_units(2);
-        let read = async || budget.read(&HeaderMap::new(), Body::from(vec![b'x']), 10).await.unwrap().share;
-        let both = read().await.and(read().await);
-        assert_eq!(budget.0.available_permits(), 0);
-        drop(both);
-        assert_eq!(budget.0.available_permits(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_body_that_outgrows_the_memory_gives_back_what_it_had() {
-        let budget = Budget::of_units(2);
-        let outgrown = budget.read(&HeaderMap::new(), endless(), 1 << 20).await;
-        assert_eq!(outgrown.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(budget.0.available_permits(), 2);
-    }
-
-    #[tokio::test]
-    async fn of_a_long_body_the_beginning_can_be_read() {
-        let read = Budget::default().read_beginning(&mut endless(), 10_000).await.unwrap();
-        assert_eq!(read.bytes.len(), 10 * 1024);
-    }
-
-    #[test]
-    fn json_may_have_parameters_and_a_suffix() {
-        for (content_type, fits) in [
-            ("application/json", true),
-            ("Application/JSON; charset=utf-8", true),
-            ("application/vnd.example+json", true),
-            ("text/json", false),
-            ("application/x-www-form-urlencoded", false),
-        ] {
-            let value = http::HeaderValue::from_static(content_type);
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value)]);
-            assert_eq!(require_json(&headers).is_ok(), fits, "{content_type}");
-        }
-    }
-}
+mod tests;

@@ -160,7 +160,6 @@ where
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use http::HeaderMap;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -272,7 +271,8 @@ mod tests {
                 group.into_iter().map(Ok).collect()
             }
         });
-        let read = async || bodies.read(&HeaderMap::new(), Body::from("x"), 1).await;
+        let no_head = http::Request::new(()).into_parts().0;
+        let read = async || bodies.read(&no_head, Body::from(vec![b'x'; 20 << 10]), 1 << 20).await;
         // Nobody waits for the answer: the client left.
         drop(queue.enter(1, read().await.unwrap().share).ok().unwrap());
         assert_eq!(read().await.unwrap_err().status().as_u16(), 503);

@@ -27,6 +27,7 @@ async fn main() -> ExitCode {
         eprintln!("app-apiserver: {error}");
         return ExitCode::FAILURE;
     }
+    service::open_files::raise_limit();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -69,7 +69,7 @@ async fn observe(app: &App, seen: Seen, answer: impl Future<Output = Response>) 
     let mut response = answered(answer, route).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions_mut().remove() {
-        log(&cause, status, &request_id, route);
+        log(app, &cause, status, &request_id, route);
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
@@ -113,6 +113,7 @@ fn request_id(app: &App, headers: &HeaderMap) -> HeaderValue {
 }
 
 fn log(
+    app: &App,
     cause: &std::sync::Arc<dyn Error + Send + Sync>,
     status: StatusCode,
     request_id: &HeaderValue,
@@ -122,7 +123,10 @@ fn log(
     let (status, request_id) = (status.as_u16(), request_id.to_str().unwrap_or_default());
     match status {
         500 => {
+            // One cause may fail every request.
+            let Some(suppressed) = app.log_throttle.due(&chain) else { return };
             tracing::error!(
+                log.suppressed = suppressed,
                 http.status = status,
                 http.request_id = request_id,
                 http.route = route,

@@ -6,6 +6,7 @@ pub(crate) mod generic;
 mod keep;
 mod masking;
 mod park;
+pub(crate) mod parse_memory;
 pub(crate) mod receive_email;
 pub(crate) mod receive_sms;
 pub(crate) mod replay;
@@ -28,6 +29,7 @@ use url::Url;
 use self::keep::Arrived;
 use self::understand::{Reader, understand};
 use crate::App;
+use crate::body;
 use crate::problem::Problem;
 
 /// Messages of one webhook that wait at once: a webhook may bring thousands.
@@ -66,20 +68,22 @@ pub(crate) async fn receive_webhook(
         let detail = "no provider of this id is configured; it is the last part of the URL";
         return Err(Problem::not_found("provider_not_found", detail));
     };
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     if !provider.verifies {
         app.keys.check_unauthenticated(&parts.headers)?;
     }
-    let body = app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?;
-    let arrived = Arrived {
-        provider_id,
-        method: parts.method,
-        target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-        headers: parts.headers,
-        body: body.bytes,
-        share: body.share,
-    };
+    let mut arrived = Arrived::head(provider_id, &parts);
+    if let Err(error) = check_head(&app, provider, &arrived) {
+        let (beginning, is_whole) = body::read_little(&mut body).await;
+        (arrived.body, arrived.is_cut) = (beginning, !is_whole);
+        return Err(refuse(&app, &arrived, error).await?);
+    }
+    let read_body = app.webhook_bodies.read(&parts, body, app.config.server.webhook_bytes_max).await?;
+    (arrived.body, arrived.share) = (read_body.bytes, read_body.share);
     let (arrived, understood) = read(&app, provider, &provider.adapter, arrived, app.clock.now()).await?;
+    if provider.verifies && matches!(understood, Ok(_) | Err(WebhookError::Unparsable(_))) {
+        app.peers.note_verified(arrived.peer);
+    }
     let taken = match understood {
         Ok(webhook) => store(&app, &arrived, &provider.base_url, webhook).await?,
         Err(error) => Err(error),
@@ -87,23 +91,36 @@ pub(crate) async fn receive_webhook(
     match taken {
         Ok(reply) if reply.content_type.is_empty() => Ok(StatusCode::OK.into_response()),
         Ok(reply) => Ok(([(CONTENT_TYPE, reply.content_type)], reply.body).into_response()),
-        Err(WebhookError::Unverified(why)) => {
-            arrived.keep(&app, Reason::Unverified, &why).await?;
+        Err(error) => Err(refuse(&app, &arrived, error).await?),
+    }
+}
+
+/// Whether the head alone shows that the webhook is not the provider's.
+fn check_head(app: &App, provider: &ProviderConfig, arrived: &Arrived) -> Result<(), WebhookError> {
+    let url = format!("{}{}", app.config.public_url, arrived.target);
+    provider.adapter.check_head(&understand::request(arrived, &url, &[], app.clock.now()))
+}
+
+/// The problem to answer with, once the webhook is kept.
+async fn refuse(app: &App, arrived: &Arrived, error: WebhookError) -> Result<Problem, Problem> {
+    match error {
+        WebhookError::Unverified(why) => {
+            arrived.keep(app, Reason::Unverified, &why).await?;
             let detail = "the webhook does not prove that the provider sent it; it is kept in webhook_deliveries, \
                           with the reason";
-            Err(Problem::new(StatusCode::FORBIDDEN, "webhook_not_verified", detail))
+            Ok(Problem::new(StatusCode::FORBIDDEN, "webhook_not_verified", detail))
         }
-        Err(WebhookError::Unparsable(why)) => {
-            arrived.keep(&app, Reason::Unparsable, &why).await?;
+        WebhookError::Unparsable(why) => {
+            arrived.keep(app, Reason::Unparsable, &why).await?;
             let detail =
                 "the webhook cannot be understood; it is kept in webhook_deliveries, with the reason";
-            Err(Problem::bad_request("webhook_not_understood", detail))
+            Ok(Problem::bad_request("webhook_not_understood", detail))
         }
-        Err(WebhookError::Needs(url)) => {
+        WebhookError::Needs(url) => {
             let why = format!("the document {url} that proves it cannot be had");
-            arrived.keep(&app, Reason::Unverified, &why).await?;
+            arrived.keep(app, Reason::Unverified, &why).await?;
             // That may pass: the provider is to try again.
-            Err(Problem::new(
+            Ok(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "webhook_document_unavailable",
                 "a document that proves the webhook cannot be had now; it is kept in webhook_deliveries",
@@ -123,6 +140,7 @@ async fn read(
     let reader = Reader {
         documents: &app.documents,
         budget: &app.webhook_bodies,
+        parsing: &app.parsing,
         adapter,
         base_url: &provider.base_url,
         public_url: &app.config.public_url,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use app_db::Pool;
 use app_db::migrate::MigrateError;
+use axum::Router;
 use model::IdGenerator;
 use service::metrics::Metrics;
 use service::supervision::{Supervisor, TaskEnded};
@@ -19,13 +20,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::after_commit::AfterCommit;
 use crate::authentication::ApiKeys;
+use crate::body::{self, Budget};
 use crate::database_watch::DatabaseWatch;
 use crate::group_commit::Queue;
+use crate::log_throttle::LogThrottle;
 use crate::patience::Patience;
+use crate::peers::Peers;
+use crate::receive_webhook::parse_memory::ParseMemory;
 use crate::receive_webhook::store::{WriteInbound, WriteReceipts};
 use crate::send::WriteSends;
+use crate::server::{Limits, Server, TrustedProxies};
 use crate::state::{App, Inner};
-use crate::{database_watch, router, server, startup};
+use crate::{database_watch, router, startup};
 
 /// What waits to be written at most; more is turned away.
 const QUEUE_CAPACITY: usize = 4096;
@@ -38,6 +44,10 @@ const OTHER_CONNECTIONS: usize = 6;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same while the database does not serve.
 const FLUSH_LIMIT_AWAY: Duration = Duration::from_secs(3);
+
+const NO_ROUTE_LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// For lines that strangers or an outage multiply.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a server works with.
 #[derive(Clone, Debug)]
@@ -104,9 +114,8 @@ async fn run_supervised(
     let background = start_background(&parts, &app, &supervisor);
     let router = router::router(app.clone());
 
-    let connections_max = parts.config.server.max_connections;
-    let trusted_proxies = server::TrustedProxies::new(&parts.config.server.trusted_proxies);
-    let serving = server::serve(listener, router, connections_max, &trusted_proxies, &stop);
+    let server = server(&parts.config, router, &app);
+    let serving = server.serve(listener, &stop);
     let preparing = async {
         tokio::select! {
             prepared = startup::prepare(&app) => prepared.inspect_err(|_| stop.cancel()),
@@ -138,6 +147,20 @@ async fn run_supervised(
     tracing::info!("stopped");
     prepared?;
     Ok(watched?)
+}
+
+fn server(config: &Config, router: Router, app: &App) -> Server {
+    let settings = &config.server;
+    // In one process with a processor, its calls are open files too.
+    let calls: usize = config.providers.iter().map(|provider| provider.max_in_flight).sum();
+    let limits = Limits::fitting(
+        settings.max_connections,
+        settings.stall_timeout(),
+        connections(config) + calls,
+        service::open_files::limit(),
+    );
+    let proxies = TrustedProxies::new(&settings.trusted_proxies);
+    Server::new(router, limits, proxies, Arc::clone(&app.peers))
 }
 
 fn start(
@@ -173,6 +196,10 @@ fn start(
         clock: database.clock.clone(),
         patience: Arc::clone(&patience),
     };
+    let peers = Arc::new(Peers::new(
+        config.server.connections_per_peer,
+        body::units_per_peer(config.server.webhook_bytes_max),
+    ));
     let console = crate::console::Console::new(simulator_url, config.server.read_connections);
     Ok(App::new(Inner {
         sends: Queue::start(config.server.accept_connections, QUEUE_CAPACITY, writers, move |group| {
@@ -184,6 +211,9 @@ fn start(
         receipts: Queue::start(RECEIPT_CONNECTIONS, QUEUE_CAPACITY, writers, move |group| {
             receipts.clone().write(group)
         }),
+        // Bodies of callers with a key: no share for each peer.
+        bodies: Budget::for_bodies_of(config.server.body_bytes_max, &Arc::new(Peers::without_limits())),
+        webhook_bodies: Budget::for_bodies_of(config.server.webhook_bytes_max, &peers),
         turns: Semaphore::new(config.server.read_connections),
         keys: Arc::new(ApiKeys::new(address, &config)),
         config,
@@ -195,13 +225,14 @@ fn start(
         ids,
         pool,
         after_commit,
-        bodies: crate::body::Budget::default(),
-        webhook_bodies: crate::body::Budget::default(),
         startup: startup::Startup::default(),
         last_check: crate::health::LastCheck::default(),
         shutdown,
         kept: std::sync::atomic::AtomicUsize::new(0),
-        no_route_warning: crate::rarely::Rarely::default(),
+        no_route_warning: LogThrottle::every(NO_ROUTE_LOG_INTERVAL),
+        log_throttle: LogThrottle::every(LOG_INTERVAL),
+        peers,
+        parsing: ParseMemory::default(),
         patience,
         documents: crate::receive_webhook::documents::Documents::default(),
         console,

@@ -55,7 +55,7 @@ impl Sending {
         let (parts, body) = request.into_parts();
         let key = idempotency::key(&parts.headers)?;
         body::require_json(&parts.headers)?;
-        let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
+        let body = app.bodies.read(&parts, body, app.config.server.body_bytes_max).await?;
         let mut fields = Fields::of(body::parse_object(&body.bytes)?);
         fields.refuse_query(parts.uri.query());
         let keyed = key.map(|key| Keyed { key, path: parts.uri.path().to_owned() });
@@ -121,9 +121,13 @@ pub(crate) async fn accept(
     let (route, sticky) = match app.config.routes.matching(&facts) {
         Some(route) => (route.name.clone(), route.sticky_providers()),
         None => {
-            if app.no_route_warning.is_due(now) {
+            if let Some(suppressed) = app.no_route_warning.due(content.channel.as_str()) {
                 let channel = content.channel.as_str();
-                tracing::warn!(message.channel = channel, "no route matches: messages wait until one does");
+                tracing::warn!(
+                    message.channel = channel,
+                    log.suppressed = suppressed,
+                    "no route matches: messages wait until one does"
+                );
             }
             (String::new(), Vec::new())
         }

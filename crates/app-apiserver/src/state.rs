@@ -23,10 +23,12 @@ use crate::console::Console;
 use crate::database_watch::DatabaseWatch;
 use crate::group_commit::Queue;
 use crate::health::LastCheck;
+use crate::log_throttle::LogThrottle;
 use crate::patience::Patience;
+use crate::peers::Peers;
 use crate::problem::Problem;
-use crate::rarely::Rarely;
 use crate::receive_webhook::documents::Documents;
+use crate::receive_webhook::parse_memory::ParseMemory;
 use crate::startup::{PartitionsState, Startup};
 
 /// A request waits so long for its turn to use the database.
@@ -63,7 +65,13 @@ pub(crate) struct Inner {
     pub shutdown: CancellationToken,
     /// Webhooks kept since the last look at their bounds.
     pub kept: std::sync::atomic::AtomicUsize,
-    pub no_route_warning: Rarely,
+    pub no_route_warning: LogThrottle,
+    /// Of lines that strangers or an outage multiply.
+    pub log_throttle: LogThrottle,
+    /// What each peer address holds.
+    pub peers: Arc<Peers>,
+    /// Memory for parsing webhooks.
+    pub parsing: ParseMemory,
     /// Of what providers bring.
     pub patience: Arc<Patience>,
     pub documents: Documents,

@@ -24,6 +24,8 @@ mod console_messages;
 mod conversations;
 #[path = "api/explain.rs"]
 mod explain;
+#[path = "api/floods.rs"]
+mod floods;
 #[path = "api/foreign_content.rs"]
 mod foreign_content;
 #[path = "api/foreign_matrix.rs"]
@@ -48,6 +50,8 @@ mod quarantine;
 mod server;
 #[path = "api/silence.rs"]
 mod silence;
+#[path = "api/strangers.rs"]
+mod strangers;
 #[path = "api/webhook_deliveries.rs"]
 mod webhook_deliveries;
 #[path = "api/webhooks.rs"]

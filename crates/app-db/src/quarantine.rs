@@ -1,5 +1,8 @@
 //! Webhooks that could not be verified or understood, and receipts that match no message yet: kept as they came,
-//! bounded by rows and bytes, so that a flood of forgeries costs a fixed amount of disk.
+//! bounded by rows and bytes for each provider and reason, so that a flood of forgeries costs a fixed amount of disk and
+//! removes nothing of another provider, nothing that was verified, and nothing within another peer's share.
+
+pub(crate) mod rejected;
 
 use std::str::FromStr;
 
@@ -9,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+pub use self::rejected::keep_rejected;
 use crate::pool::GenericClient;
 use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
@@ -61,53 +65,26 @@ pub struct Delivery {
     pub key_hash: Option<[u8; 32]>,
 }
 
-/// Bounds per reason; the oldest go first.
-const ROWS_MAX: i64 = 10_000;
-const BYTES_MAX: i64 = 256 << 20;
+/// Bounds for each provider and reason. The peers share them: of the peer with the most rows, the oldest go first.
+const ROWS_MAX: i64 = 5_000;
+const BYTES_MAX: i64 = 64 << 20;
 /// An unmatched receipt is tried again for so long.
 const UNMATCHED_HOURS: f64 = 72.0;
 
-pub(crate) const KEEP: &str = "insert into webhook_deliveries
-                 (id, provider_id, reason, detail, method, target, headers, body, is_cut, key_hash)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (id) do nothing";
-
-/// Keeps one; once, however often it is called.
-///
-/// # Errors
-/// As the database gives them.
-pub async fn keep(client: &Client, delivery: &Delivery) -> Result<(), Error> {
-    let statement = client.prepare_cached(KEEP).await?;
-    let key_hash = delivery.key_hash.as_ref().map(<[u8; 32]>::as_slice);
-    client
-        .execute(
-            &statement,
-            &[
-                &delivery.id,
-                &delivery.provider_id,
-                &delivery.reason.as_str(),
-                &delivery.detail,
-                &delivery.method,
-                &delivery.target,
-                &Json(&delivery.headers),
-                &delivery.body,
-                &delivery.is_cut,
-                &key_hash,
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
 pub(crate) const TRIM: &str = "
-        with ranked as (
-            select id, row_number() over newest as rank, sum(octet_length(body)) over newest as bytes
-            from webhook_deliveries window newest as (partition by reason order by id desc)
+        with by_peer as (
+            select id, provider_id, reason, octet_length(body) as bytes,
+                row_number() over (partition by provider_id, reason, peer order by id desc) as rank
+            from webhook_deliveries
+        ), ranked as (
+            select id, row_number() over fair as rank, sum(bytes) over fair as bytes
+            from by_peer window fair as (partition by provider_id, reason order by rank, id desc)
         )
         delete from webhook_deliveries d using ranked r
         where d.id = r.id and (r.rank > $1 or r.bytes > $2
             or (d.reason = 'unmatched' and d.received_at < now() - $3 * interval '1 hour'))";
 
-/// Removes the oldest above the bounds, and unmatched receipts past their time.
+/// Removes what is above the bounds, and unmatched receipts past their time.
 ///
 /// # Errors
 /// As the database gives them.
@@ -144,7 +121,30 @@ pub struct Kept {
     pub detail: String,
     pub body_bytes: i32,
     pub is_cut: bool,
+    pub reception: Reception,
+}
+
+/// When, how often and from where one was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reception {
     pub received_at: Timestamp,
+    /// Of the last delivery of the same.
+    pub last_received_at: Timestamp,
+    pub deliveries: i64,
+    /// The address that delivered it first. Absent: it is an unmatched receipt, or an older server kept it.
+    pub peer: Option<String>,
+}
+
+const RECEPTION: &str =
+    "received_at, coalesce(last_received_at, received_at) as last_received_at, deliveries, peer";
+
+fn reception(row: &Row) -> Reception {
+    Reception {
+        received_at: row.get("received_at"),
+        last_received_at: row.get("last_received_at"),
+        deliveries: row.get("deliveries"),
+        peer: row.get("peer"),
+    }
 }
 
 fn kept(row: &Row) -> Result<Kept, Error> {
@@ -155,7 +155,7 @@ fn kept(row: &Row) -> Result<Kept, Error> {
         detail: row.get("detail"),
         body_bytes: row.get("body_bytes"),
         is_cut: row.get("is_cut"),
-        received_at: row.get("received_at"),
+        reception: reception(row),
     })
 }
 
@@ -164,7 +164,7 @@ const IS_CUT: &str = "(is_cut or reason = 'unverified' and octet_length(body) >=
 
 pub(crate) fn list_sql() -> String {
     format!(
-        "select id, provider_id, reason, detail, octet_length(body) as body_bytes, {IS_CUT} as is_cut, received_at
+        "select id, provider_id, reason, detail, octet_length(body) as body_bytes, {IS_CUT} as is_cut, {RECEPTION}
          from webhook_deliveries where {WHICH} and id < $4 order by id desc limit $5"
     )
 }
@@ -179,7 +179,7 @@ pub(crate) fn count_sql() -> String {
 
 pub(crate) fn find_sql() -> String {
     format!(
-        "select provider_id, reason, detail, method, target, headers, body, {IS_CUT} as is_cut, key_hash, received_at
+        "select provider_id, reason, detail, method, target, headers, body, {IS_CUT} as is_cut, key_hash, {RECEPTION}
          from webhook_deliveries where id = $1"
     )
 }
@@ -231,11 +231,11 @@ pub async fn count(client: &Client, which: &Which) -> Result<(i64, Option<Uuid>)
     Ok((row.get(0), row.get(1)))
 }
 
-/// One of them, whole, with when it came.
+/// One of them, whole.
 ///
 /// # Errors
 /// As the database gives them.
-pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timestamp)>, Error> {
+pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Reception)>, Error> {
     let statement = client.prepare_cached(&find_sql()).await?;
     let Some(row) = client.query_opt(&statement, &[&id]).await? else { return Ok(None) };
     let delivery = Delivery {
@@ -250,12 +250,13 @@ pub async fn find(client: &Client, id: Uuid) -> Result<Option<(Delivery, Timesta
         is_cut: row.get(7),
         key_hash: row.get::<_, Option<&[u8]>>(8).and_then(|hash| hash.try_into().ok()),
     };
-    Ok(Some((delivery, row.get(9))))
+    Ok(Some((delivery, reception(&row))))
 }
 
-pub(crate) const NOTE: &str = "update webhook_deliveries set reason = $2, detail = $3 where id = $1";
+pub(crate) const NOTE: &str =
+    "update webhook_deliveries set reason = $2, detail = $3, content_hash = null where id = $1";
 
-/// Notes what is wrong with it now.
+/// Notes what is wrong with it now. What is delivered later is another row, with its own reason.
 ///
 /// # Errors
 /// As the database gives them.

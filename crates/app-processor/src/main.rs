@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
         eprintln!("app-processor: {error}");
         return ExitCode::FAILURE;
     }
+    service::open_files::raise_limit();
     match run(&arguments).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use service::{Config, NamedHosts};
+use service::{Config, NamedHosts, host_header};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -128,6 +128,9 @@ async fn answer(
     hosts: &NamedHosts,
     request: &Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    if let Err(error) = host_header::check(request.version(), request.headers()) {
+        return Ok(plain(StatusCode::BAD_REQUEST, "text/plain", format!("{error}\n")));
+    }
     let (status, content_type, body) = match request.uri().path() {
         "/metrics" if hosts.check_host(request.headers()).is_err() => {
             (StatusCode::FORBIDDEN, "text/plain", FOREIGN_HOST.to_owned())
@@ -141,8 +144,12 @@ async fn answer(
         }
         _ => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /healthz and /readyz\n".to_owned()),
     };
+    Ok(plain(status, content_type, body))
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    Ok(response)
+    response
 }

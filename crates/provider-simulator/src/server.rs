@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
+use axum::response::IntoResponse;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use service::host_header;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -99,7 +102,14 @@ async fn drive(stream: TcpStream, router: Router, outage: CancellationToken, shu
     let own = handle.clone();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(handle.clone());
-        router.clone().call(request)
+        let host = host_header::check(request.version(), request.headers());
+        let mut router = router.clone();
+        async move {
+            match host {
+                Ok(()) => router.call(request).await,
+                Err(error) => Ok((StatusCode::BAD_REQUEST, format!("{error}\n")).into_response()),
+            }
+        }
     });
     let mut connection =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);

@@ -102,6 +102,14 @@ impl Provider for Bandwidth {
         blame(outcome, answer["fieldErrors"][0]["fieldName"].as_str())
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify {
+            shared_secret::verify(head, "webhook_secret", self.webhook_secret.as_ref())
+        } else {
+            Ok(())
+        }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             shared_secret::verify(request, "webhook_secret", self.webhook_secret.as_ref())?;

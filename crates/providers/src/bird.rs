@@ -126,6 +126,10 @@ impl Provider for Bird {
         }
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { signature::check_head(head) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             signature::verify(request, self.signing_key.as_ref())?;

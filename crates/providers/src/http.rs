@@ -275,6 +275,14 @@ impl Provider for Gateway {
         self.answers.outcome(response, now)
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify {
+            shared_secret::verify(head, "webhook_secret", self.secrets.webhook.as_ref())
+        } else {
+            Ok(())
+        }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             shared_secret::verify(request, "webhook_secret", self.secrets.webhook.as_ref())?;

@@ -98,6 +98,15 @@ pub trait Provider: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Refuses by method, URL and headers alone what [`Self::webhook`] refuses whatever the body is, so that the body
+    /// need not be read. `head` has an empty body.
+    ///
+    /// # Errors
+    /// [`WebhookError::Unverified`].
+    fn check_head(&self, _head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        Ok(())
+    }
+
     /// The header that fetches a document which [`Self::webhook`] asked for by [`WebhookError::Needs`], where the
     /// provider gives it to nobody else. Never sent on by a redirect.
     fn document_authorization(&self, _url: &str) -> Option<(HeaderName, HeaderValue)> {

@@ -102,6 +102,10 @@ impl Provider for Plivo {
         by_status(response.status(), response.headers(), None, None, now)
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { signature::check_head(head) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         let signed = if self.verify { signature::verify(request, &self.auth_token)? } else { Signed::Whole };
         let webhook = webhook::read(request, &self.codes);

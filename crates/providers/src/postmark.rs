@@ -141,6 +141,14 @@ impl Provider for Postmark {
         }
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify {
+            shared_secret::verify(head, "webhook_secret", self.webhook_secret.as_ref())
+        } else {
+            Ok(())
+        }
+    }
+
     /// Events and mail arrive at one address.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {

@@ -21,6 +21,7 @@ use crate::error_codes::ErrorCodes;
 use crate::inbound_text::code_word;
 use crate::response_class::{by_status, unreadable};
 use crate::wait::retry_after;
+use crate::webhook::require_one_of;
 use crate::{
     Call, Kind, Outgoing, Provider, Settings, SettingsError, Webhook, WebhookError, WebhookRequest, base_url,
     credentials, http_call, standard_webhooks,
@@ -140,6 +141,10 @@ impl Provider for Resend {
             },
             _ => by_status(status, headers, None, name, now),
         }
+    }
+
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { require_one_of(head, &["svix-signature"]) } else { Ok(()) }
     }
 
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {

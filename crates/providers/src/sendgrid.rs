@@ -149,6 +149,18 @@ impl Provider for SendGrid {
         }
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        let content_type = head.header(CONTENT_TYPE).unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media_type.as_str() {
+            "application/json" if self.verify => signature::check_head_of_events(head),
+            "multipart/form-data" if self.verify => {
+                signature::verify_inbound(head, self.inbound_secret.as_ref())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Both webhooks arrive at one address; events are JSON, mail is a form.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         let content_type = request.header(CONTENT_TYPE).unwrap_or_default();

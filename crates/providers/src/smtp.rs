@@ -91,6 +91,14 @@ impl Provider for Smtp {
         self.replies.outcome(reply)
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify {
+            shared_secret::verify(head, "webhook_secret", self.webhook_secret.as_ref())
+        } else {
+            Ok(())
+        }
+    }
+
     /// A mail as it is, posted by whatever receives mail for our domain.
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {

@@ -113,6 +113,10 @@ impl Provider for Telnyx {
         blame(outcome, answer["errors"][0]["source"]["pointer"].as_str())
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { signature::check_head(head) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             signature::verify(request, self.public_key.as_ref())?;

@@ -142,6 +142,10 @@ impl Provider for Twilio {
         }
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { signature::check_head(head) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             signature::verify(request, &self.signing_keys)?;

@@ -97,6 +97,10 @@ impl Provider for Vonage {
         blame(outcome, answer["invalid_parameters"][0]["name"].as_str())
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { signature::check_head(head, &self.account) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         if self.verify {
             signature::verify(request, &self.account)?;

@@ -123,6 +123,17 @@ pub enum WebhookError {
     Needs(String),
 }
 
+/// For [`check_head`](crate::Provider::check_head) of kinds whose signature covers the body.
+///
+/// # Errors
+/// [`WebhookError::Unverified`] where none of these headers is there.
+pub(crate) fn require_one_of(head: &WebhookRequest<'_>, names: &[&str]) -> Result<(), WebhookError> {
+    if names.iter().any(|name| head.headers.contains_key(*name)) {
+        return Ok(());
+    }
+    Err(unverified(format!("the header {} is missing", names.join(" or "))))
+}
+
 pub(crate) fn unverified(why: impl Into<String>) -> WebhookError {
     WebhookError::Unverified(why.into())
 }

@@ -143,6 +143,10 @@ impl Provider for Whatsapp {
         }
     }
 
+    fn check_head(&self, head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+        if self.verify { webhook::check_head(head) } else { Ok(()) }
+    }
+
     fn webhook(&self, request: &WebhookRequest<'_>) -> Result<Webhook, WebhookError> {
         webhook::read(self, request)
     }

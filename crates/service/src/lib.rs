@@ -3,9 +3,11 @@
 pub mod clock;
 pub mod config;
 pub mod failures;
+pub mod host_header;
 pub mod log_file;
 pub mod metrics;
 pub mod named_hosts;
+pub mod open_files;
 pub mod shutdown;
 pub mod supervision;
 pub mod telemetry;

@@ -22,6 +22,7 @@ pub struct Starting {
     environment: Vec<(String, OsString)>,
     port: u16,
     ready_path: Option<String>,
+    open_files: Option<(u32, u32)>,
     dir: TempDir,
 }
 
@@ -49,6 +50,7 @@ pub fn service(name: &str) -> Starting {
         environment,
         port,
         ready_path: Some("/readyz".to_owned()),
+        open_files: None,
         dir: open_dir(),
     };
     starting
@@ -110,6 +112,12 @@ impl Starting {
         self
     }
 
+    /// With these limits of open files, a soft and a hard one.
+    pub fn open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
+        self
+    }
+
     /// Where it will listen.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
@@ -146,7 +154,15 @@ impl Starting {
             let path = self.dir.path().join(name);
             File::options().create(true).append(true).open(path).expect("a file for what it says")
         };
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.open_files {
+            None => Command::new(&self.binary),
+            Some((soft, hard)) => {
+                let mut command = Command::new("sh");
+                let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+                command.arg("-c").arg(limits).arg(&self.binary);
+                command
+            }
+        };
         command.args(&self.arguments).env_clear().envs(self.environment.iter().map(|(n, v)| (n, v)));
         command.current_dir(self.dir.path()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(said("stdout")).stderr(said("stderr"));

@@ -1,4 +1,4 @@
-//! Failed authentication: counted, logged at most once a minute, and slowed for each peer. A burst of failures is written to
+//! Failed authentication: counted, logged at a bounded rate, and slowed for each peer. A burst of failures is written to
 //! the audit log. Must never lock out another peer, nor a request with a valid key.
 
 use std::collections::HashMap;
@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::App;
 use crate::audit::by_server;
 use crate::problem::Problem;
-use crate::rarely::Rarely;
 use crate::server::PeerAddress;
 
 const WINDOW: Duration = Duration::from_secs(60);
@@ -56,7 +55,6 @@ struct Failed {
 pub(crate) struct Failures {
     peers: Mutex<HashMap<IpAddr, Failed>>,
     bursts: Mutex<Vec<NewEntry>>,
-    log: Rarely,
 }
 
 impl Failures {
@@ -70,11 +68,13 @@ impl Failures {
     ) -> Option<Problem> {
         let labels = SurfaceReason::new(surface.as_str(), reason);
         app.metrics.authentication_failures.get_or_create(&labels).inc();
-        if self.log.is_due(app.clock.now()) {
+        let cause = format!("failed authentication {} {reason}", surface.as_str());
+        if let Some(suppressed) = app.log_throttle.due(&cause) {
             tracing::warn!(
                 authentication.surface = surface.as_str(),
                 authentication.reason = reason,
-                "authentication failed; further failures of this minute are only counted"
+                log.suppressed = suppressed,
+                "authentication failed"
             );
         }
         let key = peer.limited().unwrap_or(peer.ip);

@@ -16,19 +16,29 @@ use crate::send::Sending;
 pub(super) const HX_REQUEST: HeaderName = HeaderName::from_static("hx-request");
 /// Of the key that makes a form's message one.
 const KEY_CHARS_MAX: usize = 64;
+/// A login form has a key and an address.
+const SMALL_FORM_BYTES_MAX: usize = 8 << 10;
 
 /// Reads a form (`application/x-www-form-urlencoded`).
 ///
 /// # Errors
 /// As for any body.
 pub(super) async fn read(app: &App, request: Request) -> Result<Fields, Problem> {
-    Ok(read_with_share(app, request).await?.0)
+    Ok(read_with_share(app, request, app.config.server.body_bytes_max).await?.0)
+}
+
+/// The same of a form that anybody may send: of no more bytes than it needs.
+///
+/// # Errors
+/// As for any body.
+pub(super) async fn read_small(app: &App, request: Request) -> Result<Fields, Problem> {
+    Ok(read_with_share(app, request, SMALL_FORM_BYTES_MAX).await?.0)
 }
 
 /// The same, with its share of the memory for bodies, for what goes on to hold its contents.
-async fn read_with_share(app: &App, request: Request) -> Result<(Fields, Share), Problem> {
+async fn read_with_share(app: &App, request: Request, limit: usize) -> Result<(Fields, Share), Problem> {
     let (parts, body) = request.into_parts();
-    let body = app.bodies.read(&parts.headers, body, app.config.server.body_bytes_max).await?;
+    let body = app.bodies.read(&parts, body, limit).await?;
     let text = std::str::from_utf8(&body.bytes)
         .map_err(|error| Problem::bad_request("malformed_form", "the form cannot be read").because(error))?;
     let pairs = form_urlencoded::parse(text.as_bytes());
@@ -53,7 +63,7 @@ impl MessageForm {
     pub(super) async fn read(app: &App, request: Request) -> Result<Self, Problem> {
         let is_htmx = request.headers().contains_key(&HX_REQUEST);
         let path = request.uri().path().to_owned();
-        let (mut fields, share) = read_with_share(app, request).await?;
+        let (mut fields, share) = read_with_share(app, request, app.config.server.body_bytes_max).await?;
         let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
         Ok(Self { is_htmx, fields, share, key, path })
     }

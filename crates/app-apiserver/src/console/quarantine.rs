@@ -207,7 +207,12 @@ fn table(kept: &[Kept], now: Timestamp) -> Markup {
                     tbody data-list {
                         @for one in kept {
                             tr id={ "q-" (one.id) } {
-                                td { a href={ "/quarantine/" (one.id) } { (ago(one.received_at, now)) } }
+                                td {
+                                    a href={ "/quarantine/" (one.id) } { (ago(one.reception.received_at, now)) }
+                                    @if one.reception.deliveries > 1 {
+                                        " " span .quiet { "(" (thousands(one.reception.deliveries)) " times)" }
+                                    }
+                                }
                                 td { (one.provider_id) }
                                 td { (meaning(one.reason)) }
                                 td .text { (cut(&one.detail, 120)) }

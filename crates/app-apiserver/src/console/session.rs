@@ -183,7 +183,7 @@ pub(super) async fn login(State(app): State<App>, request: Request) -> Result<Re
     check_same_origin(request.headers())?;
     let (actor, peer) =
         (Actor::new(Caller::Anyone, request.extensions()), PeerAddress::of(request.extensions()));
-    let mut fields = form::read(&app, request).await?;
+    let mut fields = form::read_small(&app, request).await?;
     let next = fields.text("next", Text::Line, PATH_CHARS_MAX).unwrap_or_default();
     let key = fields.text("key", Text::Line, KEY_CHARS_MAX).unwrap_or_default();
     if matches!(app.keys.access()?, Access::Open) {

@@ -235,7 +235,7 @@ pub(super) mod tests {
     async fn get(documents: &Documents, url: &str, privacy: Privacy) -> Result<Vec<u8>, String> {
         let base_url = Url::parse(url).unwrap();
         let wanted = Wanted { url, base_url: &base_url, privacy };
-        Ok(documents.get(&wanted, &Budget::default()).await?.fetched.body)
+        Ok(documents.get(&wanted, &Budget::of_units(1000)).await?.fetched.body)
     }
 
     #[tokio::test]
@@ -295,7 +295,7 @@ pub(super) mod tests {
             assert_eq!(get(&documents, &server.url, privacy).await.unwrap_err(), "HTTP 302");
         }
         let base_url = Url::parse(&server.url).unwrap();
-        let confirmed = documents.confirm(&server.url, &base_url, &Budget::default()).await;
+        let confirmed = documents.confirm(&server.url, &base_url, &Budget::of_units(1000)).await;
         assert_eq!(confirmed.unwrap_err(), "HTTP 302");
         assert_eq!(elsewhere.asked(), None);
     }
@@ -309,10 +309,10 @@ pub(super) mod tests {
             let base_url = Url::parse(base_url).unwrap();
             for privacy in [Privacy::Public, private(5)] {
                 let wanted = Wanted { url: &server.url, base_url: &base_url, privacy };
-                let refused = documents.get(&wanted, &Budget::default()).await.unwrap_err();
+                let refused = documents.get(&wanted, &Budget::of_units(1000)).await.unwrap_err();
                 assert_eq!(refused, "it is not fetched without TLS", "{base_url}");
             }
-            assert!(documents.confirm(&server.url, &base_url, &Budget::default()).await.is_err());
+            assert!(documents.confirm(&server.url, &base_url, &Budget::of_units(1000)).await.is_err());
         }
         assert_eq!(server.asked(), None);
         for (url, base_url, is_fetched) in [

@@ -13,7 +13,7 @@ use service::metrics::ProviderResult;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::keep::{Arrived, UNVERIFIED_BYTES_MAX};
+use super::keep::Arrived;
 use super::store;
 use super::understand::READ_INLINE_BYTES_MAX;
 use crate::App;
@@ -88,23 +88,16 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
     {
         return Err(slowed);
     }
-    let body = match checked {
-        Ok(()) => app.webhook_bodies.read(&parts.headers, body, app.config.server.webhook_bytes_max).await?,
-        // Of a stranger's, no more than is kept.
-        Err(_) => app.webhook_bodies.read_beginning(&mut body, UNVERIFIED_BYTES_MAX).await?,
-    };
-    let arrived = Arrived {
-        provider_id: "generic".to_owned(),
-        method: parts.method,
-        target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-        headers: parts.headers,
-        body: body.bytes,
-        share: body.share,
-    };
+    let mut arrived = Arrived::head("generic".to_owned(), &parts);
     if let Err(refusal) = checked {
+        // Of a stranger's, no more than its beginning.
+        let (beginning, is_whole) = body::read_little(&mut body).await;
+        (arrived.body, arrived.is_cut) = (beginning, !is_whole);
         arrived.keep(app, Reason::Unverified, "without the right secret").await?;
         return Err(refused(refusal));
     }
+    let read_body = app.webhook_bodies.read(&parts, body, app.config.server.webhook_bytes_max).await?;
+    (arrived.body, arrived.share) = (read_body.bytes, read_body.share);
     let (arrived, inbound) = read(app, arrived, medium).await?;
     match inbound {
         Ok(inbound) => take(app, &arrived, inbound).await,
@@ -115,13 +108,15 @@ pub(super) async fn receive(app: &App, request: Request, medium: Medium) -> Resu
 /// [`inbound`], on a thread of its own where the body is large.
 async fn read(
     app: &App,
-    arrived: Arrived,
+    mut arrived: Arrived,
     medium: Medium,
 ) -> Result<(Arrived, Result<Inbound, Problem>), Problem> {
     if arrived.body.len() <= READ_INLINE_BYTES_MAX {
         let inbound = inbound(app, &arrived, medium);
         return Ok((arrived, inbound));
     }
+    let memory = app.parsing.take(arrived.body.len(), 0).await?;
+    arrived.share = arrived.share.and(memory.into());
     let app = app.clone();
     let read = move || {
         let inbound = inbound(&app, &arrived, medium);

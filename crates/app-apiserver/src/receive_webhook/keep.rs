@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use app_db::quarantine::{self, Delivery, Reason};
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
+use http::request::Parts;
 use http::{HeaderMap, Method};
 use model::Bucket;
 use service::metrics::ProviderResult;
@@ -16,6 +17,7 @@ use crate::App;
 use crate::body::Share;
 use crate::patience::Met;
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 /// Of what is not verified, only the beginning.
 pub(super) const UNVERIFIED_BYTES_MAX: usize = 256 << 10;
@@ -32,9 +34,26 @@ pub(super) struct Arrived {
     pub body: Bytes,
     /// Of the memory for bodies.
     pub share: Share,
+    pub peer: PeerAddress,
+    /// Whether the body is only its beginning.
+    pub is_cut: bool,
 }
 
 impl Arrived {
+    /// Without its body.
+    pub(super) fn head(provider_id: String, parts: &Parts) -> Self {
+        Self {
+            provider_id,
+            method: parts.method.clone(),
+            target: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            headers: parts.headers.clone(),
+            body: Bytes::new(),
+            share: Share::default(),
+            peer: PeerAddress::of(&parts.extensions),
+            is_cut: false,
+        }
+    }
+
     /// Its body as an attachment.
     pub(super) fn as_file(&self) -> providers::File {
         let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -57,8 +76,12 @@ impl Arrived {
         let label = provider.map_or("generic", |provider| provider.id.as_str());
         let reads = |name: &str| provider.is_some_and(|provider| provider.adapter.reads_parameter(name));
         app.metrics.webhooks_received.get_or_create(&ProviderResult::new(label, reason.as_str())).inc();
-        let is_cut = reason == Reason::Unverified && self.body.len() > UNVERIFIED_BYTES_MAX;
-        let body = if is_cut { &self.body[..UNVERIFIED_BYTES_MAX] } else { &self.body[..] };
+        let kept_bytes = match reason {
+            Reason::Unverified => self.body.len().min(UNVERIFIED_BYTES_MAX),
+            Reason::Unparsable | Reason::Unmatched => self.body.len(),
+        };
+        let is_cut = self.is_cut || kept_bytes < self.body.len();
+        let body = &self.body[..kept_bytes];
         let delivery = Delivery {
             id: app.ids.next(app.database_clock.now(), Bucket(0)),
             provider_id: self.provider_id.clone(),
@@ -71,13 +94,19 @@ impl Arrived {
             is_cut,
             key_hash: None,
         };
-        write_down(app, &delivery).await?;
-        tracing::warn!(
-            provider.id = label,
-            webhook.delivery_id = %delivery.id,
-            webhook.reason = reason.as_str(),
-            "a webhook was not taken; it is kept in webhook_deliveries"
-        );
+        let peer = self.peer.ip.to_string();
+        write_down(app, &delivery, &peer).await?;
+        if let Some(suppressed) =
+            app.log_throttle.due(&format!("rejected webhook {label} {}", reason.as_str()))
+        {
+            tracing::warn!(
+                provider.id = label,
+                webhook.delivery_id = %delivery.id,
+                webhook.reason = reason.as_str(),
+                log.suppressed = suppressed,
+                "a webhook was rejected; it is kept in webhook_deliveries"
+            );
+        }
         if app.kept.fetch_add(1, Ordering::Relaxed) % TRIM_EVERY == TRIM_EVERY - 1 {
             trim(app).await;
         }
@@ -97,12 +126,12 @@ async fn trim(app: &App) {
 }
 
 /// Keeps one, also where the database comes back only in a moment.
-async fn write_down(app: &App, delivery: &Delivery) -> Result<(), Problem> {
+async fn write_down(app: &App, delivery: &Delivery, peer: &str) -> Result<(), Problem> {
     let began = Instant::now();
     loop {
         let kept = async {
             let database = app.database().await?;
-            Ok::<_, Problem>(quarantine::keep(&database, delivery).await?)
+            Ok::<_, Problem>(quarantine::keep_rejected(&database, delivery, peer).await?)
         };
         let kept = kept.await;
         let met = match &kept {

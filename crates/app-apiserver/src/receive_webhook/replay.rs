@@ -20,6 +20,7 @@ use crate::audit::Actor;
 use crate::authentication::check_webhook_secret;
 use crate::body::Share;
 use crate::problem::Problem;
+use crate::server::PeerAddress;
 
 const GENERIC: &str = "generic";
 
@@ -185,6 +186,8 @@ fn arrived(delivery: Delivery) -> Arrived {
         target: delivery.target,
         body: Bytes::from(delivery.body),
         share: Share::default(),
+        peer: PeerAddress::UNKNOWN,
+        is_cut: false,
     }
 }
 

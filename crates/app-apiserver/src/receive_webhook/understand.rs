@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use providers::{Fetched, Provider, Webhook, WebhookError, WebhookRequest};
 use url::Url;
 
 use super::documents::{Documents, Privacy, Wanted};
 use super::keep::Arrived;
+use super::parse_memory::{ParseMemory, count_values};
 use crate::body::Budget;
 use crate::problem::Problem;
 
@@ -28,6 +30,8 @@ pub(super) struct Reader<'a> {
     pub documents: &'a Documents,
     /// The memory for documents.
     pub budget: &'a Budget,
+    /// The memory for parsing.
+    pub parsing: &'a ParseMemory,
     pub adapter: &'a Arc<dyn Provider>,
     /// The provider's configured address.
     pub base_url: &'a Url,
@@ -49,9 +53,7 @@ pub(super) async fn understand(
     let mut is_private = false;
     loop {
         let understood;
-        (arrived, fetched, understood) =
-            read(Arc::clone(reader.adapter), arrived, fetched, reader.public_url.to_owned(), reader.now)
-                .await?;
+        (arrived, fetched, understood) = read(reader, arrived, fetched).await?;
         let Err(WebhookError::Needs(url)) = &understood else { return Ok((arrived, understood)) };
         if fetched.len() >= DOCUMENTS_MAX {
             return Ok((arrived, understood));
@@ -81,39 +83,57 @@ pub(super) async fn understand(
 }
 
 async fn read(
-    adapter: Arc<dyn Provider>,
-    arrived: Arrived,
+    reader: &Reader<'_>,
+    mut arrived: Arrived,
     fetched: Vec<Fetched>,
-    public_url: String,
-    now: Timestamp,
 ) -> Result<(Arrived, Vec<Fetched>, Understood), Problem> {
     let bytes = arrived.body.len() + fetched.iter().map(|document| document.body.len()).sum::<usize>();
-    let is_small = bytes <= READ_INLINE_BYTES_MAX;
+    let (adapter, now) = (Arc::clone(reader.adapter), reader.now);
+    // The URL that the provider was told, which it signs; never from a proxy's headers.
+    let url = format!("{}{}", reader.public_url, arrived.target);
+    if bytes <= READ_INLINE_BYTES_MAX {
+        let understood = call(&adapter, &request(&arrived, &url, &fetched, now), &arrived.provider_id);
+        return Ok((arrived, fetched, understood));
+    }
+    let content_type = arrived.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let values = match count_values(content_type.unwrap_or_default(), &arrived.body) {
+        Ok(values) => values,
+        Err(error) => return Ok((arrived, fetched, Err(error))),
+    };
+    let memory = reader.parsing.take(bytes, values).await?;
     let read = move || {
-        // The URL that the provider was told, which it signs; never from a proxy's headers.
-        let url = format!("{public_url}{}", arrived.target);
-        let request = WebhookRequest {
-            method: &arrived.method,
-            url: &url,
-            headers: &arrived.headers,
-            body: &arrived.body,
-            now,
-            fetched: &fetched,
-        };
-        // The adapter changes nothing that outlives the call.
-        let understood = catch_unwind(AssertUnwindSafe(|| adapter.webhook(&request))).unwrap_or_else(|_| {
-            tracing::error!(
-                provider.id = arrived.provider_id,
-                "the adapter panicked while it read a webhook"
-            );
-            Err(WebhookError::Unverified(PANICKED.to_owned()))
-        });
+        let understood = call(&adapter, &request(&arrived, &url, &fetched, now), &arrived.provider_id);
+        // What is verified goes on to take memory until it is stored.
+        if matches!(understood, Ok(_) | Err(WebhookError::Unparsable(_))) {
+            arrived.share = arrived.share.and(memory.into());
+        }
         (arrived, fetched, understood)
     };
-    if is_small {
-        return Ok(read());
-    }
     tokio::task::spawn_blocking(read).await.map_err(|error| Problem::internal().because(error))
+}
+
+/// The adapter changes nothing that outlives the call.
+fn call(adapter: &Arc<dyn Provider>, request: &WebhookRequest<'_>, provider_id: &str) -> Understood {
+    catch_unwind(AssertUnwindSafe(|| adapter.webhook(request))).unwrap_or_else(|_| {
+        tracing::error!(provider.id = provider_id, "the adapter panicked while it read a webhook");
+        Err(WebhookError::Unverified(PANICKED.to_owned()))
+    })
+}
+
+pub(super) fn request<'a>(
+    arrived: &'a Arrived,
+    url: &'a str,
+    fetched: &'a [Fetched],
+    now: Timestamp,
+) -> WebhookRequest<'a> {
+    WebhookRequest {
+        method: &arrived.method,
+        url,
+        headers: &arrived.headers,
+        body: &arrived.body,
+        now,
+        fetched,
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +143,8 @@ mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue, Method};
     use model::Outcome;
     use providers::{Call, Outgoing, WebhookReply};
+
+    use crate::server::PeerAddress;
 
     use super::super::documents::tests::{FOUND, answers};
     use super::*;
@@ -175,10 +197,13 @@ mod tests {
             headers: HeaderMap::new(),
             body,
             share: crate::body::Share::default(),
+            peer: PeerAddress::UNKNOWN,
+            is_cut: false,
         };
         let reader = Reader {
             documents,
-            budget: &Budget::default(),
+            budget: &Budget::of_units(1000),
+            parsing: &ParseMemory::default(),
             adapter: &adapter,
             base_url,
             public_url: "https://relay.example.org",

@@ -23,7 +23,8 @@ pub(crate) struct PeerAddress {
 }
 
 impl PeerAddress {
-    const UNKNOWN: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_shared: true };
+    /// Where no listener of ours brought the request.
+    pub(crate) const UNKNOWN: Self = Self { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), is_shared: true };
 
     /// Of a request, by its extensions.
     pub(crate) fn of(extensions: &Extensions) -> Self {

@@ -26,7 +26,8 @@ pub(crate) struct WebhookDeliveryListJson {
 /// List kept webhooks
 ///
 /// What was delivered and could not be verified or understood, and receipts that match no message yet; the newest first.
-/// Of each reason about 10,000 are kept, and 256 MiB; receipts for 72 hours. With an operator's key.
+/// Of each provider and reason about 5,000 are kept, and 64 MiB, which the delivering addresses share; receipts for 72
+/// hours. The same, delivered again, is counted in `deliveries`. With an operator's key.
 #[utoipa::path(
     get,
     path = "/api/webhook_deliveries",

@@ -45,9 +45,9 @@ pub(crate) async fn replay_webhook_delivery(
     let mut fields = Fields::default();
     fields.refuse_query(query.as_deref());
     fields.finish()?;
-    let (delivery, received_at) = super::find(&app, &id).await?;
-    let taken = WebhookDeliveryJson::of(&delivery, received_at);
-    replay(&app, delivery, received_at, Grounds::Proof, Some(actor)).await?;
+    let (delivery, reception) = super::find(&app, &id).await?;
+    let taken = WebhookDeliveryJson::of(&delivery, reception.clone());
+    replay(&app, delivery, reception.received_at, Grounds::Proof, Some(actor)).await?;
     tracing::info!(
         webhook.delivery_id = %taken.id,
         api_key.id = actor.scope(),

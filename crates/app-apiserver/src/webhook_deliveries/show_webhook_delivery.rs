@@ -54,8 +54,8 @@ pub(crate) async fn show_webhook_delivery(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<WholeWebhookDeliveryJson>, Problem> {
-    let (delivery, received_at) = super::find(&app, &id).await?;
-    let json = WebhookDeliveryJson::of(&delivery, received_at);
+    let (delivery, reception) = super::find(&app, &id).await?;
+    let json = WebhookDeliveryJson::of(&delivery, reception);
     let (body, body_base64) = match String::from_utf8(delivery.body) {
         Ok(text) => (Some(text), None),
         Err(bytes) => (None, Some(BASE64.encode(bytes.as_bytes()))),

@@ -251,7 +251,10 @@ fn kept(sample: &Sample) -> Vec<Statement> {
     let Sample { new, hash, .. } = sample;
     let bounded = |statement: Statement| statement.whole("webhook_deliveries", "bounded by quarantine::TRIM");
     vec![
-        statement!(quarantine::KEEP, "'{new}', 'p', 'unmatched', '', 'POST', '/', '{{}}', '', false, {hash}"),
+        statement!(
+            quarantine::rejected::KEEP_REJECTED,
+            "'{new}', 'p', 'unverified', '', 'POST', '/', '{{}}', '', false, '192.0.2.1', {hash}"
+        ),
         bounded(statement!(quarantine::TRIM, "10000, 1000000, 72")),
         statement!(quarantine::list_sql(), "null, null, '{MAX}', '{MAX}', 20"),
         statement!(quarantine::ids_sql(), "null, null, '{MAX}', '{NIL}', 20"),

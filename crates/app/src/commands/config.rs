@@ -49,6 +49,8 @@ fn shown(config: &service::Config) -> Value {
         "public_url": config.public_url,
         "server": {
             "max_connections": server.max_connections,
+            "connections_per_peer": server.connections_per_peer,
+            "stall_timeout_s": server.stall_timeout_s,
             "trusted_proxies": server.trusted_proxies.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "body_bytes_max": server.body_bytes_max,
             "webhook_bytes_max": server.webhook_bytes_max,

@@ -42,6 +42,7 @@ pub(crate) async fn run(output: Output, hold: bool) -> anyhow::Result<ExitCode> 
     let log = data_dir.join("app.log");
     service::telemetry::init_file(&log, Some(LOG_ROTATION))
         .with_context(|| format!("{} cannot be written", log.display()))?;
+    service::open_files::raise_limit();
     private_files::close(&log);
     if private_files::is_root() {
         output::warning(ROOT);

@@ -122,8 +122,12 @@ async fn replay(ids: &[Uuid], may_be_gone: bool, output: Output, api: &Api) -> a
 /// `ID  TIME  unverified  twilio-main  412 B  X-Twilio-Signature is not of this request`.
 fn line(kept: &Value) -> String {
     let cut = if kept["is_cut"] == true { " (cut)" } else { "" };
+    let times = match kept["deliveries"].as_i64() {
+        Some(count) if count > 1 => format!(", {count} times"),
+        _ => String::new(),
+    };
     format!(
-        "{}  {}  {:<10}  {}  {} B{cut}  {}",
+        "{}  {}  {:<10}  {}  {} B{cut}{times}  {}",
         text(kept, "id"),
         second(text(kept, "received_at")),
         text(kept, "reason"),

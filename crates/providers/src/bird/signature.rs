@@ -7,11 +7,17 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::signed_at::A_DAY;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{WebhookError, WebhookRequest, hmac_sha256, signed_at};
 
 const SIGNATURE: &str = "messagebird-signature";
 const TIMESTAMP: &str = "messagebird-request-timestamp";
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature.
+pub(super) fn check_head(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    require_one_of(head, &[SIGNATURE])
+}
 
 /// # Errors
 /// [`WebhookError::Unverified`], saying what to set or where to look.

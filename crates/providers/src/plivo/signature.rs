@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::callback::query_of;
 use crate::media_type::is_form;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{WebhookError, WebhookRequest, hmac_sha256};
 
 const V3: [&str; 2] = ["x-plivo-signature-v3", "x-plivo-signature-ma-v3"];
@@ -25,6 +25,12 @@ pub(super) enum Signed {
     Whole,
     /// The URL without its query (V2).
     AddressOnly,
+}
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature.
+pub(super) fn check_head(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    require_one_of(head, &[V3, V2].concat())
 }
 
 /// Where there is a V3 signature, it decides.

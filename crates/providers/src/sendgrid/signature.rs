@@ -10,7 +10,7 @@ use p256::pkcs8::DecodePublicKey;
 use secrecy::SecretString;
 
 use crate::signed_at::Window;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{SettingsError, WebhookError, WebhookRequest, shared_secret, signed_at};
 
 const SIGNATURE: &str = "x-twilio-email-event-webhook-signature";
@@ -36,6 +36,12 @@ pub(super) fn public_key(text: &str) -> Result<VerifyingKey, SettingsError> {
         text.lines().map(str::trim).filter(|line| !line.starts_with("-----")).collect::<Vec<_>>().concat();
     let der = BASE64.decode(base64).map_err(|_| wrong())?;
     VerifyingKey::from_public_key_der(&der).map_err(|_| wrong())
+}
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature.
+pub(super) fn check_head_of_events(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    require_one_of(head, &[SIGNATURE])
 }
 
 /// # Errors

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::signed_at::FIVE_MINUTES;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{WebhookError, WebhookRequest, hmac_sha256, shared_secret, signed_at};
 
 /// One of them at most.
@@ -20,6 +20,15 @@ const SIGNATURE: &str = "x-sinch-webhook-signature";
 const NONCE: &str = "x-sinch-webhook-signature-nonce";
 const TIMESTAMP: &str = "x-sinch-webhook-signature-timestamp";
 const ALGORITHM: &str = "x-sinch-webhook-signature-algorithm";
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is neither a signature nor, without signing, the secret.
+pub(super) fn check_head(head: &WebhookRequest<'_>, secrets: &Secrets) -> Result<(), WebhookError> {
+    match secrets {
+        Secrets { signing: Some(_), .. } => require_one_of(head, &[SIGNATURE]),
+        Secrets { signing: None, .. } => verify(head, secrets),
+    }
+}
 
 /// # Errors
 /// [`WebhookError::Unverified`], saying what to set or where to look.

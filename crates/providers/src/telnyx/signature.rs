@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{PUBLIC_KEY_LENGTH, Signature, VerifyingKey};
 
 use crate::signed_at::FIVE_MINUTES;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{SettingsError, WebhookError, WebhookRequest, signed_at};
 
 const SIGNATURE: &str = "telnyx-signature-ed25519";
@@ -28,6 +28,12 @@ pub(super) fn public_key(text: &str) -> Result<VerifyingKey, SettingsError> {
                 "is not an Ed25519 public key; copy it from Keys & Credentials, Public Key: 44 characters of base64",
             )
         })
+}
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature.
+pub(super) fn check_head(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    require_one_of(head, &[SIGNATURE])
 }
 
 /// # Errors

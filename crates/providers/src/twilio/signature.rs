@@ -11,7 +11,7 @@ use sha1::Sha1;
 use crate::callback::query_of;
 use crate::hex::is_sha256_of;
 use crate::media_type::is_form;
-use crate::webhook::unverified;
+use crate::webhook::{require_one_of, unverified};
 use crate::{WebhookError, WebhookRequest, hmac_sha256};
 
 /// The keys that can verify: the account's primary token, and the shared key's secret where one is configured.
@@ -23,6 +23,12 @@ pub(super) struct SigningKeys {
 
 const SIGNATURE: &str = "x-twilio-signature";
 const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature.
+pub(super) fn check_head(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    require_one_of(head, &[SIGNATURE])
+}
 
 /// # Errors
 /// [`WebhookError::Unverified`], saying what to look at.

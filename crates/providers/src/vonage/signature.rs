@@ -19,8 +19,12 @@ pub(super) struct Account {
 }
 
 /// # Errors
-/// [`WebhookError::Unverified`], saying what to look at.
-pub(super) fn verify(request: &WebhookRequest<'_>, account: &Account) -> Result<(), WebhookError> {
+/// [`WebhookError::Unverified`] where the token, which stands in a header, is not of this account.
+pub(super) fn check_head(head: &WebhookRequest<'_>, account: &Account) -> Result<(), WebhookError> {
+    claims_of(head, account).map(drop)
+}
+
+fn claims_of(request: &WebhookRequest<'_>, account: &Account) -> Result<Map<String, Value>, WebhookError> {
     let Some(secret) = &account.signature_secret else {
         return Err(unverified(
             "signature_secret is not set; set it to the signature secret in the API settings of Vonage's dashboard",
@@ -30,9 +34,15 @@ pub(super) fn verify(request: &WebhookRequest<'_>, account: &Account) -> Result<
     let token = header.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         unverified("it brings no token in Authorization; switch on signed webhooks in Vonage's dashboard")
     })?;
-    let claims = jwt::claims(token, secret).ok_or_else(|| {
+    jwt::claims(token, secret).ok_or_else(|| {
         unverified("its token is not signed with HS256 and signature_secret; check signature_secret")
-    })?;
+    })
+}
+
+/// # Errors
+/// [`WebhookError::Unverified`], saying what to look at.
+pub(super) fn verify(request: &WebhookRequest<'_>, account: &Account) -> Result<(), WebhookError> {
+    let claims = claims_of(request, account)?;
     let claimed = claims.get("payload_hash").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     if !is_sha256_of(&claimed, request.body) {
         return Err(unverified("the body does not match its token's payload_hash"));

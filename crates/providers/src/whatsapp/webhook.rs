@@ -14,7 +14,7 @@ use super::{Whatsapp, inbound};
 use crate::callback::{in_reference, query_of};
 use crate::error_codes::{ErrorCodes, Known};
 use crate::inbound_text::code_word;
-use crate::webhook::{unparsable, unverified};
+use crate::webhook::{require_one_of, unparsable, unverified};
 use crate::{Receipt, Webhook, WebhookError, WebhookReply, WebhookRequest, hmac_sha256, shared_secret};
 
 const SIGNATURE: &str = "x-hub-signature-256";
@@ -74,6 +74,12 @@ fn subscription(whatsapp: &Whatsapp, request: &WebhookRequest<'_>) -> Result<Web
         challenge.ok_or_else(|| unparsable("its hub.challenge is missing, or is no number or word"))?;
     let reply = WebhookReply { content_type: "text/plain", body: Cow::Owned(challenge) };
     Ok(Webhook { reply, ..Webhook::default() })
+}
+
+/// # Errors
+/// [`WebhookError::Unverified`] where there is no signature. The subscription's verification has none.
+pub(super) fn check_head(head: &WebhookRequest<'_>) -> Result<(), WebhookError> {
+    if head.method == Method::GET { Ok(()) } else { require_one_of(head, &[SIGNATURE]) }
 }
 
 /// The whole header is compared: it is `sha256=` and 64 lower-case digits, always.

@@ -1,11 +1,10 @@
 //! One kept webhook: processing it again, vouching for it, forgetting it. What cannot be taken back is asked first.
 
 use app_db::audit;
-use app_db::quarantine::{self, Delivery, Reason, Which};
+use app_db::quarantine::{self, Delivery, Reason, Reception, Which};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use jiff::Timestamp;
 use maud::{Markup, html};
 use serde_json::json;
 
@@ -29,15 +28,15 @@ pub(in crate::console) async fn show(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
-    let (delivery, received_at) = find(&app, &id).await?;
-    Ok(page(&app, caller, &delivery, received_at, None))
+    let (delivery, reception) = find(&app, &id).await?;
+    Ok(page(&app, caller, &delivery, &reception, None))
 }
 
 fn page(
     app: &App,
     caller: Caller,
     delivery: &Delivery,
-    received_at: Timestamp,
+    reception: &Reception,
     wrong: Option<&str>,
 ) -> Response {
     let main = html! {
@@ -56,9 +55,20 @@ fn page(
         }
         p .quiet { (hint(delivery)) }
         (request(delivery))
-        p .quiet { "Received " (exact(received_at)) "." }
+        p .quiet { (received(reception)) }
     };
     layout::still(app, caller, Section::Quarantine, "Webhook", &main)
+}
+
+fn received(reception: &Reception) -> Markup {
+    html! {
+        "Received " (exact(reception.received_at))
+        @if let Some(peer) = &reception.peer { " from " (peer) }
+        @if reception.deliveries > 1 {
+            ", " (thousands(reception.deliveries)) " times, the last one " (exact(reception.last_received_at))
+        }
+        "."
+    }
 }
 
 fn ask_first(delivery: &Delivery, action: &str, text: &str) -> Markup {
@@ -131,13 +141,13 @@ async fn process(
     Path(id): Path<String>,
     grounds: Grounds,
 ) -> Result<Response, Trouble> {
-    let (delivery, received_at) = find(&app, &id).await?;
-    match replay::replay(&app, delivery, received_at, grounds, Some(actor)).await {
+    let (delivery, reception) = find(&app, &id).await?;
+    match replay::replay(&app, delivery, reception.received_at, grounds, Some(actor)).await {
         Ok(()) => Ok(see(&Done::Taken.path(&Which::default()))),
         Err(problem) if problem.status().is_client_error() => {
             // As it is now: what is wrong with it may have been noted.
-            let (delivery, received_at) = find(&app, &id).await?;
-            Ok(page(&app, caller, &delivery, received_at, Some(&problem.summary())))
+            let (delivery, reception) = find(&app, &id).await?;
+            Ok(page(&app, caller, &delivery, &reception, Some(&problem.summary())))
         }
         Err(problem) => Err(problem.into()),
     }
@@ -148,7 +158,7 @@ pub(in crate::console) async fn confirm_trust(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
-    let (delivery, received_at) = find(&app, &id).await?;
+    let (delivery, Reception { received_at, .. }) = find(&app, &id).await?;
     let main = html! {
         h1 { "Trust this webhook?" }
         p {
@@ -170,7 +180,7 @@ pub(in crate::console) async fn confirm_forget(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Response, Trouble> {
-    let (delivery, received_at) = find(&app, &id).await?;
+    let (delivery, Reception { received_at, .. }) = find(&app, &id).await?;
     let bytes = i64::try_from(delivery.body.len()).unwrap_or(i64::MAX);
     let main = html! {
         h1 { "Forget this webhook?" }

@@ -47,13 +47,13 @@ impl Task {
     /// Where the database cannot be asked. Anything else is one webhook's own trouble, and keeps no other from its turn.
     async fn process(&self, app: &App, id: Uuid) -> Result<Option<bool>, Problem> {
         let found = quarantine::find(&*app.database().await?, id).await?;
-        let Some((delivery, received_at)) = found else { return Ok(None) };
+        let Some((delivery, reception)) = found else { return Ok(None) };
         // What is trusted is recorded one by one, since how a forgery came in must be found; the rest as one job.
         let by = match self.grounds {
             Grounds::Proof => None,
             Grounds::Word(actor) => Some(actor),
         };
-        match replay(app, delivery, received_at, self.grounds, by).await {
+        match replay(app, delivery, reception.received_at, self.grounds, by).await {
             Ok(()) => Ok(Some(true)),
             Err(problem) if problem.may_pass() => Err(problem),
             Err(problem) => {
