@@ -32,9 +32,6 @@ use crate::App;
 use crate::body;
 use crate::problem::Problem;
 
-/// Messages of one webhook that wait at once: a webhook may bring thousands.
-const MESSAGES_AT_ONCE: usize = 200;
-
 /// Receive a provider's webhook
 ///
 /// Inbound messages and receipts of a configured provider, in its own format, verified by its signature. Answered
@@ -193,18 +190,15 @@ async fn store(
         app.metrics.webhooks_received.get_or_create(&labels).inc();
     };
     let mut not_normal = None;
-    let mut messages = webhook.inbound.into_iter().peekable();
-    while messages.peek().is_some() {
-        let mut tickets = Vec::with_capacity(MESSAGES_AT_ONCE);
-        for message in messages.by_ref().take(MESSAGES_AT_ONCE) {
-            match store::normalise(app, &arrived.provider_id, arrived, message) {
-                Ok(inbound) => tickets.push(app.inbound.enter(inbound, arrived.share.clone())?),
-                Err((field, error)) => not_normal = Some(format!("{field} {error}")),
-            }
+    let mut tickets = Vec::with_capacity(webhook.inbound.len());
+    for message in webhook.inbound {
+        match store::normalise(app, &arrived.provider_id, arrived, message) {
+            Ok(inbound) => tickets.push(app.inbound.enter(inbound, arrived.share.clone())?),
+            Err((field, error)) => not_normal = Some(format!("{field} {error}")),
         }
-        for ticket in tickets {
-            count(if ticket.committed().await?.new { "received" } else { "duplicate" });
-        }
+    }
+    for ticket in tickets {
+        count(if ticket.committed().await?.new { "received" } else { "duplicate" });
     }
     if !webhook.receipts.is_empty() {
         let unmatched = store::apply(app, arrived, webhook.receipts).await?;
