@@ -50,16 +50,17 @@ pub(crate) async fn run<M: Member>(
 }
 
 async fn repeated<M: Member>(members: &[M], surroundings: Surroundings<'_>) -> Result<Vec<M::Result>, Error> {
-    let mut result = M::write_together(members, surroundings).await;
+    // Boxed: callers hold this future within their own, and it is large.
+    let mut result = Box::pin(M::write_together(members, surroundings)).await;
     for _ in 1..CONFLICT_TRIES {
         match &result {
             Err(Error::Conflict(_)) => {}
             Err(error @ Error::NoPartition { .. }) => {
-                partitions::make_missing(surroundings.pool, error).await?;
+                Box::pin(partitions::make_missing(surroundings.pool, error)).await?;
             }
             _ => break,
         }
-        result = M::write_together(members, surroundings).await;
+        result = Box::pin(M::write_together(members, surroundings)).await;
     }
     result
 }
