@@ -10,6 +10,7 @@ use model::id::first_id_at;
 use uuid::Uuid;
 
 use super::Parked;
+use crate::pool::LONG_LIMIT;
 use crate::{Client, Error};
 
 /// Receipts that are searched for at once, at most: as many as are kept.
@@ -100,6 +101,7 @@ pub(crate) const END: &str = "
 /// # Errors
 /// As the database gives them; the pass then goes on where it was.
 pub async fn search(client: &Client, turn: &Turn, provider_message_ids: &[&str]) -> Result<Searched, Error> {
+    client.allow(LONG_LIMIT);
     let newest = turn.now.checked_add(AHEAD).unwrap_or(turn.now);
     let recent = turn.now.checked_sub(RECENT).unwrap_or(Timestamp::UNIX_EPOCH);
     let recent = (first_id_at(newest), first_id_at(recent));
