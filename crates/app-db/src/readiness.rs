@@ -34,12 +34,12 @@ impl Readiness {
             .all(|part| part == OK)
     }
 
-    /// As `/readyz` answers.
-    pub fn to_json(&self) -> String {
+    /// As a processor's `/readyz` answers; `dispatch` is `ok`, or why nothing is sent.
+    pub fn to_json(&self, dispatch: &str) -> String {
         let Self { database, schema, clock, partitions, writes } = self;
         serde_json::json!({
-            "ready": self.is_ready(), "database": database, "schema": schema, "clock": clock,
-            "partitions": partitions, "writes": writes,
+            "ready": self.is_ready() && dispatch == OK, "database": database, "schema": schema, "clock": clock,
+            "partitions": partitions, "writes": writes, "dispatch": dispatch,
         })
         .to_string()
     }

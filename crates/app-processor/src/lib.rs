@@ -178,7 +178,7 @@ async fn run_supervised(
         return Ok(());
     }
     let processor = Arc::new(Processor::new(parts, supervisor.clone())?);
-    observed.started();
+    observed.started(processor.gate.clone());
     processor.start_tasks(&mut tasks, &background);
     tracing::info!(owner = %processor.owner, routes = processor.parts.config.routes.0.len(), "processing");
     let working = async {

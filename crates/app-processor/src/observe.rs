@@ -3,8 +3,8 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use app_db::readiness::{self, Readiness};
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Parts;
+use crate::dispatch_gate::DispatchGate;
 
 const FOREIGN_HOST: &str = "metrics are shown only where the Host header names localhost, a loopback address, the host \
                             of APP_PUBLIC_URL or a name in [server] hosts; add the name there\n";
@@ -52,15 +53,25 @@ pub(crate) struct Observed {
     is_started: AtomicBool,
     shutdown: CancellationToken,
     last: Mutex<Option<(Instant, Readiness)>>,
+    /// Since the processor works.
+    gate: OnceLock<DispatchGate>,
 }
 
 impl Observed {
     pub(crate) fn new(parts: Parts, shutdown: CancellationToken) -> Self {
-        Self { parts, is_started: AtomicBool::new(false), shutdown, last: Mutex::new(None) }
+        Self {
+            parts,
+            is_started: AtomicBool::new(false),
+            shutdown,
+            last: Mutex::new(None),
+            gate: OnceLock::new(),
+        }
     }
 
-    /// The processor works from now on.
-    pub(crate) fn started(&self) {
+    /// The processor works from now on, while its gate is open.
+    pub(crate) fn started(&self, gate: DispatchGate) {
+        // It starts once.
+        let _ = self.gate.set(gate);
         self.is_started.store(true, Ordering::Release);
     }
 
@@ -81,6 +92,12 @@ impl Observed {
         let readiness = readiness::look(&self.parts.pool, || self.parts.clock.now()).await;
         *last = Some((Instant::now(), readiness.clone()));
         readiness
+    }
+
+    /// `ok`, or why nothing is sent.
+    fn dispatch(&self) -> String {
+        let closed = self.gate.get().and_then(DispatchGate::closed);
+        closed.map_or_else(|| "ok".to_owned(), |closed| closed.sentence())
     }
 
     fn metrics(&self) -> String {
@@ -139,8 +156,10 @@ async fn answer(
         "/healthz" => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
         "/readyz" => {
             let readiness = observed.readiness().await;
-            let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            (status, "application/json", readiness.to_json())
+            let dispatch = observed.dispatch();
+            let is_ready = readiness.is_ready() && dispatch == "ok";
+            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, "application/json", readiness.to_json(&dispatch))
         }
         _ => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics, /healthz and /readyz\n".to_owned()),
     };
