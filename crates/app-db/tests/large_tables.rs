@@ -42,6 +42,8 @@ const SCHEDULED: &str = "
 
 async fn execute(pool: &Pool, sql: &str) {
     let client = pool::get(pool).await.unwrap();
+    // Loading takes minutes on a busy machine.
+    client.allow(Duration::from_secs(3600));
     client.batch_execute("set statement_timeout = 0").await.unwrap();
     client.batch_execute(sql).await.unwrap();
 }

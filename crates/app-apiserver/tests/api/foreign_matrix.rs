@@ -18,7 +18,10 @@ const LEVELS: usize = 32_700;
 /// The bound is 2 s. Here several builds may share two cores, and nothing is optimised.
 const TIME_MAX: Duration = Duration::from_secs(20);
 
-const CONTENTS: [(&str, fn(&Sample) -> Vec<u8>); 5] = [
+/// The foreign content that a sample brings.
+type Content = fn(&Sample) -> Vec<u8>;
+
+const CONTENTS: [(&str, Content); 5] = [
     ("deep nesting", Sample::nested),
     ("500 kB of tags", Sample::with_tags),
     ("100,000 parts", Sample::in_parts),
