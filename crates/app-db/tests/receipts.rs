@@ -332,3 +332,22 @@ async fn an_earlier_provider_settles_during_the_next_ones_call_and_both_are_reme
     );
     assert_eq!(sent.message().await.delivery, Delivery::Read);
 }
+
+#[tokio::test]
+async fn receipts_of_a_second_call_count_whichever_of_them_settled_the_message() {
+    for settled_by in [1, 2] {
+        let sent = Sent::new().await;
+        sent.settle(&uncertain(), OnUnknown::Retry).await;
+        sent.outbox.execute("update outbox set next_attempt_at = now()").await;
+        sent.outbox.claim(1).await.pop().unwrap();
+        let changed = Applied::Changed { message_id: sent.id };
+        assert_eq!(sent.apply(&[sent.receipt(Delivery::Sent, settled_by)]).await, [changed]);
+        let of_the_second = [Delivery::Delivered, Delivery::Read].map(|delivery| sent.receipt(delivery, 2));
+        assert_eq!(sent.apply(&of_the_second[..1]).await, [changed], "settled by attempt {settled_by}");
+        assert_eq!(sent.apply(&of_the_second[1..]).await, [changed], "settled by attempt {settled_by}");
+        assert_eq!(
+            sent.apply(&[sent.receipt(Delivery::Read, 3)]).await,
+            [Applied::Ignored(NoCall::WrongAttempt)]
+        );
+    }
+}

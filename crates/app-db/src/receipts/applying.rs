@@ -73,9 +73,12 @@ impl Row {
             provider_code: receipt.provider_code.clone(),
             detail: receipt.detail.clone(),
         };
-        // The call of another provider is under way, and no settle will record it any more.
+        // Another call than the receipt's is under way, and no settle will record it any more.
         let is_settled = self.step == Some(Step::Settle);
-        if let Some(provider_id) = self.leased_provider.take_if(|id| is_settled && *id != receipt.provider_id)
+        let is_of_another_call = attempt != self.attempt;
+        if let Some(provider_id) = self
+            .leased_provider
+            .take_if(|id| is_settled && (is_of_another_call || *id != receipt.provider_id))
         {
             events.push(Event {
                 id: next_id(),

@@ -63,7 +63,7 @@ pub(crate) const EVENTS: &str = "
     select e.message_id, e.kind, e.code, e.detail, e.provider_id, e.attempt
     from unnest($1::uuid[], $2::smallint[]) as k(id, bucket)
     join message_events e on e.message_id = any(array[k.id]) and e.bucket = k.bucket
-    where e.provider_id is not null and e.kind in ('sent', 'retrying', 'failed', 'outcome_unknown')";
+    where e.provider_id is not null and e.kind in ('sent', 'receipt', 'retrying', 'failed', 'outcome_unknown')";
 
 /// Reads the events of those messages whose rows do not tell which call a receipt is about.
 pub(super) async fn read<'a: 'r, 'r>(

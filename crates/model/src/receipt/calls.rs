@@ -90,7 +90,8 @@ pub fn call_of_event<'a>(
 ) -> Option<CallRecord<'a>> {
     let code = code.unwrap_or_default();
     let number = match (kind, code) {
-        ("sent", _) => attempt,
+        // Only a receipt about a call of ours leaves an event; it may be the only record of that call.
+        ("sent" | "receipt", _) => attempt,
         ("outcome_unknown", code) if code != "receipt_timeout" => attempt,
         // No byte of the request was written.
         ("retrying", "unreachable") => return None,

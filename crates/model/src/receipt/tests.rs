@@ -176,7 +176,7 @@ fn events_record_the_calls_that_were_made_and_no_others() {
         ("canceled", Some("canceled"), None, None),
         ("held", Some("outcome_unknown"), None, None),
         ("requeued", Some("retry_requested"), None, None),
-        ("receipt", None, None, None),
+        ("receipt", None, None, Some(2)),
     ] {
         assert_eq!(number(kind, code, detail), expected, "{kind} {code:?} {detail:?}");
     }
