@@ -150,18 +150,20 @@ async fn accept(listener: TcpListener, link: Link, accepted: Arc<AtomicUsize>) {
     // Dropped with this task: the connections end with the proxy.
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
+        // Before it counts as accepted: a reset or an abandonment from then on concerns it.
+        let mut link = link.clone();
+        link.resets.mark_unchanged();
+        link.abandoned.mark_unchanged();
         accepted.fetch_add(1, Ordering::SeqCst);
         while connections.try_join_next().is_some() {}
         let refuses = *link.fault.borrow() == Fault::Refuse;
         if !refuses {
-            connections.spawn(forward(client, link.clone()));
+            connections.spawn(forward(client, link));
         }
     }
 }
 
-async fn forward(client: TcpStream, mut link: Link) {
-    link.resets.mark_unchanged();
-    link.abandoned.mark_unchanged();
+async fn forward(client: TcpStream, link: Link) {
     let mut resets = link.resets.clone();
     let kept = rustix::io::dup(&client).ok();
     tokio::select! {
@@ -307,6 +309,8 @@ mod tests {
         proxy.set(Fault::BlackHole);
         let mut waiting = TcpStream::connect(proxy.address()).await.unwrap();
         open.write_all(b"x").await.unwrap();
+        // The kernel establishes a connection before the proxy accepts it.
+        crate::until("both are accepted", async || (proxy.accepted() == 2).then_some(())).await;
         proxy.abandon_all();
         proxy.set(Fault::None);
         let mut new = TcpStream::connect(proxy.address()).await.unwrap();
