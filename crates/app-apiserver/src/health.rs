@@ -104,7 +104,7 @@ fn of(found: readiness::Readiness, dispatch: String) -> Readiness {
 
 async fn look(app: &App) -> Readiness {
     let mut found = readiness::look(&app.pool, || app.clock.now()).await;
-    // Of weeks to come: it can serve, and somebody has to do something.
+    // Missing partitions of later weeks: the server can serve, and an operator has to act before they begin.
     if found.is_ready()
         && let Some(warning) = app.partitions.outlook().and_then(|outlook| outlook.warning())
     {

@@ -260,7 +260,7 @@ fn start_background(parts: &Parts, app: &App, supervisor: &Supervisor) -> JoinSe
     background
 }
 
-/// The tasks beside requests, in the order of their start.
+/// The background tasks, in the order of their start.
 const TASKS: [&str; 5] =
     ["notifier of processors", "activity writer", "key reader", "partition keeper", "database watch"];
 

@@ -188,7 +188,7 @@ pub(crate) const LOCK_OPERATORS: &str =
 /// # Errors
 /// As the database gives them.
 pub async fn revoke_unless_last_within(transaction: &Transaction<'_>, id: Uuid) -> Result<Revocation, Error> {
-    // Whoever revokes one of these waits here for whoever revokes another, and then does not find that one any more.
+    // Two concurrent revocations wait for each other here; the second no longer finds the key that the first revoked.
     // The order keeps the two from waiting for each other.
     let operators = transaction.query(LOCK_OPERATORS, &[]).await?;
     let is_left = operators.iter().any(|row| row.get::<_, Uuid>(0) != id);

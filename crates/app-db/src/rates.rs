@@ -30,7 +30,7 @@ pub async fn take(
 }
 
 pub(crate) fn take_sql() -> String {
-    // clock_timestamp(), not now(): whoever waited for the row's lock must not count from before that. The thousandth is
+    // clock_timestamp(), not now(): a statement that waited for the row's lock must not count from before that. The thousandth is
     // for what the clock and the division round off.
     let room = "least($4::float8, greatest(0, floor(0.001 + $3::float8
         - $2::float8 * greatest(0, extract(epoch from used_until - clock_timestamp())::float8))))";

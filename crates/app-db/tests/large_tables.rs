@@ -256,7 +256,7 @@ async fn a_conversation_with_64_writers_moves_up_whenever_it_is_noted() {
     writers.join_all().await;
     let messages = accepted.load(Ordering::Relaxed);
     println!(
-        "moved up {moved} of 20 times beside 64 writers ({messages} messages), the slowest in {:.1} ms",
+        "moved up {moved} of 20 times with 64 writers ({messages} messages), the slowest in {:.1} ms",
         longest.as_secs_f64() * 1000.0
     );
     assert_eq!(moved, 20);

@@ -209,7 +209,7 @@ async fn run_supervised(
 }
 
 impl Processor {
-    /// Begins everything that runs beside the claims.
+    /// Starts the background tasks.
     fn start_tasks(self: &Arc<Self>, tasks: &mut JoinSet<()>, background: &CancellationToken) {
         let supervisor = &self.supervisor;
         let own = || (Arc::clone(self), background.clone());

@@ -72,7 +72,7 @@ impl Installation {
         self.public_url = Some(url);
     }
 
-    /// Of configurations, logs, and what scenarios put beside them.
+    /// The folder of configurations, logs and files of scenarios.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

@@ -34,7 +34,7 @@ async fn status(server: &Server, sent: &str) -> String {
     answer(connection(server, sent).await).await.chars().skip(9).take(3).collect()
 }
 
-/// Regular connections are served again: whoever held the only place has lost it.
+/// Regular connections are served again: the connection that held the only place is closed.
 async fn until_served(server: &Server) {
     until("a regular request is served", async || (status(server, REGULAR).await == "200").then_some(()))
         .await;

@@ -182,7 +182,7 @@ impl Settings {
     }
 }
 
-/// What tokio-postgres is to know; whatever is left is a key that nobody knows.
+/// The settings that tokio-postgres takes. A key that remains is unknown and refused.
 fn passed_on(pairs: &Pairs) -> Result<tokio_postgres::Config, String> {
     let mut text = String::new();
     let mut add = |key: &str, value: &str| {

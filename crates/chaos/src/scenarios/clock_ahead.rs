@@ -1,4 +1,4 @@
-//! A processor and a server whose clocks are 60 days ahead work beside good ones, with a retention of a week. Nothing is
+//! A processor and a server whose clocks are 60 days ahead run alongside correct ones, with a retention of a week. Nothing is
 //! destroyed, the messages go out by the good ones, and those that are ahead say that they are not ready.
 
 use std::time::Duration;
